@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bump allocator: everything made in one txn (or one snapshot) dies together. An arena starts with no block, so an
+ * idle owner costs nothing; weir_arena_reset keeps the first block for the next use.
+ */
+#ifndef WEIR_BASE_ARENA_H
+#define WEIR_BASE_ARENA_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+struct weir_arena_block;
+
+struct weir_arena {
+    struct weir_arena_block *block; /* newest first */
+    size_t block_size;              /* bytes of a new block; larger requests get a block of their own */
+};
+
+void weir_arena_init(struct weir_arena *arena, size_t block_size);
+/* Frees every block; the arena may be used again. */
+void weir_arena_deinit(struct weir_arena *arena);
+/* Forgets all allocations but keeps one standard block. */
+void weir_arena_reset(struct weir_arena *arena);
+/* 16-byte aligned, not cleared. NULL = no memory. */
+void *weir_arena_alloc(struct weir_arena *arena, size_t n);
+void *weir_arena_calloc(struct weir_arena *arena, size_t n, size_t size);
+/* Copy of s in the arena, with a NUL behind it that is not part of the slice. ptr NULL = no memory. */
+struct weir_slice weir_arena_dup(struct weir_arena *arena, struct weir_slice s);
+/* NUL-terminated; NULL = no memory. */
+char *weir_arena_printf(struct weir_arena *arena, const char *fmt, ...) WEIR_PRINTF(2, 3);
+/* Bytes held from the heap. */
+size_t weir_arena_size(const struct weir_arena *arena);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bytes <-> messages, for one connection, without any I/O, clock or log. Two implementations (h1.c, h2.c), two roles:
+ * a SERVER codec reads requests and writes responses, a CLIENT codec the reverse. The owner feeds received bytes in
+ * and gathers bytes to send with pull; what happens on the wire arrives as events, called from within feed, eof and
+ * reset only.
+ *
+ * One exchange (request and its response) on the connection is a struct weir_cstream. HTTP/1 has at most one at a
+ * time: feed stops (ret_used < len) behind a request until its response has been sent completely, then `closed` is
+ * called and the owner feeds the rest.
+ *
+ * Body bytes are handed on as slices of the fed chunk; an owner that keeps them takes a reference (bufq append_ref).
+ */
+#ifndef WEIR_HTTP_CODEC_H
+#define WEIR_HTTP_CODEC_H
+
+#include "base/bufq.h"
+#include "base/fault.h"
+#include "http/head.h"
+
+enum weir_role { WEIR_ROLE_SERVER, WEIR_ROLE_CLIENT };
+
+/* Positive outcome of feed and eof: the connection cannot be parsed further; codec->fault says why. */
+enum { WEIR_CODEC_FAULT = 1 };
+
+struct weir_codec_limits {
+    uint32_t head_bytes;      /* whole head, request line or status line included; default 65536 */
+    uint32_t target_bytes;    /* default 16384 */
+    uint16_t fields;          /* default 100 */
+    uint16_t informational;   /* 1xx heads before a final one; default 16 */
+    uint32_t chunk_ext_bytes; /* chunk extensions and their like per body; default 16384 */
+    uint32_t trailer_bytes;   /* default 16384 */
+    uint32_t streams;         /* HTTP/2 concurrent streams; default 100 */
+    uint32_t stream_window;   /* HTTP/2, bytes; default 262144; the connection window is 4 times that */
+};
+extern const struct weir_codec_limits weir_codec_limits_default;
+
+struct weir_cstream {
+    uint64_t id;             /* HTTP/2 stream id; HTTP/1: number of the exchange on this connection, from 1 */
+    void *user;              /* the owner's: set in `begin` (server) or by open (client) */
+    struct weir_head *head;  /* where the incoming head goes; its arena must be set. Owner's memory. */
+    struct weir_head *trailers; /* incoming trailer fields; NULL until there are any. In head->arena. */
+    bool recv_done;          /* the incoming message is complete */
+    bool send_done;          /* the outgoing message is complete */
+};
+
+struct weir_codec_events {
+    /*
+     * Server role: a request begins. The owner sets cs->user and cs->head. Non-zero = refuse it (HTTP/2:
+     * REFUSED_STREAM; HTTP/1: the connection faults with LIMIT_STREAMS).
+     */
+    int (*begin)(void *arg, struct weir_cstream *cs);
+    /*
+     * cs->head is complete and checked. Client role: may come several times, 1xx first (status < 200, other than
+     * 101); the owner must have consumed each before returning because the head is filled anew.
+     * `chunk` holds the borrowed bytes: the owner keeps a reference while it uses the head; NULL = all is in the arena.
+     */
+    void (*head)(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk);
+    /* Content bytes (no framing), n > 0, borrowed from chunk. */
+    void (*data)(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes);
+    /* The incoming message is complete; cs->trailers may be set. */
+    void (*end)(void *arg, struct weir_cstream *cs);
+    /* The exchange ended before both messages were complete. cs is invalid once this returns. */
+    void (*reset)(void *arg, struct weir_cstream *cs, struct weir_fault fault);
+    /* Both messages are complete and cs is about to go; invalid once this returns. */
+    void (*closed)(void *arg, struct weir_cstream *cs);
+    /* No new exchange may be started here (GOAWAY received, Connection: close). */
+    void (*draining)(void *arg);
+};
+
+struct weir_codec;
+
+struct weir_codec_ops {
+    const char *name; /* "h1" or "h2" */
+    /* Parses bytes lying in chunk. 0, -ENOMEM, WEIR_CODEC_FAULT. *ret_used < bytes.len: feed the rest after `closed`. */
+    int (*feed)(struct weir_codec *c, struct weir_chunk *chunk, struct weir_slice bytes, size_t *ret_used);
+    /* The peer will send no more. 0 = clean or handled by events; WEIR_CODEC_FAULT = it cut a message. */
+    int (*eof)(struct weir_codec *c);
+    /* Client role: start an exchange. 0, -ENOMEM, -EAGAIN (no slot free now), -EPIPE (draining). */
+    int (*open)(struct weir_codec *c, void *user, struct weir_head *incoming, struct weir_cstream **ret_cs);
+    /*
+     * Queue a head: a request (client), a 1xx or a final response (server). `end`: no content follows. The head's body
+     * kind chooses the framing; hop-by-hop fields have been dropped by the caller, framing fields are written here.
+     * 0, -ENOMEM, -EPROTO = the head holds bytes that must not be written (nothing was queued).
+     */
+    int (*send_head)(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head, bool end);
+    /* Takes all of `data` (left empty). 0, -ENOMEM, -EPROTO = more than the announced length. */
+    int (*send_data)(struct weir_codec *c, struct weir_cstream *cs, struct weir_bufq *data);
+    /* Completes the outgoing message. trailers may be NULL. 0, -ENOMEM, -EPROTO = less than the announced length. */
+    int (*send_end)(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *trailers);
+    /* Bytes of this stream not yet turned into wire bytes (HTTP/2 flow control); back-pressure for the owner. */
+    size_t (*pending)(const struct weir_codec *c, const struct weir_cstream *cs);
+    /* n received content bytes have left the proxy: give the sender credit (HTTP/2); no-op for HTTP/1. */
+    void (*consumed)(struct weir_codec *c, struct weir_cstream *cs, size_t n);
+    /* Abort an exchange: RST_STREAM, or for HTTP/1 the connection can only be closed (c->must_close). No event. */
+    void (*reset)(struct weir_codec *c, struct weir_cstream *cs, struct weir_fault why);
+    /* Start no further exchange and tell the peer: GOAWAY, or Connection: close on the next response. */
+    void (*drain)(struct weir_codec *c);
+    /* Moves what is ready to be sent into *out, stopping soon after out is full. 0, -ENOMEM. */
+    int (*pull)(struct weir_codec *c, struct weir_bufq *out);
+    /* Frees the codec. Open exchanges vanish without events. */
+    void (*free)(struct weir_codec *c);
+};
+
+struct weir_codec {
+    const struct weir_codec_ops *ops;
+    const struct weir_codec_events *events;
+    void *arg; /* first argument of every event */
+    struct weir_chunk_pool *pool;
+    const struct weir_codec_limits *limits;
+    enum weir_role role;
+    struct weir_fault fault; /* after WEIR_CODEC_FAULT */
+    bool must_close;         /* no further exchange is possible here: close once everything queued has left */
+    bool want_pull;          /* pull would yield bytes */
+    uint32_t n_active;       /* exchanges open now */
+    uint32_t max_active;     /* how many may be open at once: 1, or the peer's MAX_CONCURRENT_STREAMS */
+};
+
+/* What both constructors take. All pointers are borrowed for the codec's life. */
+struct weir_codec_params {
+    enum weir_role role;
+    const struct weir_codec_events *events;
+    void *arg;
+    struct weir_chunk_pool *pool;
+    const struct weir_codec_limits *limits;
+};
+
+/* 0 or -ENOMEM. */
+int weir_h1_new(const struct weir_codec_params *params, struct weir_codec **ret_codec);
+int weir_h2_new(const struct weir_codec_params *params, struct weir_codec **ret_codec);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a proxy must take out of a head before it forwards it (RFC 9110 7.6.1) and what it may not let pass. */
+#ifndef WEIR_HTTP_HOP_H
+#define WEIR_HTTP_HOP_H
+
+#include "http/head.h"
+
+/*
+ * Drops hop-by-hop fields: Connection and those it nominates (never framing, Host or weir's identity fields),
+ * Keep-Alive, Proxy-Connection, TE (other than trailers, kept as a flag), Transfer-Encoding, Upgrade unless
+ * head->wants_upgrade and the protocol is not h2c, HTTP2-Settings always.
+ */
+void weir_hop_strip(struct weir_head *head);
+/*
+ * Drops fields by which an outsider could claim an identity or an origin: x-forwarded-client-cert, x-forwarded-for,
+ * forwarded, x-forwarded-host, x-forwarded-proto, x-envoy-*, l5d-*, in every spelling ('_' counts as '-').
+ */
+void weir_hop_strip_identity(struct weir_head *head);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The libuv implementation of io/net.h: one loop, its listeners and dialled connections, for one thread. */
+#ifndef WEIR_IO_LOOP_H
+#define WEIR_IO_LOOP_H
+
+#include "io/net.h"
+
+struct weir_loop;
+
+/* events/arg must be set in weir_loop_net(loop) before weir_loop_run. 0 or -errno. */
+int weir_loop_new(struct weir_chunk_pool *pool, struct weir_loop **ret_loop);
+/* Only after weir_loop_run returned. */
+struct weir_loop *weir_loop_free(struct weir_loop *loop);
+struct weir_net *weir_loop_net(struct weir_loop *loop);
+
+struct weir_listen {
+    struct weir_ip ip;
+    uint16_t port;            /* 0 = any free port (see weir_loop_listen's ret_port) */
+    bool reuse_port;          /* several workers share it */
+    bool original_dst;        /* ask SO_ORIGINAL_DST of each accepted socket; one without is closed and counted */
+    int backlog;              /* 0 = SOMAXCONN */
+    void *user;               /* given to `accept` */
+};
+/* An AF_INET socket for a v4 address, AF_INET6 otherwise ([::] is v6-only). 0 or -errno. ret_port may be NULL. */
+int weir_loop_listen(struct weir_loop *loop, const struct weir_listen *listen, uint16_t *ret_port);
+
+/* Runs until weir_loop_stop and everything is closed. */
+void weir_loop_run(struct weir_loop *loop);
+/* From the loop's own thread. Streams still open are closed with `closed` events. */
+void weir_loop_stop(struct weir_loop *loop);
+/* From any thread: the loop's `posted` event soon. */
+void weir_loop_post(struct weir_loop *loop);
+/* Accepted sockets refused because their original destination is unknown. */
+uint64_t weir_loop_unknown_original(const struct weir_loop *loop);
+/* The loop's uv_loop_t, for io's own files and for admin and agent threads' signal handles. */
+void *weir_loop_uv(struct weir_loop *loop);
+
+#endif
