@@ -3,7 +3,9 @@
  * Bytes <-> messages, for one connection, without any I/O, clock or log. Two implementations (h1.c, h2.c), two roles:
  * a SERVER codec reads requests and writes responses, a CLIENT codec the reverse. The owner feeds received bytes in
  * and gathers bytes to send with pull; what happens on the wire arrives as events, called from within feed, eof and
- * reset only.
+ * pull only: never from open, send_*, consumed, drain or reset, so that an owner may call those from inside an event of
+ * another codec. In particular an exchange that became complete by send_end is `closed` from the next pull (want_pull
+ * is set for it), also when there are no bytes left to gather.
  *
  * One exchange (request and its response) on the connection is a struct weir_cstream. HTTP/1 has at most one at a
  * time: feed stops (ret_used < len) behind a request until its response has been sent completely, then `closed` is
