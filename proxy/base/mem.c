@@ -45,16 +45,23 @@ void *weir_malloc(size_t n) {
     return injected() ? NULL : malloc(n ? n : 1);
 }
 
+/* The product in bytes, at least 1; false when it does not fit. */
+static bool product(size_t n, size_t size, size_t *ret_bytes) {
+    if (__builtin_mul_overflow(n, size, ret_bytes))
+        return false;
+    if (*ret_bytes == 0)
+        *ret_bytes = 1;
+    return true;
+}
+
 void *weir_calloc(size_t n, size_t size) {
-    if (injected())
-        return NULL;
-    return n && size ? calloc(n, size) : calloc(1, 1);
+    size_t bytes;
+    return injected() || !product(n, size, &bytes) ? NULL : calloc(1, bytes);
 }
 
 void *weir_reallocarray(void *p, size_t n, size_t size) {
-    if (injected())
-        return NULL;
-    return n && size ? reallocarray(p, n, size) : realloc(p, 1);
+    size_t bytes;
+    return injected() || !product(n, size, &bytes) ? NULL : realloc(p, bytes);
 }
 
 char *weir_strndup(const char *s, size_t n) {
