@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * host[:port] of a Host field or :authority (RFC 3986 3.2 without userinfo), narrowed to what a mesh meets: names of letters,
- * digits, '-', '.' and '_', IPv4 literals and bracketed IPv6 literals without a zone. Everything else (userinfo,
- * comma, percent, path, empty or silly port) is malformed. The host comes back without brackets and without a trailing dot.
+ * host[:port] of a Host field or :authority (RFC 3986 3.2 without userinfo), narrowed to what a
+ * mesh meets: names of letters, digits, '-', '.' and '_', IPv4 literals and bracketed IPv6 literals
+ * without a zone. Everything else (userinfo, comma, percent, path, empty or silly port) is
+ * malformed. The host comes back without brackets and without a trailing dot.
  */
 #include "route/route.h"
 

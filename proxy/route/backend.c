@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Weighted choice among the backends of a rule. A backend that does not exist keeps its share: that share gets 500. */
+/* Weighted choice among the backends of a rule. A backend that does not exist keeps its share: that
+ * share gets 500. */
 #include "route/route.h"
 
 const struct weir_backend_ref *weir_route_backend(const struct weir_route_rule *rule,

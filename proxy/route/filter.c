@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTPRoute's RequestHeaderModifier and ResponseHeaderModifier: remove, then set (replaces every field of the name), then add
- * (one more field line, which is the same as appending to a list).
+ * HTTPRoute's RequestHeaderModifier and ResponseHeaderModifier: remove, then set (replaces every
+ * field of the name), then add (one more field line, which is the same as appending to a list).
  *
- * A route may not change how a message is framed, where it goes or who sent it. Modifications of such fields, and of
- * anything that is not a field (bad name, CR, LF or NUL in a value) are ignored; conf refuses them before they get here.
+ * A route may not change how a message is framed, where it goes or who sent it. Modifications of
+ * such fields, and of anything that is not a field (bad name, CR, LF or NUL in a value) are
+ * ignored; conf refuses them before they get here.
  */
 #include "route/route.h"
 

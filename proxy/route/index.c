@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Open addressing with linear probing, at most half full. FNV-1a gives the running hash; its weak low bits are mixed
- * with the space number before they pick a slot.
+ * Open addressing with linear probing, at most half full. FNV-1a gives the running hash; its weak
+ * low bits are mixed with the space number before they pick a slot.
  */
 #include "route/index.h"
 

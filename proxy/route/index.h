@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Read-only hash index over byte strings in numbered spaces, built once with a known number of keys. Keys come from the
- * configuration alone; a request only looks up, so nobody outside can lengthen a probe sequence and no secret seed is
- * needed. The hash is a running one (a value per byte), because callers look up every prefix of a path, or every
- * suffix of a host, in a single pass over the text.
+ * Read-only hash index over byte strings in numbered spaces, built once with a known number of
+ * keys. Keys come from the configuration alone; a request only looks up, so nobody outside can
+ * lengthen a probe sequence and no secret seed is needed. The hash is a running one (a value per
+ * byte), because callers look up every prefix of a path, or every suffix of a host, in a single
+ * pass over the text.
  */
 #ifndef WEIR_ROUTE_INDEX_H
 #define WEIR_ROUTE_INDEX_H
 
 #include "base/arena.h"
 
-#define WEIR_INDEX_NONE UINT32_MAX
+#define WEIR_INDEX_NONE  UINT32_MAX
 #define WEIR_INDEX_BASIS 0xcbf29ce484222325ULL
 
 struct weir_index_entry {

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One decision: a pure function of method, authority, path, query and the fields that some match names. It never
- * allocates in the common case and never scans rules, except those that share hostname and path (and the regular expressions of
- * a hostname, which have to be tried one by one).
+ * One decision: a pure function of method, authority, path, query and the fields that some match
+ * names. It never allocates in the common case and never scans rules, except those that share
+ * hostname and path (and the regular expressions of a hostname, which have to be tried one by one).
  *
  * Gateway API HTTPRoute precedence, and what it leaves open:
- *   hostname  exact, then the longest wildcard, then none. A less specific hostname is looked at only when no
- *             rule under a more specific one matches the whole request.
- *   path      Exact, then RegularExpression (open: here the longest pattern first, before any prefix), then the
- *             longest PathPrefix by elements. "*" and authority-form targets are matched by the prefix "/" only.
- *   then      a method match, most header matches, most query matches, then the oldest route, namespace/name, and rule
- *             order, all of which table.c sorted.
- *   headers   open: a field that occurs several times matches when any one of its lines does. "host" means the authority.
- *   queries   open: the first parameter of the name counts; bytes are compared as sent, without decoding.
- * Without an authority (HTTP/1.0) the listener's own hostname stands in.
+ *   hostname  exact, then the longest wildcard, then none. A less specific hostname is looked at
+ * only when no rule under a more specific one matches the whole request. path      Exact, then
+ * RegularExpression (open: here the longest pattern first, before any prefix), then the longest
+ * PathPrefix by elements. "*" and authority-form targets are matched by the prefix "/" only. then
+ * a method match, most header matches, most query matches, then the oldest route, namespace/name,
+ * and rule order, all of which table.c sorted. headers   open: a field that occurs several times
+ * matches when any one of its lines does. "host" means the authority. queries   open: the first
+ * parameter of the name counts; bytes are compared as sent, without decoding. Without an authority
+ * (HTTP/1.0) the listener's own hostname stands in.
  */
 #include "route/table.h"
 
@@ -23,7 +23,8 @@ struct request {
     struct weir_slice path;
 };
 
-/* The host of an authority without port and trailing dot, in lower case. len 0: none, or longer than any hostname. */
+/* The host of an authority without port and trailing dot, in lower case. len 0: none, or longer
+ * than any hostname. */
 static struct weir_slice host_of(struct weir_slice authority, char *buf) {
     size_t len = authority.len;
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one path normaliser: what policy and routes match is byte for byte what the upstream receives. RFC 3986 6.2.2,
- * with two additions. Empty segments go (`//` reads as `/` for most file-backed servers). Whatever two
- * parsers may read differently is refused instead of guessed: an encoded '/', '\' or NUL, a raw '\', a malformed
- * escape, a climb above the root, and dot segments with parameters (`/..;/`, which some servers resolve and others do not).
+ * The one path normaliser: what policy and routes match is byte for byte what the upstream
+ * receives. RFC 3986 6.2.2, with two additions. Empty segments go (`//` reads as `/` for most
+ * file-backed servers). Whatever two parsers may read differently is refused instead of guessed: an
+ * encoded '/', '\' or NUL, a raw '\', a malformed escape, a climb above the root, and dot segments
+ * with parameters (`/..;/`, which some servers resolve and others do not).
  */
 #include "route/route.h"
 
@@ -21,7 +22,8 @@ static bool is_unreserved(int c) {
            c == '.' || c == '_' || c == '~';
 }
 
-/* True when nothing could change or be refused: no escape, no '\', no segment that is empty or starts with a dot. */
+/* True when nothing could change or be refused: no escape, no '\', no segment that is empty or
+ * starts with a dot. */
 static bool is_plain(struct weir_slice path) {
     for (size_t i = 0; i < path.len; i++) {
         char c = path.ptr[i];
@@ -55,7 +57,8 @@ static int unescape(struct weir_slice path, size_t i, char *buf, size_t *ret_n) 
     return PATH_OK;
 }
 
-/* Closes the segment that starts behind buf[start - 1] == '/' and ends at len; `last`: no '/' follows it. */
+/* Closes the segment that starts behind buf[start - 1] == '/' and ends at len; `last`: no '/'
+ * follows it. */
 static int segment_close(char *buf, size_t start, size_t *len, bool last) {
     size_t n = *len - start;
     size_t dots = 0;
@@ -127,7 +130,7 @@ int weir_path_normalize(struct weir_arena *arena, struct weir_slice path,
         return -ENOMEM;
     if (normalize(path, buf, &len))
         return PATH_REFUSED;
-    *ret_path = len == path.len && memcmp(buf, path.ptr, len) == 0 ? path
-                                                                   : weir_slice_make(buf, len);
+    *ret_path =
+        len == path.len && memcmp(buf, path.ptr, len) == 0 ? path : weir_slice_make(buf, len);
     return PATH_OK;
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PCRE2 with JIT, anchored at both ends. Three things bound what a hostile path can cost: the match limit (which JIT code
- * honours too), the depth and heap limits of the interpreter, and a memcmp with the literal text the pattern starts with, which
- * turns most expressions away before PCRE2 is entered.
+ * PCRE2 with JIT, anchored at both ends. Three things bound what a hostile path can cost: the match
+ * limit (which JIT code honours too), the depth and heap limits of the interpreter, and a memcmp
+ * with the literal text the pattern starts with, which turns most expressions away before PCRE2 is
+ * entered.
  *
- * A match needs scratch memory that two threads may not share. The set keeps a few such blocks and hands them out by
- * atomic exchange, so that a worker neither allocates per request nor waits for another.
+ * A match needs scratch memory that two threads may not share. The set keeps a few such blocks and
+ * hands them out by atomic exchange, so that a worker neither allocates per request nor waits for
+ * another.
  */
 #include "route/regex.h"
 
@@ -15,10 +17,10 @@
 
 #include "base/mem.h"
 
-#define MATCH_LIMIT 100000
-#define DEPTH_LIMIT 1000
+#define MATCH_LIMIT    100000
+#define DEPTH_LIMIT    1000
 #define HEAP_LIMIT_KIB 1024
-#define N_SCRATCH 8
+#define N_SCRATCH      8
 
 struct weir_regex {
     struct weir_regex *next;

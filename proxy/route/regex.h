@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A bounded regular expression. Gateway API leaves the dialect and the anchoring of RegularExpression matches to the
- * implementation: here it is PCRE2 on bytes, and the *whole* text has to match. A match that exceeds its limits
- * counts as no match.
+ * A bounded regular expression. Gateway API leaves the dialect and the anchoring of
+ * RegularExpression matches to the implementation: here it is PCRE2 on bytes, and the *whole* text
+ * has to match. A match that exceeds its limits counts as no match.
  */
 #ifndef WEIR_ROUTE_REGEX_H
 #define WEIR_ROUTE_REGEX_H
@@ -13,7 +13,8 @@
 struct weir_regex_set;
 struct weir_regex;
 
-/* Owns its expressions and the scratch memory for matching; may be used by several threads once built. */
+/* Owns its expressions and the scratch memory for matching; may be used by several threads once
+ * built. */
 int weir_regex_set_new(struct weir_regex_set **ret_set);
 /* Takes NULL; returns NULL. */
 struct weir_regex_set *weir_regex_set_free(struct weir_regex_set *s);

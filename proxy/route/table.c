@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiles the routes of one parent into the shape described in table.h. Every (hostname, match) pair becomes a draft; the
- * drafts are sorted by what they match on and then by Gateway API precedence, so that whatever shares a hostname and
- * a path ends up side by side in the order in which it has to be tried.
+ * Compiles the routes of one parent into the shape described in table.h. Every (hostname, match)
+ * pair becomes a draft; the drafts are sorted by what they match on and then by Gateway API
+ * precedence, so that whatever shares a hostname and a path ends up side by side in the order in
+ * which it has to be tried.
  *
  * Only the first of several header (or query) matches on one name counts, as HTTPRoute asks.
  */
@@ -88,7 +89,8 @@ static uint32_t count_distinct(const struct weir_named_match *list, uint32_t n, 
     return count;
 }
 
-/* "*.example.com" becomes WILD "example.com"; "" and "*" become ANY. The text is lowered into the arena. */
+/* "*.example.com" becomes WILD "example.com"; "" and "*" become ANY. The text is lowered into the
+ * arena. */
 static int host_split(struct weir_arena *arena, const char *hostname, int *ret_kind,
                       struct weir_slice *ret_host) {
     struct weir_slice host = weir_slice_from_str(hostname);
@@ -166,7 +168,8 @@ static void groups_link(struct builder *b) {
     }
 }
 
-static void drafts_of_route(struct builder *b, const struct weir_http_route *route, uint32_t group) {
+static void drafts_of_route(struct builder *b, const struct weir_http_route *route,
+                            uint32_t group) {
     for (uint32_t r = 0; r < route->n_rules; r++) {
         const struct weir_route_rule *rule = &route->rules[r];
 
@@ -298,7 +301,8 @@ static int pattern_make(struct weir_route_table *t, const struct draft *d, uint3
     return regex_get(t, d->path, &p->regex);
 }
 
-/* Links each prefix to the longest shorter prefix that covers it: entries of `paths` in an odd space. */
+/* Links each prefix to the longest shorter prefix that covers it: entries of `paths` in an odd
+ * space. */
 static void prefixes_link(struct weir_route_table *t) {
     for (uint32_t i = 0; i < t->paths.n; i++) {
         const struct weir_index_entry *e = &t->paths.entries[i];
@@ -308,8 +312,7 @@ static void prefixes_link(struct weir_route_table *t) {
             uint32_t found = WEIR_INDEX_NONE;
 
             if (e->key.ptr[k] == '/')
-                found =
-                    weir_index_find(&t->paths, e->space, hash, weir_slice_make(e->key.ptr, k));
+                found = weir_index_find(&t->paths, e->space, hash, weir_slice_make(e->key.ptr, k));
             if (found != WEIR_INDEX_NONE)
                 t->nodes[e->value].parent = found;
             hash = weir_index_step(hash, e->key.ptr[k]);

@@ -2,11 +2,11 @@
 /*
  * Inside of a compiled route table, shared by table.c (builds) and match.c (asks).
  *
- *   groups   one per distinct hostname. `parent` is the next less specific hostname that covers it, down to "any host".
- *   nodes    one per distinct (group, exact path) and (group, prefix), found through `paths`. A prefix node's `parent`
- *            is the next shorter prefix of the same group.
- *   patterns one per distinct (group, regular expression), longest first.
- *   choices  one per (hostname, match), those of a node or pattern side by side and in order of precedence.
+ *   groups   one per distinct hostname. `parent` is the next less specific hostname that covers it,
+ * down to "any host". nodes    one per distinct (group, exact path) and (group, prefix), found
+ * through `paths`. A prefix node's `parent` is the next shorter prefix of the same group. patterns
+ * one per distinct (group, regular expression), longest first. choices  one per (hostname, match),
+ * those of a node or pattern side by side and in order of precedence.
  */
 #ifndef WEIR_ROUTE_TABLE_H
 #define WEIR_ROUTE_TABLE_H
@@ -20,8 +20,8 @@
 enum { WEIR_HOST_ANY, WEIR_HOST_WILD, WEIR_HOST_EXACT };
 
 struct weir_route_group {
-    uint32_t parent;        /* WEIR_INDEX_NONE for "any host" */
-    uint32_t root;          /* node of the prefix "/", or NONE */
+    uint32_t parent; /* WEIR_INDEX_NONE for "any host" */
+    uint32_t root;   /* node of the prefix "/", or NONE */
     uint32_t first_pattern, n_patterns;
     size_t max_exact, max_prefix; /* longest text in bytes; longer requests need no lookup */
     bool has_exact;
@@ -57,8 +57,8 @@ struct weir_route_pattern {
 struct weir_route_table {
     struct weir_arena arena;
     struct weir_regex_set *regexes; /* NULL = none used */
-    struct weir_slice listener; /* lower case, without "*." */
-    uint8_t listener_kind;      /* WEIR_HOST_* */
+    struct weir_slice listener;     /* lower case, without "*." */
+    uint8_t listener_kind;          /* WEIR_HOST_* */
     bool empty;
     struct weir_index hosts, paths;
     struct weir_route_group *groups; /* [0] is "any host" */
