@@ -32,6 +32,8 @@ void weir_loop_stop(struct weir_loop *loop);
 void weir_loop_post(struct weir_loop *loop);
 /* Accepted sockets refused because their original destination is unknown. */
 uint64_t weir_loop_unknown_original(const struct weir_loop *loop);
+/* Clients sent away because no descriptor was left. */
+uint64_t weir_loop_refused_no_fd(const struct weir_loop *loop);
 /* The loop's uv_loop_t, for io's own files and for admin and agent threads' signal handles. */
 void *weir_loop_uv(struct weir_loop *loop);
 

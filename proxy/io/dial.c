@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Dialling: a connect() with a deadline. What goes wrong at the other end (or on the way) is told
+ * by the stream's `error` event, never from within the call; what is our own lack (descriptors,
+ * memory, ports) is the call's result.
+ */
+#include <assert.h>
+
+#include "base/mem.h"
+#include "io/addr.h"
+#include "io/tcp.h"
+
+static void on_timer_closed(uv_handle_t *handle) {
+    weir_free(handle->data);
+}
+
+static void let_go(struct weir_tcp_dial *d) {
+    d->tcp->dial = NULL;
+    uv_close((uv_handle_t *)&d->timer, on_timer_closed);
+}
+
+void weir_tcp_dial_cancel(struct weir_tcp_dial *d) {
+    uv_timer_stop(&d->timer);
+    if (!d->pending)
+        let_go(d);
+    /* Otherwise closing the handle makes libuv call on_connect with UV_ECANCELED, before the
+     * handle's own close. */
+}
+
+static struct weir_fault fault_of(int err) {
+    return err == -ETIMEDOUT ? WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT)
+                             : WEIR_FAULT(UPSTREAM, CONNECT_FAILED);
+}
+
+static void on_connect(uv_connect_t *req, int status) {
+    struct weir_tcp_dial *d = WEIR_CONTAINER_OF(req, struct weir_tcp_dial, req);
+    struct weir_tcp *t = d->tcp;
+
+    d->pending = false;
+    let_go(d);
+    if (t->closing || t->failed)
+        return;
+    if (status < 0)
+        weir_tcp_fail(t, fault_of(status));
+    else
+        weir_tcp_connected(t);
+}
+
+static void on_timeout(uv_timer_t *timer) {
+    struct weir_tcp_dial *d = timer->data;
+
+    weir_tcp_fail(d->tcp, d->err ? fault_of(d->err) : WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT));
+}
+
+static bool is_own_lack(int err) {
+    return err == UV_EMFILE || err == UV_ENFILE || err == UV_ENOMEM || err == UV_ENOBUFS ||
+           err == UV_EADDRNOTAVAIL;
+}
+
+static int start(struct weir_tcp *t, const struct weir_dial *dial) {
+    struct weir_tcp_dial *d = weir_calloc(1, sizeof(*d));
+    struct sockaddr_storage sa;
+    uint64_t ms = (dial->timeout_us + 999) / 1000;
+    int r;
+
+    if (!d)
+        return -ENOMEM;
+    d->tcp = t;
+    t->dial = d;
+    uv_timer_init(&t->loop->uv, &d->timer);
+    d->timer.data = d;
+    uv_tcp_nodelay(&t->uv, 1); /* kept by the handle until the socket is made */
+    weir_addr_to_sockaddr(&dial->ip, dial->port, &sa);
+    r = uv_tcp_connect(&d->req, &t->uv, (const struct sockaddr *)&sa, on_connect);
+    if (r < 0 && is_own_lack(r))
+        return r;
+    d->err = r;
+    d->pending = r == 0;
+    uv_update_time(&t->loop->uv);
+    uv_timer_start(&d->timer, on_timeout, r < 0 ? 0 : ms, 0);
+    return 0;
+}
+
+int weir_loop_dial(struct weir_loop *loop, const struct weir_dial *dial,
+                   struct weir_stream **ret_stream) {
+    struct weir_tcp *t;
+    int r;
+
+    if (loop->stopping)
+        return -ECANCELED;
+    t = weir_tcp_new(loop, WEIR_SIDE_UPSTREAM);
+    if (!t)
+        return -ENOMEM;
+    t->remote = dial->ip;
+    t->remote_port = dial->port;
+    r = start(t, dial);
+    if (r < 0) {
+        weir_stream_close(&t->base, false);
+        return r;
+    }
+    *ret_stream = &t->base;
+    return 0;
+}

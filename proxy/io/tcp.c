@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A TCP stream over libuv: reading into shared chunks, writing from segments, closing in two steps.
+ *
+ * Reading. All streams of a loop read into the tail of one chunk, so that many small heads share 16
+ * KiB. When nobody kept a reference the tail is used again; when less than READ_MIN is left, or the
+ * stream's last read filled its buffer (a long body), a fresh chunk is taken. libuv reads a second
+ * time only after a full buffer: one read(2) per small message.
+ *
+ * Writing. What the kernel takes at once costs one write(2) or writev(2) and nothing else. The rest
+ * goes to a weir_tcp_out, which exists only as long as there is a rest, with one uv_write under way
+ * that covers its first segments.
+ *
+ * A failed write does not end the stream while the owner still reads: a server that answers early
+ * and closes resets us, and its answer may lie in the receive buffer. Output is dropped, reading
+ * goes on to its end, then comes `error`.
+ *
+ * Knows nothing of HTTP, TLS or who owns the stream.
+ */
+#include "io/tcp.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "io/addr.h"
+
+#define READ_MIN      4096u /* a smaller tail is not worth a read */
+#define WRITE_IOV     64    /* entries per writev */
+#define SUBMIT_IOV    4 /* entries per uv_write: what fits into uv_write_t without an allocation */
+#define FREE_OUTS_MAX 64u
+
+_Static_assert(sizeof(uv_buf_t) == sizeof(struct iovec), "peeked entries are handed to libuv");
+_Static_assert(offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base), "same order");
+
+static struct weir_tcp *of(struct weir_stream *s) {
+    return (struct weir_tcp *)s;
+}
+
+static uv_stream_t *uvs(struct weir_tcp *t) {
+    return (uv_stream_t *)&t->uv;
+}
+
+static bool dead(const struct weir_tcp *t) {
+    return t->closing || t->failed;
+}
+
+/* output records */
+
+static struct weir_tcp_out *out_get(struct weir_loop *loop) {
+    struct weir_tcp_out *out = loop->free_outs;
+
+    if (out) {
+        loop->free_outs = out->next_free;
+        loop->n_free_outs--;
+    } else {
+        out = weir_malloc(sizeof(*out));
+        if (!out)
+            return NULL;
+    }
+    out->submitted = 0;
+    weir_bufq_init(&out->q, loop->net.pool, 0);
+    return out;
+}
+
+static void out_put(struct weir_tcp *t) {
+    struct weir_loop *loop = t->loop;
+    struct weir_tcp_out *out = t->out;
+
+    if (!out)
+        return;
+    t->out = NULL;
+    weir_bufq_deinit(&out->q);
+    if (loop->n_free_outs >= FREE_OUTS_MAX) {
+        weir_free(out);
+        return;
+    }
+    out->next_free = loop->free_outs;
+    loop->free_outs = out;
+    loop->n_free_outs++;
+}
+
+void weir_tcp_outs_free(struct weir_loop *loop) {
+    while (loop->free_outs) {
+        struct weir_tcp_out *out = loop->free_outs;
+
+        loop->free_outs = out->next_free;
+        weir_free(out);
+    }
+    loop->n_free_outs = 0;
+}
+
+/* failing */
+
+static void stop_polling(struct weir_tcp *t) {
+    if (t->uv_reading) {
+        uv_read_stop(uvs(t));
+        t->uv_reading = false;
+    }
+}
+
+void weir_tcp_fail(struct weir_tcp *t, struct weir_fault fault) {
+    if (dead(t))
+        return;
+    t->failed = true;
+    weir_list_unlink(&t->deferred);
+    stop_polling(t);
+    t->base.events->error(t->base.arg, fault);
+}
+
+static void fail_reset(struct weir_tcp *t) {
+    weir_tcp_fail(t, (struct weir_fault){ t->side, WEIR_FAULT_RESET });
+}
+
+/* `error` at the end of the turn, since the owner is in the middle of a call to us. */
+static void fail_later(struct weir_tcp *t) {
+    if (dead(t) || !weir_list_empty(&t->deferred))
+        return;
+    weir_list_push_back(&t->loop->deferred, &t->deferred);
+    weir_loop_kick(t->loop);
+}
+
+/* Writing failed and no uv_write is under way. */
+static void cut(struct weir_tcp *t) {
+    t->cut = true;
+    t->above = false;
+    out_put(t);
+    if (!t->reading || t->eof)
+        fail_later(t);
+}
+
+/* reading */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+    struct weir_tcp *t = handle->data;
+    struct weir_loop *loop = t->loop;
+
+    *buf = uv_buf_init(NULL, 0);
+    if (!t->reading)
+        return; /* on_read gets UV_ENOBUFS and stops polling */
+    if (loop->read_chunk &&
+        (WEIR_CHUNK_SIZE - loop->read_used < READ_MIN || (t->filled && loop->read_used > 0)))
+        loop->read_chunk = weir_chunk_unref(loop->read_chunk);
+    if (!loop->read_chunk) {
+        loop->read_chunk = weir_chunk_get(loop->net.pool);
+        loop->read_used = 0;
+        if (!loop->read_chunk)
+            return;
+    }
+    *buf = uv_buf_init(loop->read_chunk->data + loop->read_used, WEIR_CHUNK_SIZE - loop->read_used);
+}
+
+static void on_bytes(struct weir_tcp *t, size_t n, size_t room) {
+    struct weir_loop *loop = t->loop;
+    struct weir_chunk *chunk = loop->read_chunk;
+    struct weir_slice bytes = weir_slice_make(chunk->data + loop->read_used, n);
+
+    t->filled = n == room;
+    t->base.bytes_in += n;
+    loop->read_used += (uint32_t)n;
+    t->base.events->read(t->base.arg, chunk, bytes);
+    if (chunk->refs == 1)
+        loop->read_used = 0;
+}
+
+static bool has_error(const struct weir_tcp *t) {
+    int err = 0, fd;
+    socklen_t len = sizeof(err);
+
+    return uv_fileno((const uv_handle_t *)&t->uv, &fd) == 0 &&
+           (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 || err != 0);
+}
+
+/*
+ * `guessed`: libuv did not read the end but concluded it from POLLHUP after a short read. That is
+ * how a reset right behind data looks too, and a reset taken for an end would make a cut-off body
+ * look whole.
+ */
+static void on_eof(struct weir_tcp *t, bool guessed) {
+    t->uv_reading = false;
+    t->eof = true;
+    if (t->cut || (guessed && has_error(t)))
+        fail_reset(t);
+    else
+        t->base.events->eof(t->base.arg);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+    struct weir_tcp *t = stream->data;
+
+    if (n > 0) {
+        on_bytes(t, (size_t)n, buf->len);
+    } else if (n == UV_EOF) {
+        on_eof(t, buf->base == NULL);
+    } else if (n == UV_ENOBUFS && buf->len == 0) {
+        stop_polling(t);
+        if (t->reading)
+            weir_tcp_fail(t, WEIR_FAULT(LOCAL, INTERNAL));
+    } else if (n < 0) {
+        stop_polling(t);
+        fail_reset(t);
+    }
+}
+
+static void start_polling(struct weir_tcp *t) {
+    if (!t->connected || t->eof || t->uv_reading || dead(t))
+        return;
+    if (uv_read_start(uvs(t), on_alloc, on_read) == 0)
+        t->uv_reading = true;
+    else
+        fail_later(t);
+}
+
+static void tcp_read_start(struct weir_stream *s) {
+    of(s)->reading = true;
+    start_polling(of(s));
+}
+
+/*
+ * Polling goes on until something arrives: a codec that pauses its peer during each request would
+ * otherwise pay two epoll_ctl(2) for it. on_alloc refuses the first bytes, which stay in the
+ * kernel, and only then polling stops.
+ */
+static void tcp_read_stop(struct weir_stream *s) {
+    struct weir_tcp *t = of(s);
+
+    t->reading = false;
+    if (t->cut)
+        fail_later(t);
+}
+
+/* writing */
+
+static void on_written(uv_write_t *req, int status);
+
+/* Writes q's head as long as the kernel takes it. False: the connection is broken. */
+static bool write_now(struct weir_tcp *t, struct weir_bufq *q) {
+    while (q->len > 0) {
+        struct iovec iov[WRITE_IOV];
+        int n = weir_bufq_peek(q, iov, WRITE_IOV);
+        size_t offered = 0;
+        int r;
+
+        for (int i = 0; i < n; i++)
+            offered += iov[i].iov_len;
+        r = uv_try_write(uvs(t), (const uv_buf_t *)iov, (unsigned)n);
+        if (r == UV_EAGAIN || r == UV_ENOBUFS)
+            return true;
+        if (r < 0)
+            return false;
+        weir_bufq_consume(q, (size_t)r);
+        t->base.bytes_out += (size_t)r;
+        if ((size_t)r < offered)
+            return true;
+    }
+    return true;
+}
+
+/* Lets libuv write the head of what is queued once the kernel has room. */
+static bool submit(struct weir_tcp *t) {
+    struct weir_tcp_out *out = t->out;
+    struct iovec iov[SUBMIT_IOV];
+    int n = weir_bufq_peek(&out->q, iov, SUBMIT_IOV);
+
+    if (uv_write(&out->req, uvs(t), (const uv_buf_t *)iov, (unsigned)n, on_written) < 0)
+        return false;
+    out->req.data = t;
+    out->submitted = 0;
+    for (int i = 0; i < n; i++)
+        out->submitted += iov[i].iov_len;
+    return true;
+}
+
+static void send_fin(struct weir_tcp *t) {
+    uv_os_fd_t fd;
+
+    /*
+     * Nothing is queued, so the plain call says the same as uv_shutdown, which would poll for
+     * writability first. A failure means that the connection is gone, which reading tells.
+     */
+    t->fin_sent = true;
+    if (uv_fileno((const uv_handle_t *)&t->uv, &fd) == 0)
+        shutdown(fd, SHUT_WR);
+}
+
+/* Sends as much of what is queued as goes. Afterwards there is no `out`, or its req is under way,
+ * or the stream is cut. */
+static void flush(struct weir_tcp *t) {
+    if (!t->out)
+        return;
+    if (!write_now(t, &t->out->q)) {
+        cut(t);
+        return;
+    }
+    if (t->out->q.len == 0)
+        out_put(t);
+    else if (!submit(t))
+        cut(t);
+}
+
+static size_t tcp_pending(const struct weir_stream *s) {
+    const struct weir_tcp *t = (const struct weir_tcp *)s;
+    const struct weir_tcp_out *out = t->out;
+
+    if (!out)
+        return 0;
+    if (out->submitted == 0)
+        return out->q.len;
+    return out->q.len - out->submitted +
+           uv_stream_get_write_queue_size((const uv_stream_t *)&t->uv);
+}
+
+static void tell_drain(struct weir_tcp *t) {
+    if (dead(t) || !t->above || tcp_pending(&t->base) > WEIR_STREAM_LOW_MARK)
+        return;
+    t->above = false;
+    t->base.events->drain(t->base.arg);
+}
+
+static void on_written(uv_write_t *req, int status) {
+    struct weir_tcp *t = req->data;
+    struct weir_tcp_out *out = t->out;
+
+    if (t->closing)
+        return;
+    if (status < 0) {
+        cut(t);
+        return;
+    }
+    weir_bufq_consume(&out->q, out->submitted);
+    t->base.bytes_out += out->submitted;
+    out->submitted = 0;
+    flush(t);
+    if (t->fin_wanted && !t->out && !t->cut)
+        send_fin(t);
+    tell_drain(t);
+}
+
+static int enqueue(struct weir_tcp *t, struct weir_bufq *q) {
+    bool fresh = !t->out;
+    int r;
+
+    if (fresh) {
+        t->out = out_get(t->loop);
+        if (!t->out)
+            return -ENOMEM;
+    }
+    r = weir_bufq_move(&t->out->q, q, q->len);
+    if (r < 0) {
+        if (fresh)
+            out_put(t);
+        return r;
+    }
+    if (fresh && t->connected && !submit(t))
+        cut(t);
+    else if (tcp_pending(&t->base) > WEIR_STREAM_LOW_MARK)
+        t->above = true;
+    return 0;
+}
+
+static int tcp_write(struct weir_stream *s, struct weir_bufq *q) {
+    struct weir_tcp *t = of(s);
+
+    assert(!t->fin_wanted || q->len == 0);
+    if (t->connected && !t->out && !t->cut && !dead(t) && !write_now(t, q))
+        cut(t);
+    if (t->cut || t->fin_wanted || dead(t))
+        weir_bufq_clear(q);
+    return q->len == 0 ? 0 : enqueue(t, q);
+}
+
+static void tcp_shutdown(struct weir_stream *s) {
+    struct weir_tcp *t = of(s);
+
+    if (t->fin_wanted || t->cut || dead(t))
+        return;
+    t->fin_wanted = true;
+    if (t->connected && !t->out)
+        send_fin(t);
+}
+
+void weir_tcp_connected(struct weir_tcp *t) {
+    t->connected = true;
+    flush(t);
+    if (t->fin_wanted && !t->out && !t->cut)
+        send_fin(t);
+    if (t->reading)
+        start_polling(t);
+    t->base.events->open(t->base.arg);
+    tell_drain(t);
+}
+
+/* closing */
+
+static void on_close(uv_handle_t *handle) {
+    struct weir_tcp *t = handle->data;
+    struct weir_loop *loop = t->loop;
+
+    out_put(t);
+    if (t->base.events && t->base.events->closed)
+        t->base.events->closed(t->base.arg);
+    weir_list_unlink(&t->link);
+    weir_free(t);
+    if (loop->stopping)
+        weir_loop_kick(loop);
+}
+
+static void tcp_close(struct weir_stream *s, bool reset) {
+    struct weir_tcp *t = of(s);
+
+    if (t->closing)
+        return;
+    t->closing = true;
+    weir_list_unlink(&t->deferred);
+    if (t->dial)
+        weir_tcp_dial_cancel(t->dial);
+    /* Fails when there is no socket yet: then there is nothing to reset. */
+    if (!reset || uv_tcp_close_reset(&t->uv, on_close) < 0)
+        uv_close((uv_handle_t *)&t->uv, on_close);
+}
+
+static void tcp_info(struct weir_stream *s, struct weir_stream_info *ret_info) {
+    struct weir_tcp *t = of(s);
+
+    if (!t->has_local && t->connected && !t->closing) {
+        struct sockaddr_storage sa;
+        int len = sizeof(sa);
+
+        if (uv_tcp_getsockname(&t->uv, (struct sockaddr *)&sa, &len) == 0)
+            t->has_local = weir_addr_from_sockaddr(&sa, &t->local, &t->local_port);
+    }
+    *ret_info = (struct weir_stream_info){
+        .local = t->local,
+        .remote = t->remote,
+        .local_port = t->local_port,
+        .remote_port = t->remote_port,
+        .has_original = t->has_original,
+        .original = t->original,
+        .original_port = t->original_port,
+        .sni = "",
+        .peer_hash = "",
+        .fault_reason = "",
+    };
+}
+
+static const struct weir_stream_ops tcp_ops = {
+    .name = "tcp",
+    .read_start = tcp_read_start,
+    .read_stop = tcp_read_stop,
+    .write = tcp_write,
+    .shutdown = tcp_shutdown,
+    .close = tcp_close,
+    .pending = tcp_pending,
+    .info = tcp_info,
+};
+
+struct weir_tcp *weir_tcp_new(struct weir_loop *loop, enum weir_side side) {
+    struct weir_tcp *t = weir_calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->base.ops = &tcp_ops;
+    t->loop = loop;
+    t->side = (uint8_t)side;
+    /* Without a family this only fills the handle: no socket, no failure. */
+    uv_tcp_init(&loop->uv, &t->uv);
+    t->uv.data = t;
+    weir_list_init(&t->deferred);
+    weir_list_push_back(&loop->streams, &t->link);
+    return t;
+}
