@@ -21,6 +21,7 @@
 
 #include <assert.h>
 
+#include "base/asan.h"
 #include "base/mem.h"
 #include "io/addr.h"
 
@@ -147,6 +148,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
             return;
     }
     *buf = uv_buf_init(loop->read_chunk->data + loop->read_used, WEIR_CHUNK_SIZE - loop->read_used);
+    WEIR_UNPOISON(buf->base, buf->len);
 }
 
 static void on_bytes(struct weir_tcp *t, size_t n, size_t room) {
@@ -158,8 +160,11 @@ static void on_bytes(struct weir_tcp *t, size_t n, size_t room) {
     t->base.bytes_in += n;
     loop->read_used += (uint32_t)n;
     t->base.events->read(t->base.arg, chunk, bytes);
-    if (chunk->refs == 1)
+    if (chunk->refs == 1) {
         loop->read_used = 0;
+        WEIR_POISON(chunk->data,
+                    WEIR_CHUNK_SIZE); /* whoever keeps a slice without a reference is caught */
+    }
 }
 
 static bool has_error(const struct weir_tcp *t) {
