@@ -279,3 +279,19 @@ void weir_bufq_consume(struct weir_bufq *q, size_t n) {
     if (q->cap > RING_KEEP)
         ring_release(q);
 }
+
+void weir_bufq_truncate(struct weir_bufq *q, size_t len) {
+    assert(len <= q->len);
+    while (q->count) {
+        struct weir_seg *tail = tail_of(q);
+        size_t over = q->len - len;
+        if (tail->len > over) {
+            tail->len -= over;
+            q->len = len;
+            return;
+        }
+        q->len -= tail->len;
+        weir_chunk_unref(tail->chunk);
+        q->count--;
+    }
+}

@@ -89,5 +89,7 @@ int weir_bufq_move(struct weir_bufq *dst, struct weir_bufq *src, size_t max);
 int weir_bufq_peek(const struct weir_bufq *q, struct iovec *iov, int max);
 /* Drops n <= len bytes from the head. */
 void weir_bufq_consume(struct weir_bufq *q, size_t n);
+/* Drops bytes from the tail until len <= q->len are left: takes back what was just appended. */
+void weir_bufq_truncate(struct weir_bufq *q, size_t len);
 
 #endif

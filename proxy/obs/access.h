@@ -4,7 +4,6 @@
 #define WEIR_OBS_ACCESS_H
 
 #include "base/bufq.h"
-#include "base/fault.h"
 #include "base/slice.h"
 #include "conf/model.h"
 
@@ -14,8 +13,8 @@ struct weir_access_record {
     struct weir_slice method, authority, target, user_agent, request_id, forwarded_for;
     const char *protocol;             /* "HTTP/1.1", "HTTP/2", "TCP" */
     uint16_t status;                  /* 0 = no response was sent */
-    struct weir_fault fault;          /* NONE = none */
-    const char *fault_detail;         /* short reason, "" = none */
+    const char *flag, *reason;        /* of the fault, from weir_fault_answer: "NR", "no_route"; "-" or "" = none */
+    const char *fault_detail;         /* what in particular: a policy, a TLS alert; "" = none */
     uint64_t bytes_in, bytes_out;     /* request and response content */
     uint64_t duration_us, upstream_us;/* upstream: 0 = not reached */
     uint32_t attempts;
@@ -27,7 +26,11 @@ struct weir_access_record {
     uint64_t conn_id;
 };
 
-/* Bytes that are not printable ASCII, '"' and '\' are escaped: a request cannot forge a line. 0 or -ENOMEM. */
+/*
+ * Appends one line with its newline; nothing with WEIR_LOG_OFF. Strings may be NULL as well as "". Output is printable ASCII: in text,
+ * other bytes, '"' and '\' are escaped; in JSON, UTF-8 becomes \uXXXX and what is not UTF-8 \ufffd. So a request cannot forge a line.
+ * 0, or -ENOMEM with nothing appended.
+ */
 int weir_access_format(const struct weir_access_record *r, enum weir_access_log format, struct weir_bufq *out);
 
 #endif

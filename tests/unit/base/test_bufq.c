@@ -182,6 +182,23 @@ static void consuming_gives_chunks_back(void **state) {
     assert_int_equal(f->q.len, 0);
 }
 
+static void truncating_takes_back_what_was_appended(void **state) {
+    struct fixture *f = *state;
+    assert_int_equal(weir_bufq_append(&f->q, WEIR_SLICE("abc")), 0);
+    assert_int_equal(weir_bufq_append_ref(&f->q, NULL, WEIR_SLICE("static")), 0);
+    weir_bufq_truncate(&f->q, 9);
+    weir_assert_bufq(&f->q, "abcstatic");
+    weir_bufq_truncate(&f->q, 5);
+    weir_assert_bufq(&f->q, "abcst");
+    weir_bufq_truncate(&f->q, 3);
+    assert_int_equal(f->q.count, 1);
+    assert_int_equal(weir_bufq_append(&f->q, WEIR_SLICE("def")), 0);
+    weir_assert_bufq(&f->q, "abcdef");
+    weir_bufq_truncate(&f->q, 0);
+    assert_int_equal(f->pool.n_live, 0);
+    weir_bufq_truncate(&f->q, 0);
+}
+
 static void moving_splits_a_segment_and_shares_its_chunk(void **state) {
     struct fixture *f = *state;
     assert_int_equal(weir_bufq_append(&f->q, WEIR_SLICE("abcdef")), 0);
@@ -430,6 +447,7 @@ int main(void) {
         CASE(a_reservation_never_lies_in_shared_bytes),
         CASE(a_forgotten_reservation_is_harmless),
         CASE(consuming_gives_chunks_back),
+        CASE(truncating_takes_back_what_was_appended),
         CASE(moving_splits_a_segment_and_shares_its_chunk),
         CASE(moving_piecewise_joins_what_belongs_together),
         CASE(the_ring_grows_while_wrapped_around),
