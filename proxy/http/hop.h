@@ -13,8 +13,13 @@
 void weir_hop_strip(struct weir_head *head);
 /*
  * Drops fields by which an outsider could claim an identity or an origin: x-forwarded-client-cert, x-forwarded-for,
- * forwarded, x-forwarded-host, x-forwarded-proto, x-envoy-*, l5d-*, in every spelling ('_' counts as '-').
+ * forwarded, x-forwarded-host, x-forwarded-proto, x-envoy-*, l5d-*, x-weir-*, in every spelling ('_' counts as '-').
  */
 void weir_hop_strip_identity(struct weir_head *head);
+/*
+ * May a field of that name come behind the content (RFC 9110 6.5.1)? No framing, routing, authentication, identity,
+ * caching or content-* fields; '_' counts as '-'. Codecs leave the others out of cs->trailers.
+ */
+bool weir_trailer_allowed(struct weir_slice name);
 
 #endif
