@@ -49,10 +49,12 @@ struct weir_tls_ctx *weir_tls_ctx_unref(struct weir_tls_ctx *ctx);
 /* Own certificate's identity (uri "" = none; never NULL) and notAfter, seconds since the epoch. */
 const struct weir_identity *weir_tls_ctx_identity(const struct weir_tls_ctx *ctx);
 int64_t weir_tls_ctx_not_after(const struct weir_tls_ctx *ctx);
+enum weir_tls_mode weir_tls_ctx_mode(const struct weir_tls_ctx *ctx);
 
 struct weir_tls; /* one connection's engine */
 
-/* sni: client modes, name sent and (WEIR_TLS_CLIENT) verified; expect: mesh client, the server's SPIFFE id. Both may be NULL. */
+/* sni: client modes, name sent and (WEIR_TLS_CLIENT) verified; expect: mesh client, the server's SPIFFE id. Both may be NULL,
+ * except sni with WEIR_TLS_CLIENT: 0, -ENOMEM, -EINVAL (a client without a name to verify). An address literal is verified, not sent. */
 int weir_tls_new(struct weir_tls_ctx *ctx, const char *sni, const char *expect, struct weir_tls **ret_tls);
 struct weir_tls *weir_tls_free(struct weir_tls *tls);
 
@@ -66,12 +68,14 @@ enum { WEIR_TLS_FAULT = 1, WEIR_TLS_EOF = 2 /* close_notify received */ };
 int weir_tls_feed(struct weir_tls *tls, struct weir_slice bytes, struct weir_bufq *plain, struct weir_bufq *cipher);
 /* Client: the first flight. */
 int weir_tls_start(struct weir_tls *tls, struct weir_bufq *cipher);
-/* Encrypts all of *plain (records of up to 16 KiB, gathered across segments) into *cipher. 0, -ENOMEM, WEIR_TLS_FAULT. */
+/* Encrypts all of *plain (records of up to 16 KiB, gathered across segments) into *cipher. 0, -ENOMEM, WEIR_TLS_FAULT.
+ * Before the handshake is done it takes nothing and answers 0. */
 int weir_tls_write(struct weir_tls *tls, struct weir_bufq *plain, struct weir_bufq *cipher);
 /* Appends close_notify. */
 void weir_tls_shutdown(struct weir_tls *tls, struct weir_bufq *cipher);
 bool weir_tls_established(const struct weir_tls *tls);
-/* After the handshake; borrowed, valid until free. ALPN chosen (empty = none), peer identity (NULL = none), SNI received. */
+/* After the handshake; borrowed, valid until free. ALPN chosen (empty = none), peer identity (NULL = none;
+ * only mesh modes establish one), SNI received. */
 struct weir_slice weir_tls_alpn(const struct weir_tls *tls);
 const struct weir_identity *weir_tls_peer(const struct weir_tls *tls);
 /* Peer certificate's SHA-256 in hex (64 characters) or ""; for x-forwarded-client-cert. Computed on first call. */

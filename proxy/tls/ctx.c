@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS contexts: certificate, key, trust and protocol settings of one listener or one kind of
+ * upstream, made once and then only read. New material means a new ctx; connections keep the one
+ * they began with. The texts come from the caller; only an ordinary client without a CA of its own
+ * reads files (the system's store).
+ *
+ * Resumption. Ordinary servers that ask for no client certificate issue stateless tickets; the keys
+ * are the SSL_CTX's and hence the same in every worker and new with every reload. Everywhere a peer
+ * certificate matters (mesh modes, client CA) there is none: a resumed session would skip the
+ * checks of chain, expiry and identity, so each connection does the full handshake. decisions.md 22
+ * would allow tickets bound to identity and bundle version; off is the safe start. Early data is
+ * never accepted.
+ */
+#include "tls/ctx.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "tls/svid.h"
+
+#define OUTCOME_UNUSABLE 1
+
+#define CIPHERS_12                                                                                 \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"                                   \
+    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"                                   \
+    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define GROUPS     "X25519:P-256:P-384"
+#define MAX_DEPTH  8
+/* A peer's chain on the wire; OpenSSL's own 100 KiB invites waste before anyone is authenticated.
+ */
+#define MAX_CHAIN_BYTES (32 * 1024)
+
+static int unusable(const char **ret_why, const char *why) {
+    ERR_clear_error();
+    *ret_why = why;
+    return OUTCOME_UNUSABLE;
+}
+
+/* After a failed OpenSSL call: -ENOMEM if it was that, else unusable. */
+static int failed(const char **ret_why, const char *why) {
+    unsigned long first;
+    if (weir_tls_errors_take(&first)) {
+        return -ENOMEM;
+    }
+    return unusable(ret_why, why);
+}
+
+/* Without this OpenSSL would ask the terminal for a passphrase. */
+static int no_passphrase(char *buf, int size, int rwflag, void *arg) {
+    return -1;
+}
+
+static BIO *open_text(struct weir_slice text) {
+    return text.len <= INT_MAX ? BIO_new_mem_buf(text.ptr, (int)text.len) : NULL;
+}
+
+/* 0: *ret_cert is the next certificate, NULL at the end of the text. */
+static int next_cert(BIO *bio, X509 **ret_cert, const char **ret_why, const char *why) {
+    X509 *cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+    if (cert == NULL) {
+        unsigned long last = ERR_peek_last_error();
+        if (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE) {
+            return failed(ret_why, why);
+        }
+        ERR_clear_error();
+    }
+    *ret_cert = cert;
+    return 0;
+}
+
+static int add_chain(SSL_CTX *ssl_ctx, BIO *bio, const char **ret_why) {
+    for (;;) {
+        X509 *cert = NULL;
+        int r = next_cert(bio, &cert, ret_why, "certificate: chain cannot be parsed");
+        if (r != 0 || cert == NULL) {
+            return r;
+        }
+        if (SSL_CTX_add0_chain_cert(ssl_ctx, cert) != 1) {
+            X509_free(cert);
+            return failed(ret_why, "certificate: chain refused");
+        }
+    }
+}
+
+static int load_chain(SSL_CTX *ssl_ctx, struct weir_slice text, const char **ret_why) {
+    BIO *bio = open_text(text);
+    if (bio == NULL) {
+        return failed(ret_why, "certificate: too long");
+    }
+    X509 *leaf = NULL;
+    int r = next_cert(bio, &leaf, ret_why, "certificate: cannot be parsed");
+    if (r == 0 && leaf == NULL) {
+        r = unusable(ret_why, "certificate: no PEM certificate in it");
+    }
+    if (r == 0 && SSL_CTX_use_certificate(ssl_ctx, leaf) != 1) {
+        r = failed(ret_why, "certificate: refused (key too weak?)");
+    }
+    if (r == 0) {
+        r = add_chain(ssl_ctx, bio, ret_why);
+    }
+    X509_free(leaf);
+    BIO_free(bio);
+    return r;
+}
+
+static int load_key(SSL_CTX *ssl_ctx, struct weir_slice text, const char **ret_why) {
+    BIO *bio = open_text(text);
+    if (bio == NULL) {
+        return failed(ret_why, "key: too long");
+    }
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+    BIO_free(bio);
+    if (key == NULL) {
+        return failed(ret_why, "key: no readable, unencrypted PEM private key in it");
+    }
+    int r = 0;
+    if (X509_check_private_key(SSL_CTX_get0_certificate(ssl_ctx), key) != 1) {
+        r = failed(ret_why, "key: does not match the certificate");
+    } else if (SSL_CTX_use_PrivateKey(ssl_ctx, key) != 1) {
+        r = failed(ret_why, "key: refused");
+    }
+    EVP_PKEY_free(key);
+    return r;
+}
+
+static int load_ca(SSL_CTX *ssl_ctx, struct weir_slice text, bool announce, const char **ret_why) {
+    BIO *bio = open_text(text);
+    if (bio == NULL) {
+        return failed(ret_why, "ca: too long");
+    }
+    X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
+    int r, n = 0;
+    for (;;) {
+        X509 *cert = NULL;
+        r = next_cert(bio, &cert, ret_why, "ca: cannot be parsed");
+        if (r != 0 || cert == NULL) {
+            break;
+        }
+        bool ok = X509_STORE_add_cert(store, cert) == 1 &&
+                  (!announce || SSL_CTX_add_client_CA(ssl_ctx, cert) == 1);
+        X509_free(cert);
+        if (!ok) {
+            r = failed(ret_why, "ca: refused");
+            break;
+        }
+        n++;
+    }
+    BIO_free(bio);
+    return r == 0 && n == 0 ? unusable(ret_why, "ca: no PEM certificate in it") : r;
+}
+
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                       const unsigned char *in, unsigned int in_len, void *arg) {
+    const struct weir_tls_ctx *ctx = arg;
+    unsigned char *chosen = NULL;
+    /* Our order decides. No overlap ends the handshake (RFC 7301 3.2): guessing a protocol mixes
+     * two up. */
+    if (SSL_select_next_proto(&chosen, out_len, ctx->alpn, ctx->alpn_len, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int set_alpn(struct weir_tls_ctx *ctx, struct weir_slice alpn, const char **ret_why) {
+    for (size_t at = 0; at < alpn.len; at += (size_t)(unsigned char)alpn.ptr[at] + 1) {
+        size_t len = (unsigned char)alpn.ptr[at];
+        if (len == 0 || len > alpn.len - at - 1) {
+            return unusable(ret_why, "alpn: not a list of names");
+        }
+    }
+    if (alpn.len == 0) {
+        return 0;
+    }
+    ctx->alpn = weir_malloc(alpn.len);
+    if (ctx->alpn == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(ctx->alpn, alpn.ptr, alpn.len);
+    ctx->alpn_len = (unsigned int)alpn.len;
+    if (weir_tls_mode_is_server(ctx->mode)) {
+        SSL_CTX_set_alpn_select_cb(ctx->ssl_ctx, select_alpn, ctx);
+    } else if (SSL_CTX_set_alpn_protos(ctx->ssl_ctx, ctx->alpn, ctx->alpn_len) != 0) {
+        return failed(ret_why, "alpn: refused");
+    }
+    return 0;
+}
+
+static bool set_protocol(SSL_CTX *ssl_ctx, bool mesh) {
+    SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                     SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+    /* RELEASE_BUFFERS: an idle connection holds no record buffer. NO_AUTO_CHAIN: send what the file
+     * says, no CA. */
+    SSL_CTX_set_mode(ssl_ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
+    SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_max_early_data(ssl_ctx, 0);
+    SSL_CTX_set_security_level(ssl_ctx, 2);
+    SSL_CTX_set_verify_depth(ssl_ctx, MAX_DEPTH);
+    SSL_CTX_set_max_cert_list(ssl_ctx, MAX_CHAIN_BYTES);
+    return SSL_CTX_set_min_proto_version(ssl_ctx, mesh ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
+           SSL_CTX_set_max_proto_version(ssl_ctx, TLS1_3_VERSION) == 1 &&
+           SSL_CTX_set_cipher_list(ssl_ctx, CIPHERS_12) == 1 &&
+           SSL_CTX_set_ciphersuites(ssl_ctx, CIPHERS_13) == 1 &&
+           SSL_CTX_set1_groups_list(ssl_ctx, GROUPS) == 1;
+}
+
+static bool set_resumption(SSL_CTX *ssl_ctx, bool allowed) {
+    if (allowed) {
+        static const unsigned char context[] = "weir";
+        return SSL_CTX_set_session_id_context(ssl_ctx, context, sizeof(context) - 1) == 1;
+    }
+    SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_TICKET);
+    return SSL_CTX_set_num_tickets(ssl_ctx, 0) == 1;
+}
+
+/* Which peer certificates are wanted and what they are checked against. */
+static int set_trust(struct weir_tls_ctx *ctx, struct weir_slice ca, const char **ret_why) {
+    SSL_CTX *ssl_ctx = ctx->ssl_ctx;
+    bool mesh = weir_tls_mode_is_mesh(ctx->mode), server = weir_tls_mode_is_server(ctx->mode);
+    int r = 0;
+    if (ca.len > 0) {
+        r = load_ca(ssl_ctx, ca, ctx->mode == WEIR_TLS_SERVER, ret_why);
+    } else if (ctx->mode == WEIR_TLS_CLIENT && SSL_CTX_set_default_verify_paths(ssl_ctx) != 1) {
+        r = failed(ret_why, "ca: the system's store cannot be read");
+    }
+    if (r != 0) {
+        return r;
+    }
+    bool verify = !server || mesh || ca.len > 0;
+    SSL_CTX_set_verify(ssl_ctx,
+                       verify ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE,
+                       NULL);
+    if (mesh) {
+        SSL_CTX_set_cert_verify_callback(ssl_ctx, weir_tls_verify_mesh, NULL);
+    }
+    return set_resumption(ssl_ctx, server && !verify) ? 0 : failed(ret_why, "no session settings");
+}
+
+static int64_t cert_not_after(X509 *leaf) {
+    struct tm tm;
+    return leaf != NULL && ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) == 1
+               ? (int64_t)timegm(&tm)
+               : 0;
+}
+
+/* Own identity: must be one in mesh modes, is taken if there in the others. */
+static int read_own(struct weir_tls_ctx *ctx, const char **ret_why) {
+    X509 *leaf = SSL_CTX_get0_certificate(ctx->ssl_ctx);
+    ctx->not_after = cert_not_after(leaf);
+    if (!weir_tls_mode_is_mesh(ctx->mode)) {
+        return 0;
+    }
+    enum weir_svid_role role =
+        weir_tls_mode_is_server(ctx->mode) ? WEIR_SVID_SERVER : WEIR_SVID_CLIENT;
+    int r = weir_svid_check(leaf, role, ctx->trust_domain, &ctx->id, ret_why);
+    if (r > 0) {
+        static _Thread_local char why[128];
+        snprintf(why, sizeof(why), "certificate: %s", *ret_why);
+        return unusable(ret_why, why);
+    }
+    return r;
+}
+
+/* What each mode cannot do without; NULL = all there. */
+static const char *find_missing(const struct weir_tls_params *p) {
+    const struct weir_tls_material *m = &p->material;
+    bool mesh = weir_tls_mode_is_mesh(p->mode);
+    if (m->cert_chain.len == 0 && (mesh || p->mode == WEIR_TLS_SERVER)) {
+        return "certificate: none given";
+    }
+    if (m->cert_chain.len == 0 && m->key.len > 0) {
+        return "key: given without a certificate";
+    }
+    if (m->ca.len == 0 && mesh) {
+        return "ca: none given";
+    }
+    if (mesh && (p->trust_domain == NULL || p->trust_domain[0] == '\0')) {
+        return "trust domain: none given";
+    }
+    return NULL;
+}
+
+static int fill(struct weir_tls_ctx *ctx, const struct weir_tls_params *p, const char **ret_why) {
+    const struct weir_tls_material *m = &p->material;
+    if (p->trust_domain != NULL) {
+        ctx->trust_domain = weir_strndup(p->trust_domain, strlen(p->trust_domain));
+        if (ctx->trust_domain == NULL) {
+            return -ENOMEM;
+        }
+    }
+    ctx->bio = weir_tls_bio_method();
+    ctx->ssl_ctx =
+        SSL_CTX_new(weir_tls_mode_is_server(p->mode) ? TLS_server_method() : TLS_client_method());
+    if (ctx->bio == NULL || ctx->ssl_ctx == NULL) {
+        ERR_clear_error();
+        return -ENOMEM;
+    }
+    if (!set_protocol(ctx->ssl_ctx, weir_tls_mode_is_mesh(p->mode))) {
+        return failed(ret_why, "this OpenSSL lacks a protocol version or cipher");
+    }
+    int r = set_trust(ctx, m->ca, ret_why);
+    if (r == 0) {
+        r = set_alpn(ctx, p->alpn, ret_why);
+    }
+    if (r == 0 && m->cert_chain.len > 0) {
+        r = load_chain(ctx->ssl_ctx, m->cert_chain, ret_why);
+        if (r == 0) {
+            /* Certificate and key may come in one file. */
+            r = load_key(ctx->ssl_ctx, m->key.len > 0 ? m->key : m->cert_chain, ret_why);
+        }
+    }
+    return r == 0 ? read_own(ctx, ret_why) : r;
+}
+
+static struct weir_tls_ctx *ctx_free(struct weir_tls_ctx *ctx) {
+    SSL_CTX_free(ctx->ssl_ctx);
+    BIO_meth_free(ctx->bio);
+    weir_free(ctx->id);
+    weir_free(ctx->trust_domain);
+    weir_free(ctx->alpn);
+    return weir_free(ctx);
+}
+
+int weir_tls_ctx_new(const struct weir_tls_params *params, struct weir_tls_ctx **ret_ctx,
+                     const char **ret_why) {
+    const char *missing = find_missing(params);
+    if (missing != NULL) {
+        *ret_why = missing;
+        return OUTCOME_UNUSABLE;
+    }
+    struct weir_tls_ctx *ctx = weir_calloc(1, sizeof(*ctx));
+    if (ctx == NULL) {
+        return -ENOMEM;
+    }
+    weir_ref_init(&ctx->ref);
+    ctx->mode = params->mode;
+    int r = fill(ctx, params, ret_why);
+    ERR_clear_error();
+    if (r != 0) {
+        ctx_free(ctx);
+        return r;
+    }
+    *ret_ctx = ctx;
+    return 0;
+}
+
+struct weir_tls_ctx *weir_tls_ctx_ref(struct weir_tls_ctx *ctx) {
+    weir_ref_inc(&ctx->ref);
+    return ctx;
+}
+
+struct weir_tls_ctx *weir_tls_ctx_unref(struct weir_tls_ctx *ctx) {
+    if (ctx != NULL && weir_ref_dec(&ctx->ref)) {
+        ctx_free(ctx);
+    }
+    return NULL;
+}
+
+const struct weir_identity *weir_tls_ctx_identity(const struct weir_tls_ctx *ctx) {
+    static const struct weir_identity none = { "", "", "", "" };
+    return ctx->id != NULL ? ctx->id : &none;
+}
+
+int64_t weir_tls_ctx_not_after(const struct weir_tls_ctx *ctx) {
+    return ctx->not_after;
+}
+
+enum weir_tls_mode weir_tls_ctx_mode(const struct weir_tls_ctx *ctx) {
+    return ctx->mode;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of a TLS context and of a connection. Private to the room tls. */
+#ifndef WEIR_TLS_CTX_H
+#define WEIR_TLS_CTX_H
+
+#include <openssl/ssl.h>
+
+#include "base/ref.h"
+#include "tls/tls.h"
+
+/* Immutable after weir_tls_ctx_new, so any number of threads may make connections from it. */
+struct weir_tls_ctx {
+    struct weir_ref ref;
+    enum weir_tls_mode mode;
+    SSL_CTX *ssl_ctx;
+    BIO_METHOD *bio;
+    struct weir_identity *id; /* NULL = none */
+    int64_t not_after;
+    char *trust_domain; /* mesh modes */
+    unsigned char *alpn;
+    unsigned int alpn_len;
+};
+
+enum weir_tls_state { WEIR_TLS_HANDSHAKE, WEIR_TLS_OPEN, WEIR_TLS_ENDED, WEIR_TLS_DEAD };
+
+struct weir_tls {
+    struct weir_tls_ctx *ctx;
+    SSL *ssl;
+    struct weir_slice in;  /* ciphertext of the running call, not yet taken */
+    struct weir_bufq *out; /* the running call's output; NULL between calls */
+    struct weir_identity *peer;
+    char *expect;
+    char *peer_hash;
+    const char *reason; /* NULL = none; static or reason_text */
+    char *reason_text;
+    uint32_t held;      /* ciphertext taken since plaintext last came out */
+    uint8_t state;      /* enum weir_tls_state */
+    uint8_t fault_kind; /* enum weir_fault_kind */
+    bool nomem;
+    bool shutdown_sent;
+};
+
+static inline bool weir_tls_mode_is_mesh(enum weir_tls_mode mode) {
+    return mode == WEIR_TLS_MESH_SERVER || mode == WEIR_TLS_MESH_CLIENT;
+}
+static inline bool weir_tls_mode_is_server(enum weir_tls_mode mode) {
+    return mode == WEIR_TLS_MESH_SERVER || mode == WEIR_TLS_SERVER;
+}
+
+/* engine.c: the BIO that reads tls->in and writes to tls->out. NULL = no memory. */
+BIO_METHOD *weir_tls_bio_method(void);
+
+/* verify.c: mesh modes' SSL_CTX_set_cert_verify_callback; arg is unused. */
+int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg);
+
+/* reason.c. All strings static and short; they name a cause, never a detail of one connection. */
+const char *weir_tls_verify_reason(long verify_result);
+const char *weir_tls_error_reason(unsigned long error);
+/* Empties the thread's error queue. *ret_first is its oldest entry (0 = it was empty); true if any
+ * says "no memory". */
+bool weir_tls_errors_take(unsigned long *ret_first);
+
+#endif
