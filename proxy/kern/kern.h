@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel half as the agent sees it: programs loaded, attached and pinned; typed maps; counters and events. One
- * struct weir_kern owns one node directory <pin_dir>:
- *   maps/NAME         every map of include/weir/abi/maps.h
- *   links/PROGRAM     the cgroup programs on the pods' parent
- *   pods/ID           the sk_lookup instance of a pod's network namespace
- * What is pinned works on when the agent is gone; opening again adopts it: maps are kept as they are, each program is
- * replaced through its link, so no packet meets a moment without a program. This room knows no pod names and no
- * configuration (kern/plan.c turns a snapshot into entries).
+ * The kernel half as the agent sees it: programs loaded, attached and pinned; typed maps; counters
+ * and events. One struct weir_kern owns one node directory <pin_dir>: maps/NAME         every map
+ * of include/weir/abi/maps.h links/PROGRAM     the cgroup programs on the pods' parent pods/ID the
+ * sk_lookup instance of a pod's network namespace What is pinned works on when the agent is gone;
+ * opening again adopts it: maps are kept as they are, each program is replaced through its link, so
+ * no packet meets a moment without a program. This room knows no pod names and no configuration
+ * (kern/plan.c turns a snapshot into entries).
  */
 #ifndef WEIR_KERN_KERN_H
 #define WEIR_KERN_KERN_H
@@ -19,32 +18,38 @@
 struct weir_kern;
 
 struct weir_kern_options {
-    const char *cgroup;  /* the pods' parent: absolute path of a cgroup2 directory, never its root */
+    const char *cgroup; /* the pods' parent: absolute path of a cgroup2 directory, never its root */
     const char *pin_dir; /* absolute, on a bpffs; created when missing, its parent must exist */
 };
 
 /* Positive outcomes. */
 enum weir_kern_outcome {
     WEIR_KERN_OWNED = 1, /* another live agent owns pin_dir */
-    WEIR_KERN_LAYOUT,    /* pinned maps have another layout version: uninstall, or run the matching weir */
+    WEIR_KERN_LAYOUT,    /* pinned maps have another layout version: uninstall, or run the matching
+                            weir */
     WEIR_KERN_FOREIGN,   /* pin_dir is not a bpffs, or holds something weir did not put there */
-    WEIR_KERN_REFUSED,   /* the kernel refused a program, map or attachment: the log says which and why */
+    WEIR_KERN_REFUSED,   /* the kernel refused a program, map or attachment: the log says which and
+                            why */
     WEIR_KERN_LEFT,      /* uninstall: something is still there */
 };
 const char *weir_kern_outcome_text(int outcome);
 
-/* Loads or adopts everything that is not per pod. Takes the owner's lock. 0, -errno, OWNED, LAYOUT, FOREIGN, REFUSED. */
+/* Loads or adopts everything that is not per pod. Takes the owner's lock. 0, -errno, OWNED, LAYOUT,
+ * FOREIGN, REFUSED. */
 int weir_kern_open(const struct weir_kern_options *options, struct weir_kern **ret_kern);
 /* Whether weir_kern_open found pinned programs and took them over. */
 bool weir_kern_adopted(const struct weir_kern *k);
-/* Lets go of the lock and every descriptor; what is pinned stays and works. Takes NULL; returns NULL. */
+/* Lets go of the lock and every descriptor; what is pinned stays and works. Takes NULL; returns
+ * NULL. */
 struct weir_kern *weir_kern_close(struct weir_kern *k);
 
-/* Detaches, unpins and removes all of it, then looks what is left: `left` is told each thing. 0, -errno, OWNED, LEFT. */
-int weir_kern_uninstall(const struct weir_kern_options *options, void (*left)(void *arg, const char *what),
-                        void *arg);
+/* Detaches, unpins and removes all of it, then looks what is left: `left` is told each thing. 0,
+ * -errno, OWNED, LEFT. */
+int weir_kern_uninstall(const struct weir_kern_options *options,
+                        void (*left)(void *arg, const char *what), void *arg);
 
-/* Maps the agent writes, in the order a whole change is written (things pointed at first, pointers later). */
+/* Maps the agent writes, in the order a whole change is written (things pointed at first, pointers
+ * later). */
 enum weir_map {
     WEIR_MAP_NAME,
     WEIR_MAP_IDSET,
@@ -70,23 +75,27 @@ int weir_kern_put(struct weir_kern *k, enum weir_map map, const void *key, const
 int weir_kern_get(struct weir_kern *k, enum weir_map map, const void *key, void *ret_value);
 /* 0, also when there was none, or -errno. */
 int weir_kern_delete(struct weir_kern *k, enum weir_map map, const void *key);
-/* Every entry, in no order; key and value are borrowed until fn returns; fn returns nonzero to stop (forwarded). */
+/* Every entry, in no order; key and value are borrowed until fn returns; fn returns nonzero to stop
+ * (forwarded). */
 typedef int weir_kern_entry_fn(void *arg, const void *key, const void *value);
 int weir_kern_each(struct weir_kern *k, enum weir_map map, weir_kern_entry_fn *fn, void *arg);
-/* Returns when no program still uses what has been replaced before: now what it pointed at may be deleted. */
+/* Returns when no program still uses what has been replaced before: now what it pointed at may be
+ * deleted. */
 int weir_kern_settle(struct weir_kern *k);
 /* One more in weir_meta's epoch, after a change is complete. */
 int weir_kern_epoch_next(struct weir_kern *k, uint64_t *ret_epoch);
 /* WEIR_META_* flags. */
 int weir_kern_set_flags(struct weir_kern *k, uint32_t flags);
 
-/* Pods on this node. netns_fd is borrowed. Attaching again replaces the program without a gap. 0, -errno, REFUSED. */
+/* Pods on this node. netns_fd is borrowed. Attaching again replaces the program without a gap. 0,
+ * -errno, REFUSED. */
 int weir_kern_pod_attach(struct weir_kern *k, uint32_t pod, int netns_fd);
 /* 0, also when there was none, or -errno. */
 int weir_kern_pod_detach(struct weir_kern *k, uint32_t pod);
 /* Every pod whose namespace has a pinned program. fn returns nonzero to stop (forwarded). */
 int weir_kern_pod_each(struct weir_kern *k, int (*fn)(void *arg, uint32_t pod), void *arg);
-/* Cookie of the network namespace behind an open descriptor; enters it in a thread of its own. 0 or -errno. */
+/* Cookie of the network namespace behind an open descriptor; enters it in a thread of its own. 0 or
+ * -errno. */
 int weir_kern_netns_cookie(int netns_fd, uint64_t *ret_cookie);
 /* Id of a cgroup2 directory. 0 or -errno. */
 int weir_kern_cgroup_id(const char *path, uint64_t *ret_id);

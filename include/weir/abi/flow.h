@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the kernel says: the reasons it counts, the event records of the two ring buffers, and the facts about one
- * connection that an unprivileged sidecar may ask for with getsockopt().
+ * What the kernel says: the reasons it counts, the event records of the two ring buffers, and the
+ * facts about one connection that an unprivileged sidecar may ask for with getsockopt().
  */
 #ifndef WEIR_ABI_FLOW_H
 #define WEIR_ABI_FLOW_H
 
 #include "weir/abi/types.h"
 
-/* Index into weir_count, and `reason` of an event. Append only; names for people: weir_reason_name() in proxy/kern. */
+/* Index into weir_count, and `reason` of an event. Append only; names for people:
+ * weir_reason_name() in proxy/kern. */
 enum weir_reason {
     WEIR_REASON_NONE,
     /* allowed */
@@ -26,35 +27,36 @@ enum weir_reason {
     WEIR_ALLOW_FAIL_OPEN,     /* no sidecar listens, and the pod's fail mode is open */
     WEIR_ALLOW_AUDIT,         /* would have been denied */
     /* denied by policy: the event names it */
-    WEIR_DENY_EGRESS,         /* by a rule or by default */
+    WEIR_DENY_EGRESS, /* by a rule or by default */
     WEIR_DENY_INGRESS,
     /* refused: no decision, or nowhere to go */
     WEIR_DENY_NO_POD,         /* classified to a pod that is not in the map */
     WEIR_DENY_NO_ENDPOINT,    /* the service has none */
     WEIR_DENY_NO_LISTENER,    /* the flow needs the sidecar and it does not listen */
     WEIR_DENY_REFUSED_CGROUP, /* WEIR_ROLE_REFUSED */
-    WEIR_DENY_UNDECIDED,      /* a map that must answer did not: a rule block or endpoint missing, no memory */
-    WEIR_DENY_PROXY_PORT,     /* somebody dials the sidecar's capture port directly */
-    WEIR_DENY_SPOOFED,        /* own source address, but not through lo */
-    WEIR_DENY_SOCKET,         /* sock_create: raw, SCTP, MPTCP */
-    WEIR_DENY_MAP_FULL,       /* weir_flow, weir_app_tuple or socket storage took no more */
-    WEIR_DENY_NO_ORIGIN,      /* getsockopt: no facts for this socket, or not the sidecar's */
-    WEIR_DENY_EARLY_L7,       /* a not yet classified process called an L7 service: EAGAIN */
+    WEIR_DENY_UNDECIDED,  /* a map that must answer did not: a rule block or endpoint missing, no
+                             memory */
+    WEIR_DENY_PROXY_PORT, /* somebody dials the sidecar's capture port directly */
+    WEIR_DENY_SPOOFED,    /* own source address, but not through lo */
+    WEIR_DENY_SOCKET,     /* sock_create: raw, SCTP, MPTCP */
+    WEIR_DENY_MAP_FULL,   /* weir_flow, weir_app_tuple or socket storage took no more */
+    WEIR_DENY_NO_ORIGIN,  /* getsockopt: no facts for this socket, or not the sidecar's */
+    WEIR_DENY_EARLY_L7,   /* a not yet classified process called an L7 service: EAGAIN */
     /* neither */
-    WEIR_HELD,                /* SYN or datagram of an unclassified cgroup held back */
-    WEIR_LOST_EVENT,          /* ring buffer full */
+    WEIR_HELD,       /* SYN or datagram of an unclassified cgroup held back */
+    WEIR_LOST_EVENT, /* ring buffer full */
     WEIR_LOST_DENIAL,
-    WEIR_SEEN_LISTENER,       /* a sidecar's listener was registered */
-    WEIR_SEEN_OPEN,           /* connections established, either side */
+    WEIR_SEEN_LISTENER, /* a sidecar's listener was registered */
+    WEIR_SEEN_OPEN,     /* connections established, either side */
     WEIR_SEEN_CLOSE,
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u
 
 /* kind of a struct weir_event */
-#define WEIR_EVENT_OPEN  1
-#define WEIR_EVENT_CLOSE 2
-#define WEIR_EVENT_DENY  3 /* also WEIR_ALLOW_AUDIT */
+#define WEIR_EVENT_OPEN   1
+#define WEIR_EVENT_CLOSE  2
+#define WEIR_EVENT_DENY   3 /* also WEIR_ALLOW_AUDIT */
 #define WEIR_EVENT_LISTEN 4 /* a sidecar's listener came (flags has none) */
 
 /* flags of a struct weir_event */
@@ -66,12 +68,14 @@ enum weir_reason {
 
 /* One record of weir_events (opens, closes) or weir_denials (denials). */
 struct weir_event {
-    __u64 at_ns;         /* CLOCK_MONOTONIC */
-    __u64 cookie;        /* socket; 0 when none exists yet (sk_lookup) */
+    __u64 at_ns;               /* CLOCK_MONOTONIC */
+    __u64 cookie;              /* socket; 0 when none exists yet (sk_lookup) */
     __u64 bytes_in, bytes_out; /* CLOSE: payload received, payload sent and acknowledged */
-    __u64 duration_ns;   /* CLOSE: since connect() or accept */
-    struct weir_addr local, remote;   /* as on the wire: remote is the endpoint, or the sidecar when steered */
-    struct weir_addr original;        /* what the application asked for; equal to remote when nothing was changed */
+    __u64 duration_ns;         /* CLOSE: since connect() or accept */
+    struct weir_addr local,
+        remote; /* as on the wire: remote is the endpoint, or the sidecar when steered */
+    struct weir_addr
+        original; /* what the application asked for; equal to remote when nothing was changed */
     __u16 local_port, remote_port, original_port;
     __u8 kind;           /* WEIR_EVENT_* */
     __u8 direction;      /* WEIR_INGRESS, WEIR_EGRESS */
@@ -85,7 +89,7 @@ struct weir_event {
     __u32 flags;         /* WEIR_FLOW_* */
     __u8 reason;         /* enum weir_reason */
     __u8 proto;
-    __u8 role;           /* WEIR_ROLE_* of the local socket */
+    __u8 role; /* WEIR_ROLE_* of the local socket */
     __u8 pad[5];
 };
 WEIR_ABI_SIZE(weir_event, 136);
@@ -116,33 +120,35 @@ WEIR_ABI_AT(weir_event, role, 130);
 WEIR_ABI_AT(weir_event, pad, 131);
 
 /*
- * getsockopt(fd, WEIR_SOL, WEIR_SO_FACTS, struct weir_facts *, &len) on a connection the sidecar accepted. Works
- * for any uid, only for a socket made in the sidecar's cgroup (decisions.md 10). ENOENT: nothing is known of it, so it
- * did not come through the kernel half: refuse it. SO_ORIGINAL_DST on SOL_IP and SOL_IPV6 is a view of the same.
- * A longer buffer is fine, *len tells how much was written; a shorter one is EINVAL.
+ * getsockopt(fd, WEIR_SOL, WEIR_SO_FACTS, struct weir_facts *, &len) on a connection the sidecar
+ * accepted. Works for any uid, only for a socket made in the sidecar's cgroup (decisions.md 10).
+ * ENOENT: nothing is known of it, so it did not come through the kernel half: refuse it.
+ * SO_ORIGINAL_DST on SOL_IP and SOL_IPV6 is a view of the same. A longer buffer is fine, *len tells
+ * how much was written; a shorter one is EINVAL.
  */
 #define WEIR_SOL      0x5745 /* "WE": no level of the kernel's own */
 #define WEIR_SO_FACTS 1
 
 struct weir_facts {
-    __u32 size;               /* sizeof(struct weir_facts) of the kernel side */
-    __u32 flags;              /* WEIR_FLOW_* */
-    struct weir_addr original; /* outbound: what the application asked for; inbound: the local address */
-    struct weir_addr peer;    /* outbound: the application's own address; inbound: the client's */
+    __u32 size;  /* sizeof(struct weir_facts) of the kernel side */
+    __u32 flags; /* WEIR_FLOW_* */
+    struct weir_addr
+        original; /* outbound: what the application asked for; inbound: the local address */
+    struct weir_addr peer; /* outbound: the application's own address; inbound: the client's */
     __u16 original_port, peer_port;
-    __u8 direction;           /* WEIR_EGRESS: from the application. WEIR_INGRESS: steered by sk_lookup */
-    __u8 reason;              /* enum weir_reason of the decision */
-    __u8 join;                /* 0 = not joined (issue 5) */
+    __u8 direction; /* WEIR_EGRESS: from the application. WEIR_INGRESS: steered by sk_lookup */
+    __u8 reason;    /* enum weir_reason of the decision */
+    __u8 join;      /* 0 = not joined (issue 5) */
     __u8 pad;
-    __u32 pod;                /* the pod of this sidecar */
-    __u32 identity;           /* and its identity */
-    __u32 peer_identity;      /* inbound: by source address; 0 = unidentified */
-    __u32 service;            /* outbound: id of the service asked for */
-    __u32 policy;             /* inbound: the policy that allowed it; 0 = not isolated */
+    __u32 pod;           /* the pod of this sidecar */
+    __u32 identity;      /* and its identity */
+    __u32 peer_identity; /* inbound: by source address; 0 = unidentified */
+    __u32 service;       /* outbound: id of the service asked for */
+    __u32 policy;        /* inbound: the policy that allowed it; 0 = not isolated */
     __u32 pad2;
-    __u64 epoch;              /* weir_meta epoch of the decision */
-    __u64 cookie;             /* outbound: the application's socket */
-    __u64 at_ns;              /* CLOCK_MONOTONIC of the decision */
+    __u64 epoch;  /* weir_meta epoch of the decision */
+    __u64 cookie; /* outbound: the application's socket */
+    __u64 at_ns;  /* CLOCK_MONOTONIC of the decision */
 };
 WEIR_ABI_SIZE(weir_facts, 96);
 WEIR_ABI_AT(weir_facts, size, 0);
@@ -164,5 +170,29 @@ WEIR_ABI_AT(weir_facts, pad2, 68);
 WEIR_ABI_AT(weir_facts, epoch, 72);
 WEIR_ABI_AT(weir_facts, cookie, 80);
 WEIR_ABI_AT(weir_facts, at_ns, 88);
+
+/* weir_sock: SK_STORAGE, kernel only. What is known of one socket; dies with it. */
+struct weir_sock_value {
+    struct weir_facts facts; /* of this flow, as the sidecar would be told */
+    struct weir_addr
+        chosen; /* what is really dialled; equal to facts.original when nothing was changed */
+    __u16 chosen_port;
+    __u8 role;  /* WEIR_ROLE_* of the socket */
+    __u8 state; /* WEIR_SOCK_* */
+    __u32 set;  /* backend set the endpoint is from */
+};
+#define WEIR_SOCK_DECIDED 1u /* a hook allowed this destination: packets pass */
+#define WEIR_SOCK_HELD                                                                             \
+    2u /* asked before its cgroup was classified: policy is asked again at the first packet */
+#define WEIR_SOCK_BROKEN 4u  /* bookkeeping failed: no packet may leave */
+#define WEIR_SOCK_OPEN   8u  /* TCP: established, the OPEN event was sent */
+#define WEIR_SOCK_FACTS  16u /* accepted by the sidecar, facts may be told */
+WEIR_ABI_SIZE(weir_sock_value, 120);
+WEIR_ABI_AT(weir_sock_value, facts, 0);
+WEIR_ABI_AT(weir_sock_value, chosen, 96);
+WEIR_ABI_AT(weir_sock_value, chosen_port, 112);
+WEIR_ABI_AT(weir_sock_value, role, 114);
+WEIR_ABI_AT(weir_sock_value, state, 115);
+WEIR_ABI_AT(weir_sock_value, set, 116);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The maps: name, key, value, who writes. A map's name is the identifier in the comment; it is pinned as
- * <pin_dir>/maps/<name>. Written by the agent unless the comment says "kernel".
+ * The maps: name, key, value, who writes. A map's name is the identifier in the comment; it is
+ * pinned as <pin_dir>/maps/<name>. Written by the agent unless the comment says "kernel".
  *
- * How an update stays whole for a reader: rule blocks, identity sets, address sets and backend sets are never changed
- * in place. New ones are written under ids not in use, then the one entry that points at them (weir_pod, weir_svc) is
- * replaced, then weir_kern_settle() waits until no program still reads the old ones, then those are deleted.
- * Id 0 is "none" for every kind of id. Ids are the agent's to give; weir_name keeps their meaning across restarts.
+ * How an update stays whole for a reader: rule blocks, identity sets, address sets and backend sets
+ * are never changed in place. New ones are written under ids not in use, then the one entry that
+ * points at them (weir_pod, weir_svc) is replaced, then weir_kern_settle() waits until no program
+ * still reads the old ones, then those are deleted. Id 0 is "none" for every kind of id. Ids are
+ * the agent's to give; weir_name keeps their meaning across restarts.
  */
 #ifndef WEIR_ABI_MAPS_H
 #define WEIR_ABI_MAPS_H
@@ -25,7 +26,8 @@ struct weir_meta_value {
     __u32 flags; /* WEIR_META_* */
     __u32 pad;
 };
-#define WEIR_META_HOLD 1u /* unclassified cgroups: hold SYNs back (decisions.md 5); off = let them go */
+#define WEIR_META_HOLD                                                                             \
+    1u /* unclassified cgroups: hold SYNs back (decisions.md 5); off = let them go */
 WEIR_ABI_SIZE(weir_meta_value, 24);
 WEIR_ABI_AT(weir_meta_value, magic, 0);
 WEIR_ABI_AT(weir_meta_value, version, 4);
@@ -33,17 +35,21 @@ WEIR_ABI_AT(weir_meta_value, epoch, 8);
 WEIR_ABI_AT(weir_meta_value, flags, 16);
 WEIR_ABI_AT(weir_meta_value, pad, 20);
 
-/* weir_cgroup: HASH. Key: __u64 cgroup id (inode number of the directory). A cgroup below a listed one belongs to it. */
+/* weir_cgroup: HASH. Key: __u64 cgroup id (inode number of the directory). A cgroup below a listed
+ * one belongs to it. */
 struct weir_cgroup_value {
     __u32 pod; /* 0 with WEIR_ROLE_OUTSIDE and WEIR_ROLE_REFUSED */
     __u8 role; /* WEIR_ROLE_* */
     __u8 pad[3];
 };
-#define WEIR_ROLE_NONE    0 /* no entry: not classified, its SYNs are held back */
-#define WEIR_ROLE_APP     1
-#define WEIR_ROLE_PROXY   2 /* the pod's sidecar: never rewritten, may ask for original destinations */
-#define WEIR_ROLE_OUTSIDE 3 /* classified as none of ours: nothing is translated, checked or held */
-#define WEIR_ROLE_REFUSED 4 /* classification failed and the fail mode is closed: every connect is refused */
+#define WEIR_ROLE_NONE 0 /* no entry: not classified, its SYNs are held back */
+#define WEIR_ROLE_APP  1
+#define WEIR_ROLE_PROXY                                                                            \
+    2 /* the pod's sidecar: never rewritten, may ask for original destinations */
+#define WEIR_ROLE_OUTSIDE 3 /* classified as none of ours: nothing is translated, checked or held  \
+                             */
+#define WEIR_ROLE_REFUSED                                                                          \
+    4 /* classification failed and the fail mode is closed: every connect is refused */
 WEIR_ABI_SIZE(weir_cgroup_value, 8);
 WEIR_ABI_AT(weir_cgroup_value, pod, 0);
 WEIR_ABI_AT(weir_cgroup_value, role, 4);
@@ -56,8 +62,9 @@ struct weir_policy_slot {
     __u32 flags;  /* WEIR_SLOT_* */
     __u32 pad;
 };
-#define WEIR_SLOT_ISOLATED 1u /* some policy selects the pod here: what no rule allows is denied */
-#define WEIR_SLOT_AUDIT    2u /* a default deny is counted and reported, not enforced */
+#define WEIR_SLOT_ISOLATED 1u /* some policy selects the pod here: what no rule allows is denied   \
+                               */
+#define WEIR_SLOT_AUDIT 2u    /* a default deny is counted and reported, not enforced */
 WEIR_ABI_SIZE(weir_policy_slot, 16);
 WEIR_ABI_AT(weir_policy_slot, block, 0);
 WEIR_ABI_AT(weir_policy_slot, policy, 4);
@@ -69,22 +76,25 @@ WEIR_ABI_AT(weir_policy_slot, pad, 12);
 
 /* weir_pod: HASH. Key: __u32 pod id (local pods only). */
 struct weir_pod_value {
-    __u32 pod;      /* the key again: readers check it, for an element may be reused under them */
+    __u32 pod; /* the key again: readers check it, for an element may be reused under them */
     __u32 identity;
-    __u64 netns;    /* cookie of its network namespace */
-    __u32 flags;    /* WEIR_POD_* */
+    __u64 netns; /* cookie of its network namespace */
+    __u32 flags; /* WEIR_POD_* */
     __u32 generation;
     struct weir_policy_slot policy[2]; /* [WEIR_INGRESS], [WEIR_EGRESS] */
+    struct weir_addr addr[2];          /* its first IPv4 and first IPv6 address; all zero = none */
 };
-#define WEIR_POD_MESHED    1u /* it has a sidecar: L7 services are steered into it */
-#define WEIR_POD_FAIL_OPEN 2u /* without a listening sidecar, L7 flows go on plain (default: refused) */
-WEIR_ABI_SIZE(weir_pod_value, 56);
+#define WEIR_POD_MESHED 1u /* it has a sidecar: L7 services are steered into it */
+#define WEIR_POD_FAIL_OPEN                                                                         \
+    2u /* without a listening sidecar, L7 flows go on plain (default: refused) */
+WEIR_ABI_SIZE(weir_pod_value, 88);
 WEIR_ABI_AT(weir_pod_value, pod, 0);
 WEIR_ABI_AT(weir_pod_value, identity, 4);
 WEIR_ABI_AT(weir_pod_value, netns, 8);
 WEIR_ABI_AT(weir_pod_value, flags, 16);
 WEIR_ABI_AT(weir_pod_value, generation, 20);
 WEIR_ABI_AT(weir_pod_value, policy, 24);
+WEIR_ABI_AT(weir_pod_value, addr, 56);
 
 /* weir_svc: HASH. */
 struct weir_svc_key {
@@ -101,7 +111,8 @@ struct weir_svc_value {
     __u32 flags;   /* WEIR_SVC_* */
     __u32 pad;
 };
-#define WEIR_SVC_L7 1u /* must pass the caller's sidecar, if the caller has one (decisions.md 11) */
+#define WEIR_SVC_L7 1u /* must pass the caller's sidecar, if the caller has one (decisions.md 11)  \
+                        */
 WEIR_ABI_SIZE(weir_svc_key, 20);
 WEIR_ABI_AT(weir_svc_key, addr, 0);
 WEIR_ABI_AT(weir_svc_key, port, 16);
@@ -122,7 +133,8 @@ struct weir_ep_key {
 };
 struct weir_ep_value {
     struct weir_addr addr;
-    __u32 upto; /* sum of the weights of endpoints 0..index; weights 90, 10 are 90, 100. Unused when all are equal */
+    __u32 upto; /* sum of the weights of endpoints 0..index; weights 90, 10 are 90, 100. Unused when
+                   all are equal */
     __u32 pod;  /* local pod id, else 0 */
     __u16 port;
     __u16 pad[3];
@@ -151,26 +163,29 @@ WEIR_ABI_AT(weir_ip_value, generation, 8);
 WEIR_ABI_AT(weir_ip_value, pad, 12);
 
 /*
- * weir_rule: HASH. Key: __u32 block id. Rules are tried in order and the first that matches decides, so whoever
- * compiles them puts DENY before ALLOW. More than WEIR_BLOCK_RULES rules go on in block `next`.
- * Example: ingress from identity set 7 on TCP 8080-8090:
- *   {.set = 7, .policy = 3, .port_lo = 8080, .port_hi = 8090, .proto = 6, .peer = WEIR_PEER_IDENTITY}
- * Example: "from everybody on every port": {.policy = 3, .port_hi = 65535, .peer = WEIR_PEER_ANY}
+ * weir_rule: HASH. Key: __u32 block id. Rules are tried in order and the first that matches
+ * decides, so whoever compiles them puts DENY before ALLOW. More than WEIR_BLOCK_RULES rules go on
+ * in block `next`. Example: ingress from identity set 7 on TCP 8080-8090:
+ *   {.set = 7, .policy = 3, .port_lo = 8080, .port_hi = 8090, .proto = 6, .peer =
+ * WEIR_PEER_IDENTITY} Example: "from everybody on every port": {.policy = 3, .port_hi = 65535,
+ * .peer = WEIR_PEER_ANY}
  */
 struct weir_rule_item {
     __u32 set;    /* identity set or address set; unused with WEIR_PEER_ANY */
     __u32 policy; /* named in events */
-    __u16 port_lo, port_hi; /* inclusive; 0..65535 = every port. The DESTINATION port in both directions */
-    __u8 proto;   /* WEIR_IPPROTO_*; 0 = any */
-    __u8 peer;    /* WEIR_PEER_* */
-    __u8 flags;   /* WEIR_RULE_* */
+    __u16 port_lo,
+        port_hi; /* inclusive; 0..65535 = every port. The DESTINATION port in both directions */
+    __u8 proto;  /* WEIR_IPPROTO_*; 0 = any */
+    __u8 peer;   /* WEIR_PEER_* */
+    __u8 flags;  /* WEIR_RULE_* */
     __u8 pad;
 };
 #define WEIR_PEER_ANY      0
 #define WEIR_PEER_IDENTITY 1 /* the peer's identity is in weir_idset {set, identity} */
-#define WEIR_PEER_CIDR     2 /* the longest prefix of set in weir_cidr that holds the peer says "in" */
-#define WEIR_RULE_DENY     1u
-#define WEIR_RULE_AUDIT    2u /* with DENY: counted and reported, and the next rule is tried */
+#define WEIR_PEER_CIDR     2 /* the longest prefix of set in weir_cidr that holds the peer says "in" \
+                              */
+#define WEIR_RULE_DENY  1u
+#define WEIR_RULE_AUDIT 2u /* with DENY: counted and reported, and the next rule is tried */
 WEIR_ABI_SIZE(weir_rule_item, 16);
 WEIR_ABI_AT(weir_rule_item, set, 0);
 WEIR_ABI_AT(weir_rule_item, policy, 4);
@@ -182,7 +197,8 @@ WEIR_ABI_AT(weir_rule_item, flags, 14);
 WEIR_ABI_AT(weir_rule_item, pad, 15);
 
 #define WEIR_BLOCK_RULES 32u
-#define WEIR_BLOCK_CHAIN 16u /* blocks followed at most: 512 rules; a longer chain is a denial (undecidable) */
+#define WEIR_BLOCK_CHAIN                                                                           \
+    16u /* blocks followed at most: 512 rules; a longer chain is a denial (undecidable) */
 struct weir_rule_block {
     __u32 block; /* the key again */
     __u32 next;  /* 0 = last */
@@ -207,9 +223,10 @@ WEIR_ABI_AT(weir_idset_key, set, 0);
 WEIR_ABI_AT(weir_idset_key, identity, 4);
 
 /*
- * weir_cidr: LPM_TRIE. Value: __u8, WEIR_CIDR_IN or WEIR_CIDR_OUT (`except`). One set per ipBlock: an except narrows
- * its own block only. Example: 10.0.0.0/8 except 10.1.0.0/16 in set 5 is
- *   {.prefix = 32 + 104, .set = 5, 10.0.0.0} -> IN and {.prefix = 32 + 112, .set = 5, 10.1.0.0} -> OUT.
+ * weir_cidr: LPM_TRIE. Value: __u8, WEIR_CIDR_IN or WEIR_CIDR_OUT (`except`). One set per ipBlock:
+ * an except narrows its own block only. Example: 10.0.0.0/8 except 10.1.0.0/16 in set 5 is
+ *   {.prefix = 32 + 104, .set = 5, 10.0.0.0} -> IN and {.prefix = 32 + 112, .set = 5, 10.1.0.0} ->
+ * OUT.
  */
 struct weir_cidr_key {
     __u32 prefix; /* 32 bits of set + prefix of the 16-byte address; bits after it are zero */
@@ -223,7 +240,8 @@ WEIR_ABI_AT(weir_cidr_key, prefix, 0);
 WEIR_ABI_AT(weir_cidr_key, set, 4);
 WEIR_ABI_AT(weir_cidr_key, addr, 8);
 
-/* weir_port: HASH. Inbound side of a local pod; port 0 = every port without an entry of its own. Value: __u32 WEIR_PORT_*. */
+/* weir_port: HASH. Inbound side of a local pod; port 0 = every port without an entry of its own.
+ * Value: __u32 WEIR_PORT_*. */
 struct weir_port_key {
     __u32 pod;
     __u16 port;
@@ -239,8 +257,9 @@ WEIR_ABI_AT(weir_port_key, proto, 6);
 WEIR_ABI_AT(weir_port_key, pad, 7);
 
 /*
- * weir_probe: HASH. Sources that may reach a pod's port whatever its ingress policy says: the node's own addresses to
- * the declared probe ports (the fallback of decisions.md 7). Value: __u8 1. `pod` 0 = every local pod.
+ * weir_probe: HASH. Sources that may reach a pod's port whatever its ingress policy says: the
+ * node's own addresses to the declared probe ports (the fallback of decisions.md 7). Value: __u8 1.
+ * `pod` 0 = every local pod.
  */
 struct weir_probe_key {
     struct weir_addr addr;
@@ -254,7 +273,8 @@ WEIR_ABI_AT(weir_probe_key, pod, 16);
 WEIR_ABI_AT(weir_probe_key, port, 20);
 WEIR_ABI_AT(weir_probe_key, pad, 22);
 
-/* weir_name: HASH, never read by the kernel. Keeps ids stable and readable across a restart of the agent. */
+/* weir_name: HASH, never read by the kernel. Keeps ids stable and readable across a restart of the
+ * agent. */
 struct weir_name_key {
     __u32 kind; /* WEIR_NAME_* */
     __u32 id;
@@ -275,9 +295,10 @@ WEIR_ABI_AT(weir_name_value, text, 0);
 
 /*
  * weir_tuple as a key, all written by the kernel:
- *   weir_flow      HASH -> struct weir_facts. From the application's TCP_CONNECT_CB until the sidecar's accept takes it.
- *   weir_app_tuple HASH -> __u8. The sidecar's own connections to its application: never steered back.
- *   weir_udp_peer  LRU  -> __u64 ns. Unconnected UDP sockets have asked this peer: its answers may come in.
+ *   weir_flow      HASH -> struct weir_facts. From the application's TCP_CONNECT_CB until the
+ * sidecar's accept takes it. weir_app_tuple HASH -> __u8. The sidecar's own connections to its
+ * application: never steered back. weir_udp_peer  LRU  -> __u64 ns. Unconnected UDP sockets have
+ * asked this peer: its answers may come in.
  */
 struct weir_tuple {
     __u64 netns; /* cookie */
@@ -293,18 +314,23 @@ WEIR_ABI_AT(weir_tuple, sport, 40);
 WEIR_ABI_AT(weir_tuple, dport, 42);
 WEIR_ABI_AT(weir_tuple, pad, 44);
 
-/* weir_listener: SOCKHASH, kernel. The sidecar's listeners on WEIR_PORT_INBOUND, several workers each. */
+/* weir_listener: SOCKHASH, kernel. The sidecar's listeners, several workers each. The kernel drops
+ * a closed one. */
 struct weir_listener_key {
     __u32 pod;
-    __u16 family; /* 4 or 6: what the socket accepts; one that accepts both is listed twice */
-    __u16 slot;   /* 0..WEIR_LISTENER_SLOTS-1 */
+    __u16
+        port; /* WEIR_PORT_INBOUND: where sk_lookup steers to. WEIR_PORT_OUTBOUND: presence only */
+    __u8 family; /* 4 or 6: what the socket accepts; one that accepts both is listed twice */
+    __u8 slot;   /* 0..WEIR_LISTENER_SLOTS-1 */
 };
 #define WEIR_LISTENER_SLOTS 16u
 WEIR_ABI_SIZE(weir_listener_key, 8);
 WEIR_ABI_AT(weir_listener_key, pod, 0);
-WEIR_ABI_AT(weir_listener_key, family, 4);
-WEIR_ABI_AT(weir_listener_key, slot, 6);
+WEIR_ABI_AT(weir_listener_key, port, 4);
+WEIR_ABI_AT(weir_listener_key, family, 6);
+WEIR_ABI_AT(weir_listener_key, slot, 7);
 
-/* weir_count: PERCPU_ARRAY of __u64, index enum weir_reason (flow.h). weir_events, weir_denials: RINGBUF (flow.h). */
+/* weir_count: PERCPU_ARRAY of __u64, index enum weir_reason (flow.h). weir_events, weir_denials:
+ * RINGBUF (flow.h). */
 
 #endif

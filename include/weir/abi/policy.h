@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * THE policy decision: one function, compiled by clang for the kernel and by the host compiler for `weir explain`, unit
- * tests and fuzzing. It knows rules, sets and a flow; it does not know pods, services, sockets or where the tables live.
+ * THE policy decision: one function, compiled by clang for the kernel and by the host compiler for
+ * `weir explain`, unit tests and fuzzing. It knows rules, sets and a flow; it does not know pods,
+ * services, sockets or where the tables live.
  *
- * The tables are supplied by whoever includes this header, as three macros over an opaque `env` pointer:
- *   WEIR_POLICY_BLOCK(env, id)             const struct weir_rule_block *, NULL = no such block
- *   WEIR_POLICY_IN_SET(env, set, identity) 1 or 0
- *   WEIR_POLICY_CIDR(env, set, addr)       WEIR_CIDR_IN, WEIR_CIDR_OUT, 0 = no prefix holds it
+ * The tables are supplied by whoever includes this header, as three macros over an opaque `env`
+ * pointer: WEIR_POLICY_BLOCK(env, id)             const struct weir_rule_block *, NULL = no such
+ * block WEIR_POLICY_IN_SET(env, set, identity) 1 or 0 WEIR_POLICY_CIDR(env, set, addr)
+ * WEIR_CIDR_IN, WEIR_CIDR_OUT, 0 = no prefix holds it
  */
 #ifndef WEIR_ABI_POLICY_H
 #define WEIR_ABI_POLICY_H
 
 #include "weir/abi/maps.h"
 
-/* One flow seen from one direction of one pod: ingress, the peer is the source; egress, the destination. */
+/* One flow seen from one direction of one pod: ingress, the peer is the source; egress, the
+ * destination. */
 struct weir_policy_query {
     struct weir_addr peer;
     __u32 peer_identity; /* 0 = unidentified: in no identity set */
@@ -22,7 +24,8 @@ struct weir_policy_query {
     __u8 pad;
 };
 
-/* verdict: WEIR_VERDICT_* below. policy: the rule's, or the slot's for a default deny; 0 when no policy applies. */
+/* verdict: WEIR_VERDICT_* below. policy: the rule's, or the slot's for a default deny; 0 when no
+ * policy applies. */
 struct weir_policy_answer {
     __u32 verdict;
     __u32 policy;
@@ -36,8 +39,7 @@ struct weir_policy_answer {
 #define WEIR_POLICY_INLINE static inline __attribute__((always_inline, unused))
 
 WEIR_POLICY_INLINE int weir_policy_rule_matches(const void *env, const struct weir_rule_item *rule,
-                                                const struct weir_policy_query *q)
-{
+                                                const struct weir_policy_query *q) {
     (void)env;
     if (rule->proto != 0 && rule->proto != q->proto)
         return 0;
@@ -55,8 +57,7 @@ WEIR_POLICY_INLINE int weir_policy_rule_matches(const void *env, const struct we
 /* The rules of one block. 1: *a is decided; 0: go on with the next block. */
 WEIR_POLICY_INLINE int weir_policy_block_decide(const void *env, const struct weir_rule_block *b,
                                                 const struct weir_policy_query *q, __u32 before,
-                                                struct weir_policy_answer *a)
-{
+                                                struct weir_policy_answer *a) {
     for (__u32 i = 0; i < WEIR_BLOCK_RULES; i++) {
         const struct weir_rule_item *rule = &b->rules[i];
 
@@ -77,13 +78,12 @@ WEIR_POLICY_INLINE int weir_policy_block_decide(const void *env, const struct we
 }
 
 /*
- * Deny rules stand first in the chain, so the first match decides. No rule matches: denied if the slot is isolated,
- * else allowed. *a is wholly written.
+ * Deny rules stand first in the chain, so the first match decides. No rule matches: denied if the
+ * slot is isolated, else allowed. *a is wholly written.
  */
 WEIR_POLICY_INLINE void weir_policy_decide(const void *env, const struct weir_policy_slot *slot,
                                            const struct weir_policy_query *q,
-                                           struct weir_policy_answer *a)
-{
+                                           struct weir_policy_answer *a) {
     __u32 id = slot->block;
 
     a->verdict = WEIR_VERDICT_UNDECIDED;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The ground of the contract between kernel and user code: integer types that mean the same to clang -target bpf and
- * to the host compiler, the one address type, and the macros that hold each layout.
+ * The ground of the contract between kernel and user code: integer types that mean the same to
+ * clang -target bpf and to the host compiler, the one address type, and the macros that hold each
+ * layout.
  *
- * Byte order, everywhere in include/weir/abi: an address is sixteen bytes in network order, IPv4 as ::ffff:a.b.c.d;
- * every port is a number in HOST order; everything else is host order.
- * Example: 10.96.0.7:80 is {0, 0, 0,0xff,0xff-mapped bytes ..., 10, 96, 0, 7} and port 80 (not htons(80)).
- * A struct in this folder has explicit, zeroed padding: keys are compared byte by byte.
+ * Byte order, everywhere in include/weir/abi: an address is sixteen bytes in network order, IPv4 as
+ * ::ffff:a.b.c.d; every port is a number in HOST order; everything else is host order.
+ * Example: 10.96.0.7:80 is {0, 0, 0,0xff,0xff-mapped bytes ..., 10, 96, 0, 7} and port 80 (not
+ * htons(80)). A struct in this folder has explicit, zeroed padding: keys are compared byte by byte.
  */
 #ifndef WEIR_ABI_TYPES_H
 #define WEIR_ABI_TYPES_H
@@ -29,7 +30,8 @@ typedef __u16 __sum16;
 #include <linux/types.h>
 #endif
 
-/* Stops the build of either side when a layout moves: bump WEIR_LAYOUT_VERSION (maps.h) and say so in docs/adr. */
+/* Stops the build of either side when a layout moves: bump WEIR_LAYOUT_VERSION (maps.h) and say so
+ * in docs/adr. */
 #define WEIR_ABI_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 #define WEIR_ABI_AT(type, field, offset)                                                           \
     _Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
@@ -41,36 +43,32 @@ struct weir_addr {
 WEIR_ABI_SIZE(weir_addr, 16);
 WEIR_ABI_AT(weir_addr, w, 0);
 
-#define WEIR_IPPROTO_TCP  6
-#define WEIR_IPPROTO_UDP  17
+#define WEIR_IPPROTO_TCP 6
+#define WEIR_IPPROTO_UDP 17
 
 /* Fixed ports of a sidecar (host order). */
 #define WEIR_PORT_OUTBOUND 15001
 #define WEIR_PORT_INBOUND  15006
 
 static inline __attribute__((always_inline)) int weir_addr_equal(const struct weir_addr *a,
-                                                                 const struct weir_addr *b)
-{
+                                                                 const struct weir_addr *b) {
     return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
 }
 
 /* The third word of a v4-mapped address (0x0000ffff in network order). */
 #define WEIR_V4_MARK ((__be32)(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0xffff0000u : 0xffffu))
 
-static inline __attribute__((always_inline)) int weir_addr_is_v4(const struct weir_addr *a)
-{
+static inline __attribute__((always_inline)) int weir_addr_is_v4(const struct weir_addr *a) {
     return a->w[0] == 0 && a->w[1] == 0 && a->w[2] == WEIR_V4_MARK;
 }
 
 /* The first byte in memory of a word in network order. */
-static inline __attribute__((always_inline)) __u8 weir_addr_first(__be32 word)
-{
+static inline __attribute__((always_inline)) __u8 weir_addr_first(__be32 word) {
     return (__u8)(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? word & 0xffu : word >> 24);
 }
 
 /* 127.0.0.0/8 (also v4-mapped) or ::1. */
-static inline __attribute__((always_inline)) int weir_addr_is_loopback(const struct weir_addr *a)
-{
+static inline __attribute__((always_inline)) int weir_addr_is_loopback(const struct weir_addr *a) {
     const __be32 one = (__be32)(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0x01000000u : 1u);
 
     if (weir_addr_is_v4(a))
@@ -79,8 +77,7 @@ static inline __attribute__((always_inline)) int weir_addr_is_loopback(const str
 }
 
 /* 0.0.0.0 or ::, which the kernel reads as loopback when it is a destination. */
-static inline __attribute__((always_inline)) int weir_addr_is_any(const struct weir_addr *a)
-{
+static inline __attribute__((always_inline)) int weir_addr_is_any(const struct weir_addr *a) {
     return a->w[0] == 0 && a->w[1] == 0 && (a->w[2] == 0 || a->w[2] == WEIR_V4_MARK) &&
            a->w[3] == 0;
 }

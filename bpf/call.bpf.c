@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The decision about one outgoing call (lib/call.bpf.h): own pod, service or address, sidecar or
+ * endpoint, policy. No hook of its own, no context; what it cannot decide it refuses.
+ */
+#include "lib/call.bpf.h"
+
+static __always_inline bool listener_present(__u32 pod, __u16 port, __u8 family) {
+    struct weir_listener_key key = { .pod = pod, .port = port, .family = family };
+
+    for (int i = 0; i < (int)WEIR_LISTENER_SLOTS; i++) {
+        struct bpf_sock *sk;
+
+        key.slot = i;
+        sk = bpf_map_lookup_elem(&weir_listener, &key);
+        if (sk) {
+            bpf_sk_release(sk);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One side's policy. True: denied, and c says so. */
+static __always_inline bool denied(struct weir_call *c, const struct weir_policy_slot *slot,
+                                   const struct weir_policy_query *q, __u8 reason) {
+    struct weir_policy_answer a = {};
+
+    if (slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED))
+        return false;
+    weir_verdict(slot, q, &a);
+    if (a.audited) {
+        c->policy = a.audited;
+        c->reason = WEIR_ALLOW_AUDIT;
+    }
+    if (a.verdict == WEIR_VERDICT_ALLOW)
+        return false;
+    c->policy = a.policy;
+    weir_call_refuse(c, a.verdict == WEIR_VERDICT_DENY ? reason : WEIR_DENY_UNDECIDED, -EPERM);
+    return true;
+}
+
+/* The receiving side, when that pod is on this node and our own address is known: an early answer,
+ * its own sk_lookup program decides again. */
+static __always_inline void police_receiver(struct weir_call *c, const struct weir_pod_value *self,
+                                            __u32 receiver) {
+    struct weir_policy_query q = { .peer_identity = self->identity,
+                                   .port = c->dport,
+                                   .proto = c->proto };
+    struct weir_pod_value *pod = bpf_map_lookup_elem(&weir_pod, &receiver);
+    struct weir_policy_slot slot;
+
+    if (!pod)
+        return;
+    slot = pod->policy[WEIR_INGRESS];
+    if (pod->pod != receiver)
+        return;
+    q.peer = weir_addr_is_v4(&c->dst) ? self->addr[0] : self->addr[1];
+    if (weir_addr_is_any(&q.peer))
+        return;
+    denied(c, &slot, &q, WEIR_DENY_INGRESS);
+}
+
+int weir_call_police(struct weir_call *c) {
+    struct weir_policy_query q = {};
+    struct weir_pod_value self;
+    struct weir_ip_value *peer;
+    __u32 receiver = 0;
+
+    if (!c)
+        return 0;
+    if (!weir_pod_get(c->pod, &self)) {
+        weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
+        return 0;
+    }
+    c->identity = self.identity;
+    peer = bpf_map_lookup_elem(&weir_ip, &c->dst);
+    if (peer) {
+        c->peer_identity = peer->identity;
+        receiver = peer->pod;
+    }
+    if (receiver == c->pod || weir_addr_equal(&c->dst, &self.addr[0]) ||
+        weir_addr_equal(&c->dst, &self.addr[1])) {
+        c->flags |= WEIR_FLOW_LOCAL;
+        c->reason = WEIR_ALLOW_LOCAL;
+        return 0;
+    }
+    q.peer = c->dst;
+    q.peer_identity = c->peer_identity;
+    q.port = c->dport;
+    q.proto = c->proto;
+    if (denied(c, &self.policy[WEIR_EGRESS], &q, WEIR_DENY_EGRESS))
+        return 0;
+    if (receiver)
+        police_receiver(c, &self, receiver);
+    return 0;
+}
+
+/* An endpoint of a plain service becomes the destination; a UDP socket stays with the one it has.
+ */
+static __always_inline bool pick(struct weir_call *c, const struct weir_svc_value *svc) {
+    struct weir_ep_value *ep;
+
+    c->service = svc->service;
+    if (svc->count == 0) {
+        weir_call_refuse(c, WEIR_DENY_NO_ENDPOINT, -ECONNREFUSED);
+        return false;
+    }
+    c->set = svc->set;
+    c->flags |= WEIR_FLOW_SERVICE;
+    c->reason = WEIR_ALLOW_SERVICE;
+    if (c->sticky_set == svc->set && c->sticky_set) {
+        c->dst = c->sticky;
+        c->dport = c->sticky_port;
+        return true;
+    }
+    ep = weir_svc_pick(svc);
+    if (!ep || weir_addr_is_v4(&ep->addr) != weir_addr_is_v4(&c->asked)) {
+        weir_call_refuse(c, WEIR_DENY_UNDECIDED, -EPERM);
+        return false;
+    }
+    c->dst = ep->addr;
+    c->dport = ep->port;
+    return true;
+}
+
+enum steering { STEER_NO, STEER_YES, STEER_REFUSED };
+
+/* Must this call go to the pod's sidecar? */
+static __always_inline enum steering steer(struct weir_call *c, const struct weir_svc_value *svc) {
+    bool v4 = weir_addr_is_v4(&c->dst);
+    struct weir_pod_value *pod;
+    __u32 flags;
+
+    if (!(svc->flags & WEIR_SVC_L7) || c->proto != WEIR_IPPROTO_TCP)
+        return STEER_NO;
+    pod = bpf_map_lookup_elem(&weir_pod, &c->pod);
+    if (!pod) {
+        weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
+        return STEER_REFUSED;
+    }
+    flags = pod->flags;
+    c->identity = pod->identity;
+    if (!(flags & WEIR_POD_MESHED))
+        return STEER_NO;
+    if (!listener_present(c->pod, WEIR_PORT_OUTBOUND, v4 ? 4 : 6)) {
+        if (flags & WEIR_POD_FAIL_OPEN) {
+            weir_count_one(WEIR_ALLOW_FAIL_OPEN);
+            return STEER_NO;
+        }
+        weir_call_refuse(c, WEIR_DENY_NO_LISTENER, -ECONNREFUSED);
+        return STEER_REFUSED;
+    }
+    weir_addr_set_loopback(&c->dst, v4);
+    c->dport = WEIR_PORT_OUTBOUND;
+    c->service = svc->service;
+    c->flags |= WEIR_FLOW_STEERED;
+    c->reason = WEIR_ALLOW_STEERED;
+    return STEER_YES;
+}
+
+/* Not classified yet: go on, the packet is held back and policy asked when it may leave
+ * (skb_egress.bpf.c). */
+static __always_inline void decide_unclassified(struct weir_call *c) {
+    struct weir_svc_value svc;
+
+    if (!weir_meta_holds()) {
+        c->reason = WEIR_ALLOW_OUTSIDE;
+        c->state = WEIR_SOCK_DECIDED;
+        return;
+    }
+    c->state = WEIR_SOCK_HELD;
+    c->reason = WEIR_HELD;
+    if (!weir_svc_get(&c->dst, c->dport, c->proto, &svc))
+        return;
+    /* Whether this pod has a sidecar is not known: neither the sidecar nor an endpoint would be
+     * right. */
+    if (svc.flags & WEIR_SVC_L7)
+        weir_call_refuse(c, WEIR_DENY_EARLY_L7, -EAGAIN);
+    else
+        pick(c, &svc);
+}
+
+static __always_inline void decide_app(struct weir_call *c) {
+    struct weir_svc_value svc;
+
+    c->reason = WEIR_ALLOW_DIRECT;
+    if (weir_svc_get(&c->dst, c->dport, c->proto, &svc)) {
+        if (steer(c, &svc) != STEER_NO)
+            return;
+        if (!pick(c, &svc))
+            return;
+    }
+    weir_call_police(c);
+}
+
+int weir_call_decide(struct weir_call *c) {
+    if (!c)
+        return 0;
+    c->state = WEIR_SOCK_DECIDED;
+    if (c->role == WEIR_ROLE_OUTSIDE) {
+        c->reason = WEIR_ALLOW_OUTSIDE;
+        return 0;
+    }
+    if (c->role == WEIR_ROLE_REFUSED) {
+        weir_call_refuse(c, WEIR_DENY_REFUSED_CGROUP, -EPERM);
+        return 0;
+    }
+    /* 0.0.0.0 and :: mean loopback to connect(); what stays inside the pod is nobody's policy. */
+    if (weir_addr_is_loopback(&c->dst) || weir_addr_is_any(&c->dst)) {
+        c->reason = WEIR_ALLOW_LOCAL;
+        c->flags |= WEIR_FLOW_LOCAL;
+        return 0;
+    }
+    if (c->role == WEIR_ROLE_NONE) {
+        decide_unclassified(c);
+    } else if (c->role == WEIR_ROLE_PROXY) {
+        c->reason = WEIR_ALLOW_PROXY;
+        c->flags |= WEIR_FLOW_PROXY;
+        weir_call_police(c);
+    } else if (c->role == WEIR_ROLE_APP) {
+        decide_app(c);
+    } else {
+        weir_call_refuse(c, WEIR_DENY_UNDECIDED, -EPERM);
+    }
+    return 0;
+}
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

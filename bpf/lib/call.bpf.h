@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One attempt of a local process to reach a destination: connect() or sendto(), either family. The
+ * SEC function fills it from its context, weir_call_decide() decides without seeing a context, the
+ * SEC function applies.
+ */
+#ifndef WEIR_BPF_CALL_H
+#define WEIR_BPF_CALL_H
+
+#include "lib/addr.bpf.h"
+#include "lib/cgroup.bpf.h"
+#include "lib/count.bpf.h"
+#include "lib/policy.bpf.h"
+#include "lib/svc.bpf.h"
+
+struct weir_call {
+    struct weir_addr asked; /* by the application */
+    struct weir_addr dst;   /* what to dial; decide() changes it */
+    __u64 cookie;           /* of the socket */
+    __u16 asked_port, dport;
+    __u8 proto, role, reason, state; /* state: WEIR_SOCK_* to remember */
+    __u32 pod, identity, peer_identity, service, set, policy, flags;
+    __s32 error;      /* 0 = go on; else negative errno */
+    __u32 sticky_set; /* UDP: the set, and below the endpoint, this socket has used for `asked`
+                         before */
+    struct weir_addr sticky;
+    __u16 sticky_port, pad;
+    __u32 pad2;
+};
+
+/*
+ * Fails closed: whatever cannot be decided sets error and a reason. Reads role and pod, sets the
+ * rest. Returns 0.
+ */
+int weir_call_decide(struct weir_call *c);
+/* Policy only: c->dst of c->pod as it stands, on both sides as far as known here. Returns 0. */
+int weir_call_police(struct weir_call *c);
+
+static __always_inline void weir_call_refuse(struct weir_call *c, __u8 reason, __s32 error) {
+    c->reason = reason;
+    c->error = error;
+}
+
+/* Counts, and reports a denial (or an allowed flow that audit mode would have denied). */
+static __always_inline void weir_call_report(struct weir_call *c) {
+    struct weir_event e = {};
+
+    weir_count_one(c->reason);
+    if (!c->error && c->reason != WEIR_ALLOW_AUDIT)
+        return;
+    e.kind = WEIR_EVENT_DENY;
+    e.cookie = c->cookie;
+    e.direction = c->reason == WEIR_DENY_INGRESS ? WEIR_INGRESS : WEIR_EGRESS;
+    e.original = c->asked;
+    e.original_port = c->asked_port;
+    e.remote = c->dst;
+    e.remote_port = c->dport;
+    e.pod = c->pod;
+    e.identity = c->identity;
+    e.peer_identity = c->peer_identity;
+    e.policy = c->policy;
+    e.service = c->service;
+    e.flags = c->flags;
+    e.reason = c->reason;
+    e.proto = c->proto;
+    e.role = c->role;
+    weir_event_send(&e);
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Asking the one policy matcher over the live maps, and reading a pod. */
+#ifndef WEIR_BPF_POLICY_H
+#define WEIR_BPF_POLICY_H
+
+#include "maps.bpf.h"
+
+#define WEIR_POLICY_BLOCK(env, id)             weir_policy_block_get(id)
+#define WEIR_POLICY_IN_SET(env, set, identity) weir_policy_in_set(set, identity)
+#define WEIR_POLICY_CIDR(env, set, addr)       weir_policy_cidr(set, addr)
+
+static __always_inline const struct weir_rule_block *weir_policy_block_get(__u32 id) {
+    return bpf_map_lookup_elem(&weir_rule, &id);
+}
+
+static __always_inline int weir_policy_in_set(__u32 set, __u32 identity) {
+    struct weir_idset_key key = { .set = set, .identity = identity };
+
+    return bpf_map_lookup_elem(&weir_idset, &key) != NULL;
+}
+
+static __always_inline int weir_policy_cidr(__u32 set, const struct weir_addr *addr) {
+    struct weir_cidr_key key = { .prefix = 32 + 128, .set = set, .addr = *addr };
+    __u8 *v = bpf_map_lookup_elem(&weir_cidr, &key);
+
+    return v ? *v : 0;
+}
+
+#include "weir/abi/policy.h"
+
+/* weir_policy_decide over the live maps, as a function of its own: verified once, whoever calls it.
+ * Returns 0. */
+int weir_verdict(const struct weir_policy_slot *slot, const struct weir_policy_query *query,
+                 struct weir_policy_answer *ret);
+
+/* Copies the pod out of the map; an element may be reused under a reader, so the copy must name the
+ * pod. */
+static __always_inline bool weir_pod_get(__u32 id, struct weir_pod_value *ret) {
+    struct weir_pod_value *v = bpf_map_lookup_elem(&weir_pod, &id);
+
+    if (!v)
+        return false;
+    *ret = *v;
+    return ret->pod == id && *(volatile __u32 *)&v->pod == id;
+}
+
+static __always_inline __u64 weir_meta_epoch(void) {
+    __u32 zero = 0;
+    struct weir_meta_value *m = bpf_map_lookup_elem(&weir_meta, &zero);
+
+    return m ? m->epoch : 0;
+}
+
+static __always_inline bool weir_meta_holds(void) {
+    __u32 zero = 0;
+    struct weir_meta_value *m = bpf_map_lookup_elem(&weir_meta, &zero);
+
+    return m && (m->flags & WEIR_META_HOLD);
+}
+
+#endif

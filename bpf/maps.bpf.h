@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every map, once. Weak, so that the objects linked together share one of each. All are pinned by
+ * name and outlive the agent; keys, values and meaning are in include/weir/abi. Hash maps that hold
+ * decisions are never LRU: a full map is an error the writer sees, not a forgotten rule. The one
+ * LRU map only remembers what may be let in again.
+ */
+#ifndef WEIR_BPF_MAPS_H
+#define WEIR_BPF_MAPS_H
+
+#include "lib/kernel.bpf.h"
+#include "weir/abi/flow.h"
+#include "weir/abi/maps.h"
+
+#define WEIR_HASH(name_, entries_, key_, value_)                                                   \
+    struct {                                                                                       \
+        __uint(type, BPF_MAP_TYPE_HASH);                                                           \
+        __uint(max_entries, entries_);                                                             \
+        __uint(map_flags, BPF_F_NO_PREALLOC);                                                      \
+        __type(key, key_);                                                                         \
+        __type(value, value_);                                                                     \
+        __uint(pinning, LIBBPF_PIN_BY_NAME);                                                       \
+    } name_ SEC(".maps") __weak
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct weir_meta_value);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_meta SEC(".maps") __weak;
+
+WEIR_HASH(weir_cgroup, 16384, __u64, struct weir_cgroup_value);
+WEIR_HASH(weir_pod, 4096, __u32, struct weir_pod_value);
+WEIR_HASH(weir_svc, 65536, struct weir_svc_key, struct weir_svc_value);
+WEIR_HASH(weir_ep, 524288, struct weir_ep_key, struct weir_ep_value);
+WEIR_HASH(weir_ip, 262144, struct weir_addr, struct weir_ip_value);
+WEIR_HASH(weir_rule, 65536, __u32, struct weir_rule_block);
+WEIR_HASH(weir_idset, 1048576, struct weir_idset_key, __u8);
+WEIR_HASH(weir_port, 65536, struct weir_port_key, __u32);
+WEIR_HASH(weir_probe, 16384, struct weir_probe_key, __u8);
+WEIR_HASH(weir_name, 131072, struct weir_name_key, struct weir_name_value);
+WEIR_HASH(weir_flow, 131072, struct weir_tuple, struct weir_facts);
+WEIR_HASH(weir_app_tuple, 131072, struct weir_tuple, __u8);
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(max_entries, 262144);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, struct weir_cidr_key);
+    __type(value, __u8);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_cidr SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 65536);
+    __type(key, struct weir_tuple);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_udp_peer SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SOCKHASH);
+    __uint(max_entries, 65536);
+    __type(key, struct weir_listener_key);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_listener SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, __s32);
+    __type(value, struct weir_sock_value);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_sock SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, WEIR_REASON_SLOTS);
+    __type(key, __u32);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_count SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 1048576);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_events SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 262144);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_denials SEC(".maps") __weak;
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A SYN, or a datagram for an unconnected socket, arriving in one pod's network namespace: policy
+ * first, then who gets it. One instance per namespace, since this hook cannot ask which namespace
+ * it runs in (decisions.md 8). Fails closed: what cannot be decided is dropped, and the client sees
+ * a refusal.
+ */
+#include "lib/addr.bpf.h"
+#include "lib/count.bpf.h"
+#include "lib/policy.bpf.h"
+
+/* Set before load. */
+const volatile __u32 weir_lookup_pod = 0;
+const volatile __u64 weir_lookup_netns = 0;
+
+struct arrival {
+    struct weir_addr remote, local;
+    __u16 rport, lport;
+    __u8 proto;
+    __u32 identity;
+    struct weir_pod_value pod;
+};
+
+static __always_inline int refuse(const struct arrival *a, __u8 reason, __u32 policy) {
+    struct weir_event e = {};
+
+    if (reason != WEIR_ALLOW_AUDIT)
+        weir_count_one(reason);
+    e.kind = WEIR_EVENT_DENY;
+    e.direction = WEIR_INGRESS;
+    e.local = a->local;
+    e.original = a->local;
+    e.local_port = a->lport;
+    e.original_port = a->lport;
+    e.remote = a->remote;
+    e.remote_port = a->rport;
+    e.pod = weir_lookup_pod;
+    e.identity = a->pod.identity;
+    e.peer_identity = a->identity;
+    e.policy = policy;
+    e.reason = reason;
+    e.proto = a->proto;
+    weir_event_send(&e);
+    return SK_DROP;
+}
+
+static __always_inline void read_arrival(struct bpf_sk_lookup *ctx, struct arrival *a) {
+    __builtin_memset(a, 0, sizeof(*a));
+    WEIR_ADDR_FROM(&a->remote, ctx, remote);
+    WEIR_ADDR_FROM(&a->local, ctx, local);
+    a->rport = bpf_ntohs(ctx->remote_port);
+    a->lport = ctx->local_port;
+    a->proto = ctx->protocol;
+}
+
+/* The sidecar's own connection to its application. */
+static __always_inline bool app_bound(const struct arrival *a) {
+    struct weir_tuple key = { .netns = weir_lookup_netns,
+                              .src = a->remote,
+                              .dst = a->local,
+                              .sport = a->rport,
+                              .dport = a->lport };
+
+    return bpf_map_lookup_elem(&weir_app_tuple, &key) != NULL;
+}
+
+/* An answer to a datagram this pod has sent from that port. */
+static __always_inline bool udp_answer(const struct arrival *a) {
+    struct weir_tuple key = {
+        .netns = weir_lookup_netns, .dst = a->remote, .sport = a->lport, .dport = a->rport
+    };
+
+    return a->proto == WEIR_IPPROTO_UDP && bpf_map_lookup_elem(&weir_udp_peer, &key) != NULL;
+}
+
+static __always_inline bool probe(const struct arrival *a) {
+    struct weir_probe_key key = { .addr = a->remote, .pod = weir_lookup_pod, .port = a->lport };
+
+    if (bpf_map_lookup_elem(&weir_probe, &key))
+        return true;
+    key.pod = 0;
+    return bpf_map_lookup_elem(&weir_probe, &key) != NULL;
+}
+
+/* False: refused, and said so. */
+static __always_inline bool admitted(struct arrival *a) {
+    struct weir_policy_slot *slot = &a->pod.policy[WEIR_INGRESS];
+    struct weir_policy_query q = {
+        .peer = a->remote, .peer_identity = a->identity, .port = a->lport, .proto = a->proto
+    };
+    struct weir_policy_answer answer = {};
+
+    if (slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED))
+        return true;
+    weir_verdict(slot, &q, &answer);
+    if (answer.audited) {
+        weir_count_one(WEIR_ALLOW_AUDIT);
+        refuse(a, WEIR_ALLOW_AUDIT, answer.audited);
+    }
+    if (answer.verdict == WEIR_VERDICT_ALLOW)
+        return true;
+    if (udp_answer(a)) {
+        weir_count_one(WEIR_ALLOW_UDP_ANSWER);
+        return true;
+    }
+    if (probe(a)) {
+        weir_count_one(WEIR_ALLOW_PROBE);
+        return true;
+    }
+    refuse(a, answer.verdict == WEIR_VERDICT_DENY ? WEIR_DENY_INGRESS : WEIR_DENY_UNDECIDED,
+           answer.policy);
+    return false;
+}
+
+static __always_inline bool steered_port(const struct arrival *a) {
+    struct weir_port_key key = { .pod = weir_lookup_pod, .port = a->lport, .proto = a->proto };
+    __u32 *flags;
+
+    if (!(a->pod.flags & WEIR_POD_MESHED) || a->proto != WEIR_IPPROTO_TCP)
+        return false;
+    flags = bpf_map_lookup_elem(&weir_port, &key);
+    if (!flags) {
+        key.port = 0;
+        flags = bpf_map_lookup_elem(&weir_port, &key);
+    }
+    return flags && (*flags & WEIR_PORT_STEER);
+}
+
+/* The kernel spreads over the SO_REUSEPORT group of the listener found; any living member will do.
+ */
+static __always_inline bool assign(struct bpf_sk_lookup *ctx, __u8 family) {
+    struct weir_listener_key key = { .pod = weir_lookup_pod,
+                                     .port = WEIR_PORT_INBOUND,
+                                     .family = family };
+
+    for (int i = 0; i < (int)WEIR_LISTENER_SLOTS; i++) {
+        struct bpf_sock *sk;
+        long err;
+
+        key.slot = i;
+        sk = bpf_map_lookup_elem(&weir_listener, &key);
+        if (!sk)
+            continue;
+        err = bpf_sk_assign(ctx, sk, 0);
+        bpf_sk_release(sk);
+        if (!err)
+            return true;
+    }
+    return false;
+}
+
+static __always_inline int deliver(struct bpf_sk_lookup *ctx, struct arrival *a) {
+    if (!steered_port(a)) {
+        weir_count_one(WEIR_ALLOW_INGRESS);
+        return SK_PASS;
+    }
+    if (assign(ctx, ctx->family == AF_INET ? 4 : 6)) {
+        weir_count_one(WEIR_ALLOW_INGRESS_PROXY);
+        return SK_PASS;
+    }
+    if (a->pod.flags & WEIR_POD_FAIL_OPEN) {
+        weir_count_one(WEIR_ALLOW_FAIL_OPEN);
+        return SK_PASS;
+    }
+    return refuse(a, WEIR_DENY_NO_LISTENER, 0);
+}
+
+SEC("sk_lookup")
+int weir_sk_lookup(struct bpf_sk_lookup *ctx) {
+    struct weir_ip_value *peer;
+    struct arrival a;
+
+    read_arrival(ctx, &a);
+    if (weir_addr_is_loopback(&a.remote)) {
+        weir_count_one(WEIR_ALLOW_LOCAL);
+        return SK_PASS;
+    }
+    if (app_bound(&a)) {
+        weir_count_one(WEIR_ALLOW_APP_BOUND);
+        return SK_PASS;
+    }
+    if (!weir_pod_get(weir_lookup_pod, &a.pod))
+        return refuse(&a, WEIR_DENY_NO_POD, 0);
+    peer = bpf_map_lookup_elem(&weir_ip, &a.remote);
+    a.identity = peer ? peer->identity : 0;
+    if ((a.pod.flags & WEIR_POD_MESHED) && a.proto == WEIR_IPPROTO_TCP &&
+        (a.lport == WEIR_PORT_INBOUND || a.lport == WEIR_PORT_OUTBOUND))
+        return refuse(&a, WEIR_DENY_PROXY_PORT, 0);
+    /* The pod may always reach itself; its own inbound side still gets the flow (decisions.md 9).
+     */
+    if (!weir_addr_equal(&a.remote, &a.local) && !admitted(&a))
+        return SK_DROP;
+    return deliver(ctx, &a);
+}
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";

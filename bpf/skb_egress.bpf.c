@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Packets leaving a socket: nothing opens a flow that no decision has allowed. A SYN or datagram of
+ * a cgroup not classified yet is dropped, so TCP asks again (decisions.md 5); once classified,
+ * policy is asked here for what was started before: connect() in between, or before the programs
+ * were attached. Fails closed for new flows; packets of established ones pass.
+ */
+#include "lib/call.bpf.h"
+
+#define IPV4_DADDR 16
+#define IPV6_DADDR 24
+
+static __always_inline int drop(struct weir_call *c) {
+    weir_call_report(c);
+    return 0;
+}
+
+/* The destination of a flow nobody has decided yet. False: unreadable. */
+static __always_inline bool destination(struct __sk_buff *skb, struct bpf_sock *sk,
+                                        struct weir_call *c) {
+    __be32 w[4];
+
+    if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+        if (bpf_skb_load_bytes(skb, IPV6_DADDR, w, 16))
+            return false;
+        weir_addr_set_v6(&c->dst, w[0], w[1], w[2], w[3]);
+    } else {
+        if (bpf_skb_load_bytes(skb, IPV4_DADDR, w, 4))
+            return false;
+        weir_addr_set_v4(&c->dst, w[0]);
+    }
+    c->dport = bpf_ntohs(sk->dst_port);
+    return c->dport != 0;
+}
+
+/* Policy for a flow that began before its pod was known. */
+static __always_inline int decide_late(struct __sk_buff *skb, struct bpf_sock *sk,
+                                       struct weir_sock_value *s, struct weir_call *c) {
+    struct weir_svc_value svc;
+
+    if (!destination(skb, sk, c)) {
+        weir_call_refuse(c, WEIR_DENY_UNDECIDED, -EPERM);
+        return drop(c);
+    }
+    c->asked = c->dst;
+    c->asked_port = c->dport;
+    if (weir_addr_is_loopback(&c->dst))
+        return 1;
+    /* A service's own address leads nowhere, or around the sidecar. */
+    if (weir_svc_get(&c->dst, c->dport, c->proto, &svc)) {
+        weir_call_refuse(c, WEIR_DENY_EARLY_L7, -EPERM);
+        return drop(c);
+    }
+    c->reason = WEIR_ALLOW_DIRECT;
+    weir_call_police(c);
+    if (c->error)
+        return drop(c);
+    if (s) {
+        s->state = (s->state & ~WEIR_SOCK_HELD) | WEIR_SOCK_DECIDED;
+        s->role = c->role;
+        s->facts.pod = c->pod;
+        s->facts.identity = c->identity;
+        s->facts.peer_identity = c->peer_identity;
+    }
+    return 1;
+}
+
+SEC("cgroup_skb/egress")
+int weir_skb_egress(struct __sk_buff *skb) {
+    struct bpf_sock *sk = weir_ctx_sk(skb);
+    struct weir_cgroup_value owner;
+    struct weir_sock_value *s;
+    struct weir_call c = {};
+
+    if (!sk)
+        return 1;
+    sk = bpf_sk_fullsock(sk);
+    if (!sk)
+        return 1;
+    if (sk->protocol != WEIR_IPPROTO_UDP &&
+        (sk->protocol != WEIR_IPPROTO_TCP || sk->state != BPF_TCP_SYN_SENT))
+        return 1;
+    s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
+    if (s && (s->state & WEIR_SOCK_BROKEN))
+        return 0;
+    if (s && (s->state & WEIR_SOCK_DECIDED))
+        return 1;
+    weir_cgroup_of(sk, &owner);
+    if (owner.role == WEIR_ROLE_OUTSIDE)
+        return 1;
+    c.role = owner.role;
+    c.pod = owner.pod;
+    c.proto = sk->protocol;
+    if (owner.role == WEIR_ROLE_NONE) {
+        if (!weir_meta_holds())
+            return 1;
+        weir_count_one(WEIR_HELD);
+        return 0;
+    }
+    if (owner.role == WEIR_ROLE_REFUSED) {
+        weir_call_refuse(&c, WEIR_DENY_REFUSED_CGROUP, -EPERM);
+        return drop(&c);
+    }
+    return decide_late(skb, sk, s, &c);
+}
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
