@@ -1,43 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counters, gauges and histograms of one worker. Written by that worker only (relaxed stores), read by the admin thread, merged
- * at scrape time. The set is fixed at compile time (metrics_table in metrics.c: name, help, type, labels); what has label values
- * that come from the configuration (service) lives in a bounded table with an overflow entry.
+ * Counters, gauges and histograms of one worker. Written by that worker only (relaxed stores), read
+ * by the admin thread, merged at scrape time. The set is fixed at compile time (metrics_table in
+ * metrics.c: name, help, type, labels); what has label values that come from the configuration
+ * (service) lives in a bounded table with an overflow entry.
  */
 #ifndef WEIR_OBS_METRICS_H
 #define WEIR_OBS_METRICS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "base/bufq.h"
 #include "base/fault.h"
 
 enum weir_counter {
-    WEIR_C_DOWN_CONNECTIONS,      /* accepted */
-    WEIR_C_DOWN_ACTIVE,           /* gauge */
+    WEIR_C_DOWN_CONNECTIONS, /* accepted */
+    WEIR_C_DOWN_ACTIVE,      /* gauge */
     WEIR_C_DOWN_BYTES_IN,
     WEIR_C_DOWN_BYTES_OUT,
-    WEIR_C_UP_CONNECTIONS,        /* dialled */
-    WEIR_C_UP_ACTIVE,             /* gauge */
-    WEIR_C_UP_IDLE,               /* gauge: pooled */
+    WEIR_C_UP_CONNECTIONS, /* dialled */
+    WEIR_C_UP_ACTIVE,      /* gauge */
+    WEIR_C_UP_IDLE,        /* gauge: pooled */
     WEIR_C_UP_CONNECT_FAILED,
     WEIR_C_UP_BYTES_IN,
     WEIR_C_UP_BYTES_OUT,
     WEIR_C_REQUESTS,
-    WEIR_C_REQUESTS_ACTIVE,       /* gauge */
+    WEIR_C_REQUESTS_ACTIVE, /* gauge */
     WEIR_C_RETRIES,
-    WEIR_C_RELAYS,                /* opaque TCP connections relayed */
+    WEIR_C_RELAYS, /* opaque TCP connections relayed */
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
     WEIR_C_IDENTITY_REFUSED,
-    WEIR_C_ACCESS_LOST,           /* access lines dropped because standard output is slow */
+    WEIR_C_ACCESS_LOST, /* access lines dropped because standard output is slow */
     WEIR_COUNTERS,
 };
 
 enum weir_histogram_id {
-    WEIR_H_REQUEST_US,            /* first request byte to last response byte */
-    WEIR_H_UPSTREAM_US,           /* request sent to response head */
-    WEIR_H_CONNECT_US,            /* dial to open, TLS included */
+    WEIR_H_REQUEST_US,  /* first request byte to last response byte */
+    WEIR_H_UPSTREAM_US, /* request sent to response head */
+    WEIR_H_CONNECT_US,  /* dial to open, TLS included */
     WEIR_HISTOGRAMS,
 };
 
@@ -45,8 +47,8 @@ enum weir_histogram_id {
 
 struct weir_metrics {
     atomic_uint_fast64_t counters[WEIR_COUNTERS];
-    atomic_uint_fast64_t responses[6];               /* by class: [1]=1xx ... [5]=5xx; [0] = none sent */
-    atomic_uint_fast64_t faults[3][WEIR_FAULT_KINDS];/* by side and kind */
+    atomic_uint_fast64_t responses[6]; /* by class: [1]=1xx ... [5]=5xx; [0] = none sent */
+    atomic_uint_fast64_t faults[3][WEIR_FAULT_KINDS]; /* by side and kind */
     struct {
         atomic_uint_fast64_t buckets[WEIR_BUCKETS];
         atomic_uint_fast64_t sum_us;
@@ -54,30 +56,32 @@ struct weir_metrics {
 };
 
 static inline void weir_count(struct weir_metrics *m, enum weir_counter c, uint64_t n) {
-    atomic_store_explicit(&m->counters[c], atomic_load_explicit(&m->counters[c], memory_order_relaxed) + n,
+    atomic_store_explicit(&m->counters[c],
+                          atomic_load_explicit(&m->counters[c], memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
 static inline void weir_count_fault(struct weir_metrics *m, struct weir_fault f) {
     atomic_uint_fast64_t *c = &m->faults[f.side][f.kind];
-    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
 }
 void weir_count_response(struct weir_metrics *m, unsigned status);
 void weir_observe(struct weir_metrics *m, enum weir_histogram_id h, uint64_t us);
 
 /* Values that are not per worker. */
 struct weir_process_metrics {
-    uint64_t generation;         /* of the snapshot in force */
+    uint64_t generation; /* of the snapshot in force */
     uint64_t reloads, reload_failures;
     uint64_t start_time_s;
     uint64_t open_fds, max_fds, resident_bytes, cpu_us;
-    int64_t cert_not_after_s;    /* 0 = no certificate */
+    int64_t cert_not_after_s; /* 0 = no certificate */
     uint64_t cert_reloads, cert_reload_failures;
     bool draining;
     uint64_t unknown_original;
 };
 
 /* Prometheus text exposition format 0.0.4 of all workers merged. 0 or -ENOMEM. */
-int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers, const struct weir_process_metrics *process,
-                        struct weir_bufq *out);
+int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers,
+                        const struct weir_process_metrics *process, struct weir_bufq *out);
 
 #endif

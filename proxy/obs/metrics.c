@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is counted and how it is shown: the table of metrics and the Prometheus text format (0.0.4).
+ * A worker writes its own cells, the scrape reads all workers' cells with relaxed loads and adds
+ * them up; nothing is locked and a scrape may see one request half counted. It decides nothing from
+ * the numbers.
+ */
+#include "obs/metrics.h"
+
+#include "obs/pen.h"
+
+#define LOAD(cell) atomic_load_explicit(&(cell), memory_order_relaxed)
+
+/* Upper bounds, inclusive; the last bucket is +Inf. */
+static const uint64_t bounds_us[WEIR_BUCKETS - 1] = {
+    5000,   10000,  25000,   50000,   75000,   100000,  250000,
+    500000, 750000, 1000000, 2500000, 5000000, 7500000, 10000000,
+};
+
+struct metric {
+    const char *name, *type, *help;
+};
+
+static const struct metric counter_table[WEIR_COUNTERS] = {
+    [WEIR_C_DOWN_CONNECTIONS] = { "weir_downstream_connections_total", "counter",
+                                  "Connections accepted." },
+    [WEIR_C_DOWN_ACTIVE] = { "weir_downstream_connections_active", "gauge",
+                             "Accepted connections open now." },
+    [WEIR_C_DOWN_BYTES_IN] = { "weir_downstream_received_bytes_total", "counter",
+                               "Bytes read from clients." },
+    [WEIR_C_DOWN_BYTES_OUT] = { "weir_downstream_sent_bytes_total", "counter",
+                                "Bytes written to clients." },
+    [WEIR_C_UP_CONNECTIONS] = { "weir_upstream_connections_total", "counter",
+                                "Connections dialled to endpoints." },
+    [WEIR_C_UP_ACTIVE] = { "weir_upstream_connections_active", "gauge",
+                           "Dialled connections open now." },
+    [WEIR_C_UP_IDLE] = { "weir_upstream_connections_idle", "gauge",
+                         "Dialled connections waiting in a pool." },
+    [WEIR_C_UP_CONNECT_FAILED] = { "weir_upstream_connect_failures_total", "counter",
+                                   "Dials that did not become a usable connection." },
+    [WEIR_C_UP_BYTES_IN] = { "weir_upstream_received_bytes_total", "counter",
+                             "Bytes read from endpoints." },
+    [WEIR_C_UP_BYTES_OUT] = { "weir_upstream_sent_bytes_total", "counter",
+                              "Bytes written to endpoints." },
+    [WEIR_C_REQUESTS] = { "weir_requests_total", "counter", "Requests begun." },
+    [WEIR_C_REQUESTS_ACTIVE] = { "weir_requests_active", "gauge", "Requests being served now." },
+    [WEIR_C_RETRIES] = { "weir_retries_total", "counter",
+                         "Attempts after the first of a request." },
+    [WEIR_C_RELAYS] = { "weir_relays_total", "counter", "Connections relayed as opaque bytes." },
+    [WEIR_C_TLS_HANDSHAKES] = { "weir_tls_handshakes_total", "counter",
+                                "TLS handshakes completed." },
+    [WEIR_C_TLS_FAILED] = { "weir_tls_handshake_failures_total", "counter",
+                            "TLS handshakes that failed." },
+    [WEIR_C_IDENTITY_REFUSED] = { "weir_identity_refused_total", "counter",
+                                  "Peers whose certificate was valid but not acceptable." },
+    [WEIR_C_ACCESS_LOST] = { "weir_access_log_lost_total", "counter",
+                             "Access lines dropped because standard output was slow." },
+};
+
+static const struct metric histogram_table[WEIR_HISTOGRAMS] = {
+    [WEIR_H_REQUEST_US] = { "weir_request_duration_seconds", "histogram",
+                            "First byte of a request to last byte of its response." },
+    [WEIR_H_UPSTREAM_US] = { "weir_upstream_duration_seconds", "histogram",
+                             "Request sent to an endpoint to head of its response." },
+    [WEIR_H_CONNECT_US] = { "weir_upstream_connect_seconds", "histogram",
+                            "Dial to a usable connection, TLS included." },
+};
+
+static const char *const class_names[6] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
+
+static const char *const side_names[3] = {
+    [WEIR_SIDE_LOCAL] = "local",
+    [WEIR_SIDE_DOWNSTREAM] = "downstream",
+    [WEIR_SIDE_UPSTREAM] = "upstream",
+};
+
+static const char *const kind_names[WEIR_FAULT_KINDS] = {
+    [WEIR_FAULT_NONE] = "none",
+    [WEIR_FAULT_BAD_REQUEST_LINE] = "bad_request_line",
+    [WEIR_FAULT_BAD_FIELD] = "bad_field",
+    [WEIR_FAULT_BAD_FRAMING] = "bad_framing",
+    [WEIR_FAULT_BAD_AUTHORITY] = "bad_authority",
+    [WEIR_FAULT_BAD_TARGET] = "bad_target",
+    [WEIR_FAULT_BAD_VERSION] = "bad_version",
+    [WEIR_FAULT_BAD_PSEUDO] = "bad_pseudo",
+    [WEIR_FAULT_BAD_RESPONSE] = "bad_response",
+    [WEIR_FAULT_METHOD_UNKNOWN] = "method_unknown",
+    [WEIR_FAULT_EXPECTATION] = "expectation",
+    [WEIR_FAULT_CONNECT_REFUSED] = "connect_refused",
+    [WEIR_FAULT_MISDIRECTED] = "misdirected",
+    [WEIR_FAULT_TARGET_TOO_LONG] = "target_too_long",
+    [WEIR_FAULT_HEAD_TOO_LARGE] = "head_too_large",
+    [WEIR_FAULT_TOO_MANY_FIELDS] = "too_many_fields",
+    [WEIR_FAULT_BODY_TOO_LARGE] = "body_too_large",
+    [WEIR_FAULT_TOO_MANY_INFORMATIONAL] = "too_many_informational",
+    [WEIR_FAULT_FLOOD] = "flood",
+    [WEIR_FAULT_LIMIT_CONNECTIONS] = "limit_connections",
+    [WEIR_FAULT_LIMIT_STREAMS] = "limit_streams",
+    [WEIR_FAULT_LIMIT_MEMORY] = "limit_memory",
+    [WEIR_FAULT_TIMEOUT_HEAD] = "timeout_head",
+    [WEIR_FAULT_TIMEOUT_IDLE] = "timeout_idle",
+    [WEIR_FAULT_TIMEOUT_BODY] = "timeout_body",
+    [WEIR_FAULT_TIMEOUT_CONNECT] = "timeout_connect",
+    [WEIR_FAULT_TIMEOUT_HANDSHAKE] = "timeout_handshake",
+    [WEIR_FAULT_TIMEOUT_REQUEST] = "timeout_request",
+    [WEIR_FAULT_TIMEOUT_BACKEND] = "timeout_backend",
+    [WEIR_FAULT_CONNECT_FAILED] = "connect_failed",
+    [WEIR_FAULT_RESET] = "reset",
+    [WEIR_FAULT_EOF] = "eof",
+    [WEIR_FAULT_GOAWAY] = "goaway",
+    [WEIR_FAULT_PROTOCOL] = "protocol",
+    [WEIR_FAULT_TLS] = "tls",
+    [WEIR_FAULT_IDENTITY] = "identity",
+    [WEIR_FAULT_DENIED] = "denied",
+    [WEIR_FAULT_NO_ROUTE] = "no_route",
+    [WEIR_FAULT_NO_BACKEND] = "no_backend",
+    [WEIR_FAULT_NO_ENDPOINT] = "no_endpoint",
+    [WEIR_FAULT_LOOP] = "loop",
+    [WEIR_FAULT_DRAINING] = "draining",
+    [WEIR_FAULT_INTERNAL] = "internal",
+};
+
+/* The worker is the only writer: no read-modify-write instruction is needed. */
+static void bump(atomic_uint_fast64_t *cell, uint64_t n) {
+    uint64_t was = atomic_load_explicit(cell, memory_order_relaxed);
+    atomic_store_explicit(cell, was + n, memory_order_relaxed);
+}
+
+void weir_count_response(struct weir_metrics *m, unsigned status) {
+    unsigned class = status / 100;
+    bump(&m->responses[class > 5 ? 5 : class], 1); /* beyond 599: RFC 9110 15 says treat as 5xx */
+}
+
+void weir_observe(struct weir_metrics *m, enum weir_histogram_id h, uint64_t us) {
+    unsigned i = 0;
+    while (i < WEIR_BUCKETS - 1 && us > bounds_us[i])
+        i++;
+    bump(&m->histograms[h].buckets[i], 1);
+    bump(&m->histograms[h].sum_us, us);
+}
+
+/* What one scrape reads. */
+struct scrape {
+    struct weir_pen pen;
+    struct weir_metrics *const *workers;
+    unsigned n_workers;
+};
+
+/* The sum of one cell over all workers; gauges may be below zero in one of them, so it wraps around
+ * on purpose. */
+#define SUM(s, ret_sum, cell)                                                                      \
+    do {                                                                                           \
+        *(ret_sum) = 0;                                                                            \
+        for (unsigned w_ = 0; w_ < (s)->n_workers; w_++)                                           \
+            *(ret_sum) += LOAD((s)->workers[w_]->cell);                                            \
+    } while (0)
+
+static void head(struct weir_pen *pen, const struct metric *m) {
+    weir_pen_lit(pen, "# HELP ");
+    weir_pen_str(pen, m->name);
+    weir_pen_lit(pen, " ");
+    weir_pen_str(pen, m->help);
+    weir_pen_lit(pen, "\n# TYPE ");
+    weir_pen_str(pen, m->name);
+    weir_pen_lit(pen, " ");
+    weir_pen_str(pen, m->type);
+    weir_pen_lit(pen, "\n");
+}
+
+/* name{key="value"} n; label values here are all our own words. */
+static void sample(struct weir_pen *pen, const char *name, const char *labels, uint64_t n) {
+    weir_pen_str(pen, name);
+    weir_pen_str(pen, labels);
+    weir_pen_lit(pen, " ");
+    weir_pen_u64(pen, n);
+    weir_pen_lit(pen, "\n");
+}
+
+static void expose_counters(struct scrape *s) {
+    for (unsigned c = 0; c < WEIR_COUNTERS; c++) {
+        uint64_t sum;
+        SUM(s, &sum, counters[c]);
+        head(&s->pen, &counter_table[c]);
+        weir_pen_str(&s->pen, counter_table[c].name);
+        weir_pen_lit(&s->pen, " ");
+        weir_pen_i64(&s->pen, (int64_t)sum);
+        weir_pen_lit(&s->pen, "\n");
+    }
+}
+
+static void expose_responses(struct scrape *s) {
+    head(&s->pen,
+         &(struct metric){ "weir_responses_total", "counter",
+                           "Finished requests by class of the status sent to the client." });
+    for (unsigned class = 0; class < 6; class ++) {
+        uint64_t sum;
+        SUM(s, &sum, responses[class]);
+        weir_pen_lit(&s->pen, "weir_responses_total{class=\"");
+        weir_pen_str(&s->pen, class_names[class]);
+        weir_pen_lit(&s->pen, "\"} ");
+        weir_pen_u64(&s->pen, sum);
+        weir_pen_lit(&s->pen, "\n");
+    }
+}
+
+static void expose_fault(struct scrape *s, unsigned side, unsigned kind) {
+    uint64_t sum;
+    SUM(s, &sum, faults[side][kind]);
+    /* Sides times kinds would be a hundred idle series from every pod. */
+    if (sum == 0)
+        return;
+    weir_pen_lit(&s->pen, "weir_faults_total{side=\"");
+    weir_pen_str(&s->pen, side_names[side]);
+    weir_pen_lit(&s->pen, "\",kind=\"");
+    weir_pen_str(&s->pen, kind_names[kind]);
+    weir_pen_lit(&s->pen, "\"} ");
+    weir_pen_u64(&s->pen, sum);
+    weir_pen_lit(&s->pen, "\n");
+}
+
+static void expose_faults(struct scrape *s) {
+    head(&s->pen,
+         &(struct metric){ "weir_faults_total", "counter",
+                           "What ended or changed a request or connection, by whose doing it "
+                           "was; a pair appears with its first fault." });
+    for (unsigned side = 0; side < 3; side++) {
+        for (unsigned kind = WEIR_FAULT_NONE + 1; kind < WEIR_FAULT_KINDS; kind++)
+            expose_fault(s, side, kind);
+    }
+}
+
+static void expose_bucket(struct weir_pen *pen, const char *name, unsigned i, uint64_t below) {
+    weir_pen_str(pen, name);
+    weir_pen_lit(pen, "_bucket{le=\"");
+    if (i < WEIR_BUCKETS - 1)
+        weir_pen_seconds(pen, bounds_us[i]);
+    else
+        weir_pen_lit(pen, "+Inf");
+    weir_pen_lit(pen, "\"} ");
+    weir_pen_u64(pen, below);
+    weir_pen_lit(pen, "\n");
+}
+
+static void expose_histogram(struct scrape *s, unsigned h) {
+    const char *name = histogram_table[h].name;
+    uint64_t below = 0, sum;
+    head(&s->pen, &histogram_table[h]);
+    for (unsigned i = 0; i < WEIR_BUCKETS; i++) {
+        SUM(s, &sum, histograms[h].buckets[i]);
+        below += sum;
+        expose_bucket(&s->pen, name, i, below);
+    }
+    SUM(s, &sum, histograms[h].sum_us);
+    weir_pen_str(&s->pen, name);
+    weir_pen_lit(&s->pen, "_sum ");
+    weir_pen_seconds(&s->pen, sum);
+    weir_pen_lit(&s->pen, "\n");
+    weir_pen_str(&s->pen, name);
+    /* The buckets were read one after the other: their own sum keeps count and +Inf equal. */
+    sample(&s->pen, "_count", "", below);
+}
+
+static void expose_one(struct weir_pen *pen, struct metric m, uint64_t n) {
+    head(pen, &m);
+    sample(pen, m.name, "", n);
+}
+
+static void expose_results(struct weir_pen *pen, struct metric m, uint64_t done, uint64_t failed) {
+    head(pen, &m);
+    sample(pen, m.name, "{result=\"success\"}", done);
+    sample(pen, m.name, "{result=\"failure\"}", failed);
+}
+
+#define METRIC(...) ((struct metric){ __VA_ARGS__ })
+
+static void expose_config(struct weir_pen *pen, const struct weir_process_metrics *p) {
+    expose_one(pen,
+               METRIC("weir_config_generation", "gauge", "Generation of the snapshot in force."),
+               p->generation);
+    expose_results(pen, METRIC("weir_config_reloads_total", "counter", "Configuration reloads."),
+                   p->reloads, p->reload_failures);
+    if (p->cert_not_after_s) {
+        head(pen, &METRIC("weir_certificate_expiry_timestamp_seconds", "gauge",
+                          "When the certificate in use ends, since the epoch."));
+        weir_pen_lit(pen, "weir_certificate_expiry_timestamp_seconds ");
+        weir_pen_i64(pen, p->cert_not_after_s);
+        weir_pen_lit(pen, "\n");
+    }
+    expose_results(pen, METRIC("weir_certificate_reloads_total", "counter", "Certificate reloads."),
+                   p->cert_reloads, p->cert_reload_failures);
+    expose_one(pen, METRIC("weir_draining", "gauge", "1 while shutting down."), p->draining);
+    expose_one(pen,
+               METRIC("weir_original_destination_unknown_total", "counter",
+                      "Connections refused because their original destination was unknown."),
+               p->unknown_original);
+}
+
+static void expose_process(struct weir_pen *pen, const struct weir_process_metrics *p) {
+    head(pen, &METRIC("process_cpu_seconds_total", "counter", "User and system time spent."));
+    weir_pen_lit(pen, "process_cpu_seconds_total ");
+    weir_pen_seconds(pen, p->cpu_us);
+    weir_pen_lit(pen, "\n");
+    expose_one(pen, METRIC("process_open_fds", "gauge", "Open file descriptors."), p->open_fds);
+    expose_one(pen, METRIC("process_max_fds", "gauge", "Limit of open file descriptors."),
+               p->max_fds);
+    expose_one(pen, METRIC("process_resident_memory_bytes", "gauge", "Resident memory."),
+               p->resident_bytes);
+    expose_one(
+        pen, METRIC("process_start_time_seconds", "gauge", "Start of the process since the epoch."),
+        p->start_time_s);
+}
+
+int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers,
+                        const struct weir_process_metrics *process, struct weir_bufq *out) {
+    struct scrape s = { .workers = workers, .n_workers = n_workers };
+    weir_pen_begin(&s.pen, out);
+    expose_counters(&s);
+    expose_responses(&s);
+    expose_faults(&s);
+    for (unsigned h = 0; h < WEIR_HISTOGRAMS; h++)
+        expose_histogram(&s, h);
+    expose_one(&s.pen, METRIC("weir_workers", "gauge", "Worker threads."), n_workers);
+    expose_config(&s.pen, process);
+    expose_process(&s.pen, process);
+    return weir_pen_end(&s.pen);
+}
