@@ -40,47 +40,48 @@ static __always_inline bool denied(struct weir_call *c, const struct weir_policy
     return true;
 }
 
-/* The receiving side, when that pod is on this node and our own address is known: an early answer,
- * its own sk_lookup program decides again. */
-static __always_inline void police_receiver(struct weir_call *c, const struct weir_pod_value *self,
+/*
+ * The receiving side, when that pod is on this node and our own address is known (q->peer): an early answer, its own
+ * sk_lookup program decides again.
+ */
+static __always_inline void police_receiver(struct weir_call *c, const struct weir_policy_query *q,
                                             __u32 receiver) {
-    struct weir_policy_query q = { .peer_identity = self->identity,
-                                   .port = c->dport,
-                                   .proto = c->proto };
     struct weir_pod_value *pod = bpf_map_lookup_elem(&weir_pod, &receiver);
     struct weir_policy_slot slot;
 
-    if (!pod)
+    if (!pod || weir_addr_is_any(&q->peer))
         return;
     slot = pod->policy[WEIR_INGRESS];
-    if (pod->pod != receiver)
-        return;
-    q.peer = weir_addr_is_v4(&c->dst) ? self->addr[0] : self->addr[1];
-    if (weir_addr_is_any(&q.peer))
-        return;
-    denied(c, &slot, &q, WEIR_DENY_INGRESS);
+    if (*(volatile __u32 *)&pod->pod == receiver)
+        denied(c, &slot, q, WEIR_DENY_INGRESS);
 }
 
 int weir_call_police(struct weir_call *c) {
     struct weir_policy_query q = {};
-    struct weir_pod_value self;
+    struct weir_policy_slot slot;
+    struct weir_pod_value *self;
     struct weir_ip_value *peer;
     __u32 receiver = 0;
 
     if (!c)
         return 0;
-    if (!weir_pod_get(c->pod, &self)) {
+    self = bpf_map_lookup_elem(&weir_pod, &c->pod);
+    if (self) {
+        slot = self->policy[WEIR_EGRESS];
+        c->identity = self->identity;
+    }
+    /* After the copy: an element may be reused under its reader. */
+    if (!self || *(volatile __u32 *)&self->pod != c->pod) {
         weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
         return 0;
     }
-    c->identity = self.identity;
     peer = bpf_map_lookup_elem(&weir_ip, &c->dst);
     if (peer) {
         c->peer_identity = peer->identity;
         receiver = peer->pod;
     }
-    if (receiver == c->pod || weir_addr_equal(&c->dst, &self.addr[0]) ||
-        weir_addr_equal(&c->dst, &self.addr[1])) {
+    if (receiver == c->pod || weir_addr_equal(&c->dst, &self->addr[0]) ||
+        weir_addr_equal(&c->dst, &self->addr[1])) {
         c->flags |= WEIR_FLOW_LOCAL;
         c->reason = WEIR_ALLOW_LOCAL;
         return 0;
@@ -89,10 +90,13 @@ int weir_call_police(struct weir_call *c) {
     q.peer_identity = c->peer_identity;
     q.port = c->dport;
     q.proto = c->proto;
-    if (denied(c, &self.policy[WEIR_EGRESS], &q, WEIR_DENY_EGRESS))
+    if (denied(c, &slot, &q, WEIR_DENY_EGRESS))
         return 0;
-    if (receiver)
-        police_receiver(c, &self, receiver);
+    if (receiver) {
+        q.peer = weir_addr_is_v4(&c->dst) ? self->addr[0] : self->addr[1];
+        q.peer_identity = c->identity;
+        police_receiver(c, &q, receiver);
+    }
     return 0;
 }
 
@@ -223,6 +227,36 @@ int weir_call_decide(struct weir_call *c) {
     } else {
         weir_call_refuse(c, WEIR_DENY_UNDECIDED, -EPERM);
     }
+    return 0;
+}
+
+int weir_call_report(const struct weir_call *c) {
+    if (!c)
+        return 0;
+    struct weir_event e = {};
+
+    if (!c)
+        return 0;
+    weir_count_one(c->reason);
+    if (!c->error && c->reason != WEIR_ALLOW_AUDIT)
+        return 0;
+    e.kind = WEIR_EVENT_DENY;
+    e.cookie = c->cookie;
+    e.direction = c->reason == WEIR_DENY_INGRESS ? WEIR_INGRESS : WEIR_EGRESS;
+    e.original = c->asked;
+    e.original_port = c->asked_port;
+    e.remote = c->dst;
+    e.remote_port = c->dport;
+    e.pod = c->pod;
+    e.identity = c->identity;
+    e.peer_identity = c->peer_identity;
+    e.policy = c->policy;
+    e.service = c->service;
+    e.flags = c->flags;
+    e.reason = c->reason;
+    e.proto = c->proto;
+    e.role = c->role;
+    weir_event_send(&e);
     return 0;
 }
 

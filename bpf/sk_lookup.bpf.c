@@ -21,7 +21,7 @@ struct arrival {
     struct weir_pod_value pod;
 };
 
-static __always_inline int refuse(const struct arrival *a, __u8 reason, __u32 policy) {
+static __noinline int refuse(const struct arrival *a, __u8 reason, __u32 policy) {
     struct weir_event e = {};
 
     if (reason != WEIR_ALLOW_AUDIT)

@@ -27,14 +27,23 @@ static __always_inline void weir_addr_set_loopback(struct weir_addr *a, bool v4)
         weir_addr_set_v6(a, 0, 0, 0, bpf_htonl(1));
 }
 
-/* The addresses of one context struct with fields PREFIX_ip4 and PREFIX_ip6, by its family. */
+/*
+ * The address of a context's fields PREFIX_ip4 and PREFIX_ip6, by its family. The barriers keep the compiler from
+ * merging the loads of both branches through one computed pointer into the context, which the verifier refuses.
+ */
+#define weir_barrier() asm volatile("" ::: "memory")
 #define WEIR_ADDR_FROM(a, ctx, prefix)                                                             \
     do {                                                                                           \
-        if ((ctx)->family == AF_INET)                                                              \
-            weir_addr_set_v4(a, (ctx)->prefix##_ip4);                                              \
-        else                                                                                       \
-            weir_addr_set_v6(a, (ctx)->prefix##_ip6[0], (ctx)->prefix##_ip6[1],                    \
-                             (ctx)->prefix##_ip6[2], (ctx)->prefix##_ip6[3]);                      \
+        if ((ctx)->family == AF_INET) {                                                            \
+            __be32 ip4_ = (ctx)->prefix##_ip4;                                                     \
+            weir_barrier();                                                                        \
+            weir_addr_set_v4(a, ip4_);                                                             \
+        } else {                                                                                   \
+            __be32 w0_ = (ctx)->prefix##_ip6[0], w1_ = (ctx)->prefix##_ip6[1],                     \
+                   w2_ = (ctx)->prefix##_ip6[2], w3_ = (ctx)->prefix##_ip6[3];                     \
+            weir_barrier();                                                                        \
+            weir_addr_set_v6(a, w0_, w1_, w2_, w3_);                                               \
+        }                                                                                          \
     } while (0)
 
 #endif

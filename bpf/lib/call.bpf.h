@@ -41,30 +41,7 @@ static __always_inline void weir_call_refuse(struct weir_call *c, __u8 reason, _
     c->error = error;
 }
 
-/* Counts, and reports a denial (or an allowed flow that audit mode would have denied). */
-static __always_inline void weir_call_report(struct weir_call *c) {
-    struct weir_event e = {};
-
-    weir_count_one(c->reason);
-    if (!c->error && c->reason != WEIR_ALLOW_AUDIT)
-        return;
-    e.kind = WEIR_EVENT_DENY;
-    e.cookie = c->cookie;
-    e.direction = c->reason == WEIR_DENY_INGRESS ? WEIR_INGRESS : WEIR_EGRESS;
-    e.original = c->asked;
-    e.original_port = c->asked_port;
-    e.remote = c->dst;
-    e.remote_port = c->dport;
-    e.pod = c->pod;
-    e.identity = c->identity;
-    e.peer_identity = c->peer_identity;
-    e.policy = c->policy;
-    e.service = c->service;
-    e.flags = c->flags;
-    e.reason = c->reason;
-    e.proto = c->proto;
-    e.role = c->role;
-    weir_event_send(&e);
-}
+/* Counts, and reports a denial (or an allowed flow that audit mode would have denied). Returns 0. */
+int weir_call_report(const struct weir_call *c);
 
 #endif

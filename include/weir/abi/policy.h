@@ -36,6 +36,9 @@ struct weir_policy_answer {
 #define WEIR_VERDICT_ALLOW     1u
 #define WEIR_VERDICT_DENY      2u
 
+#ifndef WEIR_POLICY_IN_BLOCK
+#define WEIR_POLICY_IN_BLOCK(env, b, q, before, a) weir_policy_block_decide(env, b, q, before, a)
+#endif
 #define WEIR_POLICY_INLINE static inline __attribute__((always_inline, unused))
 
 WEIR_POLICY_INLINE int weir_policy_rule_matches(const void *env, const struct weir_rule_item *rule,
@@ -95,7 +98,7 @@ WEIR_POLICY_INLINE void weir_policy_decide(const void *env, const struct weir_po
 
         if (!b || b->block != id)
             return;
-        if (weir_policy_block_decide(env, b, q, n * WEIR_BLOCK_RULES, a))
+        if (WEIR_POLICY_IN_BLOCK(env, b, q, n * WEIR_BLOCK_RULES, a))
             return;
         id = b->next;
     }
