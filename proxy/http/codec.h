@@ -9,7 +9,8 @@
  *
  * One exchange (request and its response) on the connection is a struct weir_cstream. HTTP/1 has at most one at a
  * time: feed stops (ret_used < len) behind a request until its response has been sent completely, then `closed` is
- * called and the owner feeds the rest.
+ * called and the owner feeds the rest. It also stops behind a request to upgrade (or CONNECT) until its final response:
+ * after a TUNNEL head was sent, feed the rest at once, it is raw content.
  *
  * Body bytes are handed on as slices of the fed chunk; an owner that keeps them takes a reference (bufq append_ref).
  */
@@ -22,7 +23,11 @@
 
 enum weir_role { WEIR_ROLE_SERVER, WEIR_ROLE_CLIENT };
 
-/* Positive outcome of feed and eof: the connection cannot be parsed further; codec->fault says why. */
+/*
+ * Positive outcome of feed and eof: the connection cannot be parsed further; codec->fault says why. HTTP/1: no event
+ * comes for an open exchange. In the server role it may still be answered (send_head ... pull, then `closed`), else the
+ * owner ends it. -ENOMEM from any operation: the connection must be closed.
+ */
 enum { WEIR_CODEC_FAULT = 1 };
 
 struct weir_codec_limits {
@@ -60,11 +65,17 @@ struct weir_codec_events {
     void (*head)(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk);
     /* Content bytes (no framing), n > 0, borrowed from chunk. */
     void (*data)(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes);
-    /* The incoming message is complete; cs->trailers may be set. */
+    /*
+     * The incoming message is complete; cs->trailers may be set. After a head with body TUNNEL (101, 2xx to CONNECT)
+     * both messages are open again: data events and send_data carry raw bytes, `end` comes once more at eof.
+     */
     void (*end)(void *arg, struct weir_cstream *cs);
     /* The exchange ended before both messages were complete. cs is invalid once this returns. */
     void (*reset)(void *arg, struct weir_cstream *cs, struct weir_fault fault);
-    /* Both messages are complete and cs is about to go; invalid once this returns. */
+    /*
+     * Both messages are complete and cs is about to go; invalid once this returns. HTTP/1: also when the response is
+     * complete and the request is not (an early answer); then must_close is set and the rest of the request is lost.
+     */
     void (*closed)(void *arg, struct weir_cstream *cs);
     /* No new exchange may be started here (GOAWAY received, Connection: close). */
     void (*draining)(void *arg);
@@ -76,7 +87,10 @@ struct weir_codec_ops {
     const char *name; /* "h1" or "h2" */
     /* Parses bytes lying in chunk. 0, -ENOMEM, WEIR_CODEC_FAULT. *ret_used < bytes.len: feed the rest after `closed`. */
     int (*feed)(struct weir_codec *c, struct weir_chunk *chunk, struct weir_slice bytes, size_t *ret_used);
-    /* The peer will send no more. 0 = clean or handled by events; WEIR_CODEC_FAULT = it cut a message. */
+    /*
+     * The peer will send no more. 0 = clean or handled by events; WEIR_CODEC_FAULT = it cut a message. While an HTTP/1
+     * request waits for its answer this changes nothing: what was received behind it may still be fed.
+     */
     int (*eof)(struct weir_codec *c);
     /* Client role: start an exchange. 0, -ENOMEM, -EAGAIN (no slot free now), -EPIPE (draining). */
     int (*open)(struct weir_codec *c, void *user, struct weir_head *incoming, struct weir_cstream **ret_cs);

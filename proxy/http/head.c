@@ -15,7 +15,9 @@ void weir_head_init(struct weir_head *head, struct weir_arena *arena) {
     *head = (struct weir_head){ .arena = arena, .content_length = UINT64_MAX };
 }
 
-static int fields_grow(struct weir_head *head) {
+int weir_head_grow(struct weir_head *head) {
+    if (head->n_fields < head->cap_fields)
+        return 0;
     uint32_t cap = head->cap_fields ? 2u * head->cap_fields : FIELDS_FIRST;
     if (cap > UINT16_MAX)
         return -ENOMEM;
@@ -30,11 +32,9 @@ static int fields_grow(struct weir_head *head) {
 }
 
 int weir_head_add(struct weir_head *head, struct weir_slice name, struct weir_slice value) {
-    if (head->n_fields == head->cap_fields) {
-        int r = fields_grow(head);
-        if (r)
-            return r;
-    }
+    int r = weir_head_grow(head);
+    if (r)
+        return r;
     head->fields[head->n_fields++] =
         (struct weir_field){ .name = name, .value = value, .id = (uint8_t)weir_field_id(name) };
     return 0;

@@ -95,6 +95,8 @@ struct weir_head {
 };
 
 void weir_head_init(struct weir_head *head, struct weir_arena *arena);
+/* Room for one more field behind the last. 0, -ENOMEM. */
+int weir_head_grow(struct weir_head *head);
 /* Appends a field; the slices are borrowed. 0, -ENOMEM. */
 int weir_head_add(struct weir_head *head, struct weir_slice name, struct weir_slice value);
 /* Drops every field of that name and appends one. 0, -ENOMEM. */
