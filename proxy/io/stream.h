@@ -96,7 +96,14 @@ static inline void weir_stream_info(struct weir_stream *s, struct weir_stream_in
 /*
  * TLS over `lower` (taken over: its events and arg are replaced; it is closed with the TLS stream). Works over any stream. `sni` and `expect`
  * as weir_tls_new; server modes take NULL. `first`: ciphertext already read from lower by a sniffer (chunk may be NULL when
- * empty); it is processed after this returns, never from within. The `open` event tells the end of the handshake. 0, -ENOMEM.
+ * empty); it is processed after this returns, never from within. The `open` event tells the end of the handshake. 0, -ENOMEM,
+ * -EINVAL (`server` is not what ctx is for, or an ordinary client without a name); lower and first are then untouched.
+ *
+ * The owner calls read_start right after setting events: that begins the handshake of an open lower stream and processes
+ * `first`. read_start may deliver `open`, `read`, `eof` and `error` from within, here and whenever a paused
+ * owner resumes: what was decrypted already has no later event to come with. Never nested in another event of this stream.
+ * close_notify is `eof`; a FIN without it too, but between mesh peers an error of kind EOF. Plaintext written before
+ * `open` waits; close without reset says close_notify when nothing is queued.
  */
 struct weir_tls_ctx;
 struct weir_tls_stream_params {
