@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Snapshot and facts of this node -> entries of weir_ip, weir_pod, weir_cgroup, weir_port, weir_svc
+ * and weir_ep, with the names of everything that has an id. Policies are compiled in plan_policy.c.
+ *
+ * Every pod of the snapshot with an address of its own has an identity; pods on the host's network
+ * share their node's address, which therefore says nothing. Of two pods with one address (a
+ * finished pod still names the address it had) the younger has it.
+ */
+#include "kern/plan_build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/htab.h"
+#include "base/mem.h"
+
+static struct weir_addr addr_of(const struct weir_ip *ip) {
+    struct weir_addr addr;
+
+    memcpy(&addr, ip, sizeof(addr));
+    return addr;
+}
+
+int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *text,
+                       uint32_t *ret_id) {
+    struct weir_name_key key = { .kind = kind };
+    struct weir_name_value value = { 0 };
+    int r = weir_ids_name(b->ids, kind, text, &key.id);
+
+    if (r)
+        return r;
+    memcpy(value.text, text, strnlen(text, WEIR_NAME_BYTES - 1));
+    *ret_id = key.id;
+    return weir_mapset_put(b->out, WEIR_MAP_NAME, &key, &value);
+}
+
+static int kv_compare(const void *pa, const void *pb) {
+    const struct weir_kv *a = pa, *b = pb;
+    int r = strcmp(a->key, b->key);
+
+    return r ? r : strcmp(a->value, b->value);
+}
+
+static int port_compare(const void *pa, const void *pb) {
+    const struct weir_container_port *a = pa, *b = pb;
+    int r = strcmp(a->name, b->name);
+
+    return r ? r : (int)a->proto - (int)b->proto;
+}
+
+static void append(char **at, const void *bytes, size_t len) {
+    memcpy(*at, bytes, len);
+    *at += len;
+}
+
+/* Everything that makes the identity, NULs between: namespace, account, sorted labels, sorted named
+ * ports. */
+static int identity_text(struct weir_arena *arena, const struct weir_pod *pod,
+                         struct weir_slice *ret_text) {
+    const struct weir_meta *m = &pod->meta;
+    struct weir_kv *labels = weir_arena_calloc(arena, m->n_labels + 1UL, sizeof(*labels));
+    struct weir_container_port *ports =
+        weir_arena_calloc(arena, pod->n_ports + 1UL, sizeof(*ports));
+    size_t len = strlen(m->namespace_) + strlen(pod->service_account) + 2;
+    uint32_t n_ports = 0;
+    char *text, *at;
+
+    if (!labels || !ports)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < m->n_labels; i++) {
+        labels[i] = m->labels[i];
+        len += strlen(labels[i].key) + strlen(labels[i].value) + 2;
+    }
+    for (uint32_t i = 0; i < pod->n_ports; i++) {
+        if (pod->ports[i].name[0] == '\0')
+            continue;
+        ports[n_ports++] = pod->ports[i];
+        len += strlen(pod->ports[i].name) + 5;
+    }
+    if (m->n_labels > 1)
+        qsort(labels, m->n_labels, sizeof(*labels), kv_compare);
+    if (n_ports > 1)
+        qsort(ports, n_ports, sizeof(*ports), port_compare);
+    text = at = weir_arena_alloc(arena, len + 1);
+    if (!text)
+        return -ENOMEM;
+    append(&at, m->namespace_, strlen(m->namespace_) + 1);
+    append(&at, pod->service_account, strlen(pod->service_account) + 1);
+    for (uint32_t i = 0; i < m->n_labels; i++) {
+        append(&at, labels[i].key, strlen(labels[i].key) + 1);
+        append(&at, labels[i].value, strlen(labels[i].value) + 1);
+    }
+    append(&at, "", 1); /* so that a label cannot read as a port */
+    for (uint32_t i = 0; i < n_ports; i++) {
+        append(&at, ports[i].name, strlen(ports[i].name) + 1);
+        append(&at, &ports[i].port, sizeof(ports[i].port));
+        append(&at, &ports[i].proto, sizeof(ports[i].proto));
+    }
+    *ret_text = weir_slice_make(text, (size_t)(at - text));
+    return 0;
+}
+
+/* Named "namespace/account#<128-bit hash of all of it>": short enough for weir_name, stable over
+ * restarts. */
+static int put_identity(struct weir_plan_builder *b, uint32_t pod) {
+    static const uint64_t seeds[2][2] = { { 0x77656972, 1 }, { 0x77656972, 2 } };
+    const struct weir_pod *p = &b->snapshot->pods[pod];
+    struct weir_slice text;
+    const char *name;
+    int r;
+
+    if (p->host_network || p->n_ips == 0)
+        return 0;
+    r = identity_text(&b->arena, p, &text);
+    if (r)
+        return r;
+    name = weir_arena_printf(
+        &b->arena, "%.*s#%016llx%016llx", (int)WEIR_NAME_BYTES - 34,
+        weir_arena_printf(&b->arena, "%s/%s", p->meta.namespace_, p->service_account) ?: "",
+        (unsigned long long)weir_hash(seeds[0], text),
+        (unsigned long long)weir_hash(seeds[1], text));
+    return name ? weir_plan_put_name(b, WEIR_NAME_IDENTITY, name, &b->identities[pod]) : -ENOMEM;
+}
+
+/* Changes when another Pod object takes the name. */
+static uint32_t generation_of(const struct weir_pod *pod) {
+    const uint64_t seed[2] = { 0x77656972, pod->meta.created };
+
+    return (uint32_t)weir_hash(seed, weir_slice_from_str(pod->meta.name));
+}
+
+static int put_ips(struct weir_plan_builder *b, uint32_t pod) {
+    const struct weir_snapshot *s = b->snapshot;
+    const struct weir_pod *p = &s->pods[pod];
+
+    if (b->identities[pod] == 0)
+        return 0;
+    for (uint32_t i = 0; i < p->n_ips; i++) {
+        struct weir_addr addr = addr_of(&p->ips[i]);
+        const struct weir_pod *owner = weir_snapshot_pod_by_ip(s, &p->ips[i]);
+        struct weir_ip_value value = { b->identities[pod], b->local[pod], generation_of(p), 0 };
+        int r;
+
+        /* Who is here for certain has its address; else the younger of two. */
+        if (owner && owner != p && b->local[pod] == 0 &&
+            (b->local[owner - s->pods] != 0 || owner->meta.created > p->meta.created))
+            continue;
+        if (weir_mapset_get(b->out, WEIR_MAP_IP, &addr) && b->local[pod] == 0)
+            continue;
+        r = weir_mapset_put(b->out, WEIR_MAP_IP, &addr, &value);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int put_cgroup(struct weir_plan_builder *b, uint64_t id, uint32_t pod, uint8_t role) {
+    struct weir_cgroup_value value = { .pod = pod, .role = role };
+
+    return id ? weir_mapset_put(b->out, WEIR_MAP_CGROUP, &id, &value) : 0;
+}
+
+static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *facts) {
+    const struct weir_pod *p = facts->pod;
+    uint32_t i = (uint32_t)(p - b->snapshot->pods);
+    struct weir_pod_value value = { .pod = b->local[i],
+                                    .identity = b->identities[i],
+                                    .netns = facts->netns,
+                                    .generation = generation_of(p) };
+    int r;
+
+    if (p->mode == WEIR_MESH_SIDECAR)
+        value.flags |= WEIR_POD_MESHED;
+    if (p->ns->fail_open)
+        value.flags |= WEIR_POD_FAIL_OPEN;
+    for (uint32_t k = p->n_ips; k > 0; k--)
+        value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = addr_of(&p->ips[k - 1]);
+    r = weir_plan_policy(b, p, value.policy);
+    if (r == 0)
+        r = weir_mapset_put(b->out, WEIR_MAP_POD, &value.pod, &value);
+    if (r == 0)
+        r = put_cgroup(b, facts->cgroup, value.pod, WEIR_ROLE_APP);
+    if (r == 0)
+        r = put_cgroup(b, facts->proxy_cgroup, value.pod, WEIR_ROLE_PROXY);
+    return r;
+}
+
+static int put_port(struct weir_plan_builder *b, uint32_t pod, uint16_t port, uint32_t value) {
+    struct weir_port_key key = { .pod = pod, .port = port, .proto = WEIR_IPPROTO_TCP };
+
+    return weir_mapset_put(b->out, WEIR_MAP_PORT, &key, &value);
+}
+
+/* Ports that have to enter the sidecar although no L7 service leads to them, and the exceptions. */
+static int put_mtls_ports(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id) {
+    const struct weir_snapshot *s = b->snapshot;
+    bool strict = weir_snapshot_mtls(s, pod, 0) == WEIR_MTLS_STRICT;
+    int r = strict ? put_port(b, id, 0, WEIR_PORT_STEER) : 0;
+
+    for (uint32_t i = 0; i < s->n_peer_auths; i++) {
+        const struct weir_peer_auth *auth = &s->peer_auths[i];
+
+        for (uint32_t k = 0; r == 0 && k < auth->n_ports; k++) {
+            uint16_t port = auth->ports[k].port;
+            struct weir_port_key key = { .pod = id, .port = port, .proto = WEIR_IPPROTO_TCP };
+            bool here;
+
+            if (port == 0 || weir_mapset_get(b->out, WEIR_MAP_PORT, &key))
+                continue;
+            here = weir_snapshot_mtls(s, pod, port) == WEIR_MTLS_STRICT;
+            if (here != strict)
+                r = put_port(b, id, port, here ? WEIR_PORT_STEER : WEIR_PORT_PLAIN);
+        }
+    }
+    return r;
+}
+
+static bool takes_part(const struct weir_endpoint *e, bool terminating) {
+    if (e->weight == 0)
+        return false;
+    return terminating ? e->serving && e->terminating : e->ready;
+}
+
+/* The endpoints connect() may pick: the ready ones; if there are none, those that still serve while
+ * they terminate. */
+static int put_endpoints(struct weir_plan_builder *b, const struct weir_service_port *port,
+                         struct weir_svc_value *value) {
+    struct weir_ep_value *list =
+        weir_arena_calloc(&b->arena, port->n_endpoints + 1UL, sizeof(*list));
+    bool terminating = true, equal = true;
+    uint32_t n = 0, sum = 0, first = 0;
+    int r = 0;
+
+    if (!list)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < port->n_endpoints; i++)
+        terminating = terminating && !takes_part(&port->endpoints[i], false);
+    for (uint32_t i = 0; i < port->n_endpoints; i++) {
+        const struct weir_endpoint *e = &port->endpoints[i];
+
+        if (!takes_part(e, terminating))
+            continue;
+        if (n == 0)
+            first = e->weight;
+        equal = equal && e->weight == first;
+        if (__builtin_add_overflow(sum, e->weight, &sum))
+            return -EOVERFLOW;
+        list[n] = (struct weir_ep_value){ .addr = addr_of(&e->ip), .upto = sum, .port = e->port };
+        if (e->pod)
+            list[n].pod = b->local[e->pod - b->snapshot->pods];
+        n++;
+    }
+    for (uint32_t i = 0; equal && i < n; i++)
+        list[i].upto = 0;
+    value->count = n;
+    value->weight = equal ? 0 : sum;
+    if (n > 0)
+        r = weir_ids_content(b->ids, WEIR_CONTENT_EP, list, n * sizeof(*list), &value->set);
+    for (uint32_t i = 0; r == 0 && i < n; i++) {
+        struct weir_ep_key key = { value->set, i };
+
+        r = weir_mapset_put(b->out, WEIR_MAP_EP, &key, &list[i]);
+    }
+    b->report.n_endpoints += n;
+    return r;
+}
+
+/* L7 ports enter the sidecar of every meshed local endpoint. */
+static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_port *port) {
+    if (!port->l7 || port->proto != WEIR_PROTO_TCP)
+        return 0;
+    for (uint32_t i = 0; i < port->n_endpoints; i++) {
+        const struct weir_endpoint *e = &port->endpoints[i];
+        uint32_t pod = e->pod ? b->local[e->pod - b->snapshot->pods] : 0;
+        int r = pod && e->pod->mode == WEIR_MESH_SIDECAR
+                    ? put_port(b, pod, e->port, WEIR_PORT_STEER)
+                    : 0;
+
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int put_service(struct weir_plan_builder *b, const struct weir_service *service) {
+    const char *name =
+        weir_arena_printf(&b->arena, "%s/%s", service->meta.namespace_, service->meta.name);
+    uint32_t id;
+    int r = name ? weir_plan_put_name(b, WEIR_NAME_SERVICE, name, &id) : -ENOMEM;
+
+    for (uint32_t i = 0; r == 0 && i < service->n_ports; i++) {
+        const struct weir_service_port *port = &service->ports[i];
+        struct weir_svc_value value = { .service = id };
+
+        r = put_l7_ports(b, port);
+        if (r || service->n_ips == 0)
+            continue;
+        if (port->l7 && port->proto == WEIR_PROTO_TCP)
+            value.flags |= WEIR_SVC_L7;
+        r = put_endpoints(b, port, &value);
+        for (uint32_t k = 0; r == 0 && k < service->n_ips; k++) {
+            struct weir_svc_key key = { .addr = addr_of(&service->ips[k]),
+                                        .port = port->port,
+                                        .proto = port->proto };
+
+            r = weir_mapset_put(b->out, WEIR_MAP_SVC, &key, &value);
+        }
+    }
+    b->report.n_services++;
+    return r;
+}
+
+/* Ids of the local pods first: addresses, endpoints and ports refer to them. */
+static int number_pods(struct weir_plan_builder *b) {
+    const struct weir_plan_input *in = b->input;
+
+    for (uint32_t i = 0; i < in->n_pods; i++) {
+        const struct weir_pod *p = in->pods[i].pod;
+        const char *name = weir_arena_printf(&b->arena, "%s/%s", p->meta.namespace_, p->meta.name);
+        int r = name ? weir_plan_put_name(b, WEIR_NAME_POD, name, &b->local[p - b->snapshot->pods])
+                     : -ENOMEM;
+
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+static int number_rules(struct weir_plan_builder *b) {
+    const struct weir_snapshot *s = b->snapshot;
+
+    for (int d = 0; d < 2; d++) {
+        b->rule_sets[d] = weir_arena_calloc(&b->arena, s->n_netpols + 1UL, sizeof(uint32_t *));
+        if (!b->rule_sets[d])
+            return -ENOMEM;
+        for (uint32_t i = 0; i < s->n_netpols; i++) {
+            uint32_t n =
+                d == WEIR_INGRESS ? s->netpols[i].n_ingress_rules : s->netpols[i].n_egress_rules;
+
+            b->rule_sets[d][i] = weir_arena_alloc(&b->arena, (n + 1UL) * sizeof(uint32_t));
+            if (!b->rule_sets[d][i])
+                return -ENOMEM;
+            for (uint32_t k = 0; k < n; k++)
+                b->rule_sets[d][i][k] = WEIR_SET_UNKNOWN;
+        }
+    }
+    b->report.n_policies = s->n_netpols;
+    return 0;
+}
+
+static int build(struct weir_plan_builder *b) {
+    const struct weir_plan_input *in = b->input;
+    const struct weir_snapshot *s = in->snapshot;
+    int r;
+
+    b->identities = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*b->identities));
+    b->local = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*b->local));
+    if (!b->identities || !b->local)
+        return -ENOMEM;
+    r = number_pods(b);
+    if (r == 0)
+        r = number_rules(b);
+    for (uint32_t i = 0; r == 0 && i < s->n_pods; i++)
+        r = put_identity(b, i);
+    for (uint32_t i = 0; r == 0 && i < s->n_pods; i++)
+        r = put_ips(b, i);
+    for (uint32_t i = 0; r == 0 && i < s->n_services; i++)
+        r = put_service(b, &s->services[i]);
+    for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
+        r = put_pod(b, &in->pods[i]);
+    for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
+        if (in->pods[i].pod->mode == WEIR_MESH_SIDECAR)
+            r = put_mtls_ports(b, in->pods[i].pod, b->local[in->pods[i].pod - s->pods]);
+    for (uint32_t i = 0; r == 0 && i < in->n_cgroups; i++)
+        r = put_cgroup(b, in->cgroups[i].id, 0, in->cgroups[i].role);
+    return r;
+}
+
+struct named {
+    uint32_t kind, id;
+    const char *text;
+};
+
+static int count_identity(void *arg, const void *key, const void *value) {
+    *(uint32_t *)arg += ((const struct weir_name_key *)key)->kind == WEIR_NAME_IDENTITY;
+    return 0;
+}
+
+int weir_plan_build(const struct weir_plan_input *input, struct weir_mapset **ret_desired,
+                    struct weir_plan_report *ret_report) {
+    struct weir_plan_builder b = { .input = input, .snapshot = input->snapshot };
+    int r;
+
+    weir_arena_init(&b.arena, 65536);
+    r = weir_ids_new(input->installed, &b.ids);
+    if (r == 0)
+        r = weir_mapset_new(&b.out);
+    if (r == 0)
+        r = build(&b);
+    if (r == 0)
+        weir_mapset_each(b.out, WEIR_MAP_NAME, count_identity, &b.report.n_identities);
+    weir_ids_free(b.ids);
+    weir_arena_deinit(&b.arena);
+    if (r) {
+        weir_mapset_free(b.out);
+        return r;
+    }
+    *ret_desired = b.out;
+    *ret_report = b.report;
+    return 0;
+}
+
+static int find_name(void *arg, const void *key, const void *value) {
+    struct named *wanted = arg;
+    const struct weir_name_key *k = key;
+
+    if (k->kind != wanted->kind ||
+        strcmp(((const struct weir_name_value *)value)->text, wanted->text) != 0)
+        return 0;
+    wanted->id = k->id;
+    return 1;
+}
+
+uint32_t weir_plan_id(const struct weir_mapset *set, uint32_t kind, const char *text) {
+    struct named wanted = { .kind = kind, .text = text };
+
+    weir_mapset_each(set, WEIR_MAP_NAME, find_name, &wanted);
+    return wanted.id;
+}
+
+const char *weir_plan_name(const struct weir_mapset *set, uint32_t kind, uint32_t id) {
+    struct weir_name_key key = { kind, id };
+    const struct weir_name_value *value = weir_mapset_get(set, WEIR_MAP_NAME, &key);
+
+    return value ? value->text : "";
+}

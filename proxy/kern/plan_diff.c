@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The difference of two mapsets as a sequence of map operations. enum weir_map is in the order in
+ * which a whole change is written; deletion goes the other way round. Rule blocks and sets never
+ * change under their id, so between two operations a reader sees either the old arrangement of a
+ * pod or service or the new one.
+ */
+#include "kern/plan.h"
+
+#include <string.h>
+
+/* From here on in enum weir_map entries point at others; before it they are pointed at. */
+#define FIRST_POINTER WEIR_MAP_IP
+
+struct walk {
+    const struct weir_mapset *other;
+    const struct weir_plan_sink *sink;
+    struct weir_plan_change *change;
+    enum weir_map map;
+};
+
+static int put_if_new(void *arg, const void *key, const void *value) {
+    struct walk *w = arg;
+    const void *old = weir_mapset_get(w->other, w->map, key);
+
+    if (old && memcmp(old, value, weir_map_value_size(w->map)) == 0)
+        return 0;
+    w->change->puts++;
+    return w->sink->put(w->sink->arg, w->map, key, value);
+}
+
+static int delete_if_gone(void *arg, const void *key, const void *value) {
+    struct walk *w = arg;
+
+    if (weir_mapset_get(w->other, w->map, key))
+        return 0;
+    w->change->deletes++;
+    return w->sink->delete_(w->sink->arg, w->map, key);
+}
+
+static int delete_down_to(struct walk *w, const struct weir_mapset *installed, int from, int to) {
+    for (int m = from; m >= to; m--) {
+        int r;
+
+        w->map = (enum weir_map)m;
+        r = weir_mapset_each(installed, w->map, delete_if_gone, w);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+int weir_plan_diff(const struct weir_mapset *installed, const struct weir_mapset *desired,
+                   const struct weir_plan_sink *sink, struct weir_plan_change *ret_change) {
+    struct weir_plan_change change = { 0 };
+    struct walk w = { .other = installed, .sink = sink, .change = &change };
+    int r;
+
+    for (int m = 0; m < WEIR_MAP_META; m++) {
+        w.map = (enum weir_map)m;
+        r = weir_mapset_each(desired, w.map, put_if_new, &w);
+        if (r)
+            return r;
+    }
+    w.other = desired;
+    r = delete_down_to(&w, installed, WEIR_MAP_META - 1, FIRST_POINTER);
+    if (r == 0 && change.puts + change.deletes > 0)
+        r = sink->settle(sink->arg);
+    if (r == 0)
+        r = delete_down_to(&w, installed, FIRST_POINTER - 1, 0);
+    if (r == 0)
+        *ret_change = change;
+    return r;
+}
+
+static int kern_put(void *arg, enum weir_map map, const void *key, const void *value) {
+    return weir_kern_put(arg, map, key, value);
+}
+
+static int kern_delete(void *arg, enum weir_map map, const void *key) {
+    return weir_kern_delete(arg, map, key);
+}
+
+static int kern_settle(void *arg) {
+    return weir_kern_settle(arg);
+}
+
+int weir_plan_apply(struct weir_kern *k, const struct weir_mapset *installed,
+                    const struct weir_mapset *desired, struct weir_plan_change *ret_change) {
+    const struct weir_plan_sink sink = { kern_put, kern_delete, kern_settle, k };
+    struct weir_plan_change change;
+    uint64_t epoch;
+    int r = weir_plan_diff(installed, desired, &sink, &change);
+
+    if (r == 0 && change.puts + change.deletes > 0)
+        r = weir_kern_epoch_next(k, &epoch);
+    if (r == 0)
+        *ret_change = change;
+    return r;
+}
+
+struct reading {
+    struct weir_mapset *set;
+    enum weir_map map;
+};
+
+static int read_entry(void *arg, const void *key, const void *value) {
+    const struct reading *r = arg;
+
+    return weir_mapset_put(r->set, r->map, key, value);
+}
+
+int weir_plan_read(struct weir_kern *k, struct weir_mapset **ret_installed) {
+    struct reading reading = { 0 };
+    int r = weir_mapset_new(&reading.set);
+
+    for (int m = 0; r == 0 && m < WEIR_MAP_META; m++) {
+        reading.map = (enum weir_map)m;
+        r = weir_kern_each(k, reading.map, read_entry, &reading);
+    }
+    if (r) {
+        weir_mapset_free(reading.set);
+        return r;
+    }
+    *ret_installed = reading.set;
+    return 0;
+}
