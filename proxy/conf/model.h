@@ -181,8 +181,10 @@ enum weir_parent_kind { WEIR_PARENT_SERVICE, WEIR_PARENT_GATEWAY };
 
 struct weir_parent_ref {
     enum weir_parent_kind kind;
-    const char *name, *namespace_, *section;
-    uint16_t port; /* 0 = every port */
+    const char *name, *namespace_;
+    const char *section; /* Gateway: the listener; "" = every listener. Service: already turned into port */
+    uint16_t port;       /* 0 = every port */
+    struct weir_place place;
 };
 
 struct weir_http_route {
@@ -297,6 +299,7 @@ struct weir_proxy_spec {
     const char *admin;                     /* "ADDR:PORT"; "" = none. Sidecar default 127.0.0.1:15000 */
     uint32_t workers;                      /* 0 = one per core */
     enum weir_access_log access_log;       /* to standard output; default off for --to, text otherwise */
+    bool admin_given, access_log_given;    /* stated, so weir_proxy_spec_settle leaves them */
     struct weir_limits_spec limits;
     struct weir_place place;
     bool given;                            /* a Proxy document was among the input */

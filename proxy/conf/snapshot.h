@@ -24,6 +24,7 @@ struct weir_snapshot {
     struct weir_netpol *netpols;
     struct weir_peer_auth *peer_auths;
     uint32_t n_namespaces, n_pods, n_services, n_routes, n_gateways, n_netpols, n_peer_auths;
+    struct weir_index *index; /* private: what the lookups below use */
 };
 
 /* One input text, already read: conf itself opens no file. */
@@ -33,22 +34,28 @@ struct weir_source {
     size_t len;
 };
 
-/* What is wrong with the input. */
+/* What is wrong with the input. An error refuses it; a warning does not. */
+enum weir_severity { WEIR_SEVERITY_ERROR, WEIR_SEVERITY_WARNING };
 struct weir_problem {
-    struct weir_place place;
+    enum weir_severity severity;
+    struct weir_place place; /* file is owned by the problem, unlike elsewhere */
     char *field;   /* "spec.rules[0].matches[1].path.type"; may be "" */
     char *message; /* what is wrong and what would be right; with the nearest known key for a misspelt one */
 };
 struct weir_problems {
-    struct weir_problem *items;
+    struct weir_problem *items; /* at most 100 errors and 100 warnings, then one line that counts the rest */
     uint32_t n;
 };
+/* Takes a zeroed one as well. */
 void weir_problems_deinit(struct weir_problems *problems);
 
 /* Positive outcome: the input was refused whole; *ret_problems says why (all problems found, in order of place). */
 enum { WEIR_CONF_REFUSED = 1 };
 
-/* 0, -ENOMEM or WEIR_CONF_REFUSED. On 0 the caller holds one reference. */
+/*
+ * 0, -ENOMEM or WEIR_CONF_REFUSED. On 0 the caller holds one reference. *ret_problems is filled on 0 (warnings only)
+ * and on WEIR_CONF_REFUSED, and the caller deinits it in both cases; on -ENOMEM it is left empty.
+ */
 int weir_snapshot_build(const struct weir_source *sources, size_t n_sources, struct weir_snapshot **ret_snapshot,
                         struct weir_problems *ret_problems);
 struct weir_snapshot *weir_snapshot_ref(struct weir_snapshot *s);
@@ -60,12 +67,19 @@ const struct weir_service *weir_snapshot_service(const struct weir_snapshot *s, 
 const struct weir_service *weir_snapshot_service_by_ip(const struct weir_snapshot *s, const struct weir_ip *ip,
                                                        uint16_t port, const struct weir_service_port **ret_port);
 const struct weir_pod *weir_snapshot_pod(const struct weir_snapshot *s, const char *ns, const char *name);
+/* Pods on the host network and pods that have ended hold no address of their own and are not found here. */
 const struct weir_pod *weir_snapshot_pod_by_ip(const struct weir_snapshot *s, const struct weir_ip *ip);
+const struct weir_namespace *weir_snapshot_namespace(const struct weir_snapshot *s, const char *name);
 /* PeerAuthentication in force for a pod's port: workload beats namespace beats mesh (weir-system); default PERMISSIVE. */
 enum weir_mtls_mode weir_snapshot_mtls(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port);
 
 /* Defaults, as if an empty document had been given. */
 void weir_proxy_spec_default(struct weir_proxy_spec *spec);
+/*
+ * Settles the fields whose default depends on others (admin, access_log) unless they were given. A snapshot's spec is
+ * settled already; call it again after command line flags were laid over it.
+ */
+void weir_proxy_spec_settle(struct weir_proxy_spec *spec);
 void weir_agent_spec_default(struct weir_agent_spec *spec);
 
 /* "ADDR:PORT", "[v6]:PORT", ":PORT" (all addresses). 0 or -EINVAL. */
@@ -74,6 +88,7 @@ int weir_parse_hostport(const char *text, struct weir_ip *ret_ip, uint16_t *ret_
 int weir_parse_to(struct weir_arena *arena, const char *text, struct weir_to *ret_to);
 int weir_parse_ip(const char *text, struct weir_ip *ret_ip);
 bool weir_ip_is_v4(const struct weir_ip *ip);
+bool weir_cidr_contains(const struct weir_cidr *cidr, const struct weir_ip *ip);
 /* Without brackets; at least 46 bytes. */
 const char *weir_ip_format(const struct weir_ip *ip, char *buf, size_t size);
 

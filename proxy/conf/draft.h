@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the decoders make of the documents before anything is cross-checked: the model's structs with what only the
+ * linking needs beside them. Drafts live in the build's own arena, what they point to in the snapshot's.
+ */
+#ifndef WEIR_CONF_DRAFT_H
+#define WEIR_CONF_DRAFT_H
+
+#include "base/htab.h"
+#include "conf/dec.h"
+
+enum weir_kind_id {
+    WEIR_KIND_NAMESPACE,
+    WEIR_KIND_POD,
+    WEIR_KIND_SERVICE,
+    WEIR_KIND_SLICE,
+    WEIR_KIND_HTTP_ROUTE,
+    WEIR_KIND_GATEWAY,
+    WEIR_KIND_NETPOL,
+    WEIR_KIND_PEER_AUTH,
+    WEIR_KIND_PROXY,
+    WEIR_KIND_AGENT,
+    WEIR_KINDS,
+};
+
+/* First member of every draft. */
+struct weir_draft {
+    struct weir_draft *next;
+    struct weir_hnode seen; /* "Kind/namespace/name" */
+    struct weir_meta meta;
+    uint32_t source;
+    bool deleting; /* has a deletionTimestamp */
+};
+
+struct weir_draft_namespace {
+    struct weir_draft head;
+    struct weir_namespace value;
+};
+
+struct weir_draft_pod {
+    struct weir_draft head;
+    struct weir_pod value;
+    int mode;       /* enum weir_mesh_mode; -1 = not given */
+    uint32_t weight; /* annotation weir.dev/weight */
+    bool ended;     /* phase Succeeded or Failed: its address may be another's by now */
+    const char *service_account_old;
+    struct weir_ip ip; /* status.podIP, used when podIPs is absent */
+    bool has_ip;
+    struct weir_container_list {
+        struct weir_container_ports {
+            struct weir_container_port *ports;
+            uint32_t n_ports;
+        } *containers;
+        uint32_t n_containers;
+    } main, init;
+};
+
+struct weir_draft_port {
+    struct weir_service_port value;
+    bool has_app;
+    uint16_t target;         /* 0 = by name, or the port itself */
+    const char *target_name; /* "" = by number */
+};
+
+struct weir_draft_service {
+    struct weir_draft head;
+    struct weir_service value;
+    struct weir_draft_port *ports;
+    uint32_t n_ports;
+    struct weir_selector selector; /* given = false: endpoints come from slices only */
+    bool publish_not_ready;
+    const char *cluster_ip; /* "None", "", or an address */
+    const char **cluster_ips;
+    uint32_t n_cluster_ips;
+    struct weir_draft_slice *slices; /* linked by check */
+};
+
+struct weir_slice_port {
+    const char *name;
+    uint16_t port; /* 0 = not stated */
+    uint8_t proto;
+};
+
+struct weir_slice_endpoint {
+    struct weir_ip *ips;
+    uint32_t n_ips;
+    int ready, serving, terminating; /* -1 = not stated */
+    const char *node, *zone;
+    const char *pod, *pod_namespace; /* targetRef of kind Pod; "" = none */
+};
+
+struct weir_draft_slice {
+    struct weir_draft head;
+    struct weir_slice_endpoint *endpoints;
+    uint32_t n_endpoints;
+    struct weir_slice_port *ports;
+    uint32_t n_ports;
+    bool v6;
+    struct weir_draft_slice *next_of_service;
+};
+
+struct weir_draft_route {
+    struct weir_draft head;
+    struct weir_http_route value;
+};
+
+/* Who may attach to a Gateway's listener. */
+struct weir_draft_listener {
+    struct weir_gateway_listener value;
+    enum { WEIR_FROM_SAME, WEIR_FROM_ALL, WEIR_FROM_NONE, WEIR_FROM_SELECTOR } from;
+    struct weir_selector namespaces;
+    bool no_http_routes; /* kinds is given and does not name HTTPRoute */
+};
+
+struct weir_draft_gateway {
+    struct weir_draft head;
+    struct weir_gateway value;
+    struct weir_draft_listener *listeners;
+    uint32_t n_listeners;
+    const char *class_name;
+};
+
+struct weir_draft_netpol {
+    struct weir_draft head;
+    struct weir_netpol value;
+    bool types_given, egress_given;
+};
+
+struct weir_draft_peer_auth {
+    struct weir_draft head;
+    struct weir_peer_auth value;
+};
+
+struct weir_draft_proxy {
+    struct weir_draft head;
+    struct weir_proxy_spec value;
+};
+
+struct weir_draft_agent {
+    struct weir_draft head;
+    struct weir_agent_spec value;
+};
+
+struct weir_draft_list {
+    struct weir_draft *first, **tail;
+    uint32_t n;
+};
+
+struct weir_build {
+    struct weir_snapshot *snapshot;
+    struct weir_arena arena; /* of the drafts and of what linking needs */
+    struct weir_problem_sink problems;
+    struct weir_htab seen;
+    struct weir_draft_list drafts[WEIR_KINDS];
+};
+
+/* What weir_build_document needs to know of one kind. */
+struct weir_kind {
+    const char *name;
+    const char *versions[3]; /* the first one is the one to write */
+    size_t draft_size;
+    weir_decode_fn *decode; /* out: the whole draft */
+    bool namespaced, nameless;
+};
+
+int weir_decode_namespace(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_pod(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_service(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_slice(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_netpol(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_proxy(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out);
+
+/* metadata, into the struct weir_draft at out. */
+int weir_decode_meta(struct weir_dec *d, const struct weir_node *n, void *out);
+/* LabelSelector, and its matchLabels alone (Service, PeerAuthentication), into a struct weir_selector. */
+int weir_decode_selector(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_match_labels(struct weir_dec *d, const struct weir_node *n, void *out);
+/* TCP or UDP into a uint8_t; SCTP is refused. */
+int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out);
+/* "" when the key is absent. */
+const char *weir_meta_annotation(const struct weir_meta *meta, const char *key);
+const char *weir_meta_label(const struct weir_meta *meta, const char *key);
+
+/* One document, or the items of one List. 0 or -ENOMEM. */
+int weir_build_document(struct weir_build *b, struct weir_dec *d, const struct weir_node *root);
+/* Resolves references and fills the snapshot from the drafts; only when there was no error. 0 or -ENOMEM. */
+int weir_build_link(struct weir_build *b);
+
+/* All tables there are, for the test that compares them with the documentation. Ends with NULL. */
+const struct weir_object *const *weir_objects_core(void);
+const struct weir_object *const *weir_objects_gateway(void);
+const struct weir_object *const *weir_objects_policy(void);
+const struct weir_object *const *weir_objects_weir(void);
+const struct weir_object *const *weir_objects_meta(void);
+
+#endif
