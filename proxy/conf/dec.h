@@ -58,10 +58,10 @@ struct weir_object {
     { .key = (k), .use = WEIR_FIELD_DECODED, .required = true, .fn = (f), .offset = offsetof(t, m) }
 #define WEIR_F_SELF(k, f)      { .key = (k), .use = WEIR_FIELD_DECODED, .fn = (f) }
 #define WEIR_F_SELF_REQ(k, f)  { .key = (k), .use = WEIR_FIELD_DECODED, .required = true, .fn = (f) }
-/* A list at member m with its count at n_m. */
-#define WEIR_F_LIST(k, t, m, f)                                                                              \
+/* A list at member m with its count at member nm; f decodes one element, NULL: an object of strings. */
+#define WEIR_F_LIST(k, t, m, nm, f)                                                                          \
     {                                                                                                        \
-        .key = (k), .use = WEIR_FIELD_DECODED, .fn = (f), .offset = offsetof(t, m), .n_offset = offsetof(t, n_##m), \
+        .key = (k), .use = WEIR_FIELD_DECODED, .fn = (f), .offset = offsetof(t, m), .n_offset = offsetof(t, nm), \
         .elem_size = sizeof(*((t *)0)->m)                                                                    \
     }
 #define WEIR_F_NONE(k)         { .key = (k), .use = WEIR_FIELD_NO_EFFECT }

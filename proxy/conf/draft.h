@@ -9,6 +9,8 @@
 #include "base/htab.h"
 #include "conf/dec.h"
 
+#define WEIR_GATEWAY_CLASS "weir" /* Gateways of another class are another controller's */
+
 enum weir_kind_id {
     WEIR_KIND_NAMESPACE,
     WEIR_KIND_POD,
@@ -181,6 +183,9 @@ int weir_decode_selector(struct weir_dec *d, const struct weir_node *n, void *ou
 int weir_decode_match_labels(struct weir_dec *d, const struct weir_node *n, void *out);
 /* TCP or UDP into a uint8_t; SCTP is refused. */
 int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out);
+/* A clean absolute path; the same below the cgroup2 mount, where the leading slash may be left out. */
+int weir_decode_path(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_cgroup(struct weir_dec *d, const struct weir_node *n, void *out);
 /* "" when the key is absent. */
 const char *weir_meta_annotation(const struct weir_meta *meta, const char *key);
 const char *weir_meta_label(const struct weir_meta *meta, const char *key);
@@ -192,6 +197,8 @@ int weir_build_link(struct weir_build *b);
 
 /* All tables there are, for the test that compares them with the documentation. Ends with NULL. */
 const struct weir_object *const *weir_objects_core(void);
+const struct weir_object *const *weir_objects_pod(void);
+const struct weir_object *const *weir_objects_route(void);
 const struct weir_object *const *weir_objects_gateway(void);
 const struct weir_object *const *weir_objects_policy(void);
 const struct weir_object *const *weir_objects_weir(void);

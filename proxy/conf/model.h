@@ -81,7 +81,7 @@ struct weir_pod {
     uint32_t n_ports;
     bool host_network;
     bool ready;                   /* status.conditions Ready, true when absent */
-    const char *cgroup;           /* annotation weir.dev/cgroup: path below the cgroup2 mount; "" = not on this node */
+    const char *cgroup;           /* annotation weir.dev/cgroup: "/path" below the cgroup2 mount; "" = not on this node */
     const char *netns;            /* annotation weir.dev/netns: path */
     enum weir_mesh_mode mode;     /* own annotation/label weir.dev/mode, else the namespace's, else off */
     const struct weir_namespace *ns; /* never NULL: a namespace without a document gets an empty one */
@@ -91,7 +91,7 @@ struct weir_endpoint {
     struct weir_ip ip;
     uint16_t port;
     bool ready, serving, terminating;
-    uint32_t weight;              /* 1 unless stated */
+    uint32_t weight;              /* 1 unless the Pod's annotation weir.dev/weight says otherwise */
     const char *node, *zone;
     const struct weir_pod *pod;   /* by targetRef, else by address; NULL = unknown */
 };
@@ -306,7 +306,7 @@ struct weir_proxy_spec {
 };
 
 struct weir_agent_spec {
-    const char *cgroup;       /* the pods' parent, below the cgroup2 mount; required, never "/" */
+    const char *cgroup;       /* the pods' parent, "/path" below the cgroup2 mount; required, never "/" */
     const char *pin_dir;      /* below a bpffs; default /sys/fs/bpf/weir */
     const char *node;         /* nodeName served; "" = every pod that names a cgroup */
     const char *admin;        /* unix socket path for weir status/flows; default /run/weir/agent.sock */

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Gateway of gateway.networking.k8s.io: listeners, their TLS files and who may attach to them. Certificates come from
+ * files named in tls.options, since Secrets are not read. Whether a route is allowed to attach is decided in routes.c.
+ */
+#include <string.h>
+
+#include "conf/draft.h"
+#include "conf/syntax.h"
+
+#define GATEWAY_GROUP "gateway.networking.k8s.io"
+
+static int decode_tls_mode(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "Terminate", "Passthrough", NULL };
+    unsigned i = 0;
+    int r = weir_dec_word(d, n, words, &i);
+
+    return r == 0 && i == 1 ? weir_dec_error(d, n, "Passthrough is not supported by this version") : r;
+}
+
+static const struct weir_field tls_option_fields[] = {
+    WEIR_F("weir.dev/cert-file", struct weir_draft_listener, value.cert_file, weir_dec_string),
+    WEIR_F("weir.dev/key-file", struct weir_draft_listener, value.key_file, weir_dec_string),
+};
+static const struct weir_object tls_options_object =
+    WEIR_OBJECT("Gateway.spec.listeners[].tls.options", tls_option_fields);
+
+static int decode_tls_options(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &tls_options_object, out);
+}
+
+static const struct weir_field tls_fields[] = {
+    WEIR_F_SELF("mode", decode_tls_mode),
+    WEIR_F_SELF("options", decode_tls_options),
+    WEIR_F_UNSUP("certificateRefs"),
+    WEIR_F_UNSUP("frontendValidation"),
+};
+static const struct weir_object tls_object = WEIR_OBJECT("Gateway.spec.listeners[].tls", tls_fields);
+
+static int decode_tls(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &tls_object, out);
+}
+
+static int decode_from(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "Same", "All", "None", "Selector", NULL };
+    static const unsigned from[] = { WEIR_FROM_SAME, WEIR_FROM_ALL, WEIR_FROM_NONE, WEIR_FROM_SELECTOR };
+    struct weir_draft_listener *listener = out;
+    unsigned i = 0;
+    int r = weir_dec_word(d, n, words, &i);
+
+    listener->from = from[i];
+    return r;
+}
+
+static const struct weir_field from_fields[] = {
+    WEIR_F_SELF("from", decode_from),
+    WEIR_F("selector", struct weir_draft_listener, namespaces, weir_decode_selector),
+};
+static const struct weir_object from_object =
+    WEIR_OBJECT("Gateway.spec.listeners[].allowedRoutes.namespaces", from_fields);
+
+static int decode_namespaces(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_listener *listener = out;
+    int r = weir_dec_object(d, n, &from_object, listener);
+
+    if (r == 0 && listener->from == WEIR_FROM_SELECTOR && !listener->namespaces.given) {
+        return weir_dec_error_in(d, n, "selector", "required with from Selector");
+    }
+    return r;
+}
+
+struct route_kind {
+    const char *group, *kind;
+};
+
+static const struct weir_field route_kind_fields[] = {
+    WEIR_F("group", struct route_kind, group, weir_dec_string),
+    WEIR_F_REQ("kind", struct route_kind, kind, weir_dec_string),
+};
+static const struct weir_object route_kind_object =
+    WEIR_OBJECT("Gateway.spec.listeners[].allowedRoutes.kinds[]", route_kind_fields);
+
+static int decode_kinds(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_listener *listener = out;
+    uint32_t i = 0;
+    int r;
+
+    if (!weir_dec_expect(d, n, WEIR_NODE_LIST, &r)) {
+        return r;
+    }
+    listener->no_http_routes = n->n > 0;
+    WEIR_NODE_FOREACH (it, n) {
+        struct route_kind kind = { GATEWAY_GROUP, "" };
+        weir_dec_enter(d, NULL, i++);
+        r = weir_dec_object(d, it, &route_kind_object, &kind);
+        weir_dec_leave(d);
+        if (r != 0) {
+            return r;
+        }
+        if (strcmp(kind.group, GATEWAY_GROUP) == 0 && strcmp(kind.kind, "HTTPRoute") == 0) {
+            listener->no_http_routes = false;
+        }
+    }
+    return 0;
+}
+
+static const struct weir_field allowed_fields[] = {
+    WEIR_F_SELF("namespaces", decode_namespaces),
+    WEIR_F_SELF("kinds", decode_kinds),
+};
+static const struct weir_object allowed_object =
+    WEIR_OBJECT("Gateway.spec.listeners[].allowedRoutes", allowed_fields);
+
+static int decode_allowed(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &allowed_object, out);
+}
+
+static int decode_protocol(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "HTTP", "HTTPS", "TLS", "TCP", "UDP", NULL };
+    unsigned i = 0;
+    int r = weir_dec_word(d, n, words, &i);
+
+    *(bool *)out = i == 1;
+    return r == 0 && i > 1 ? weir_dec_error(d, n, "%s is not supported by this version", words[i]) : r;
+}
+
+static int decode_section(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int r = weir_dec_string(d, n, out);
+
+    if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_dns_subdomain(n->text)) {
+        return weir_dec_error(d, n, "%s is not the name of a listener", WEIR_SHOW(n));
+    }
+    return r;
+}
+
+static int decode_listener_hostname(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int r = weir_dec_string(d, n, out);
+
+    if (r == 0 && n->type == WEIR_NODE_STRING && n->text[0] != '\0' && !weir_is_hostname(n->text, true)) {
+        return weir_dec_error(d, n, "%s is not a host name: lower case, no port, no address, \"*.\" only in front",
+                              WEIR_SHOW(n));
+    }
+    return r;
+}
+
+static const struct weir_field listener_fields[] = {
+    WEIR_F_REQ("name", struct weir_draft_listener, value.name, decode_section),
+    WEIR_F("hostname", struct weir_draft_listener, value.hostname, decode_listener_hostname),
+    WEIR_F_REQ("port", struct weir_draft_listener, value.port, weir_dec_port),
+    WEIR_F_REQ("protocol", struct weir_draft_listener, value.tls, decode_protocol),
+    WEIR_F_SELF("tls", decode_tls),
+    WEIR_F_SELF("allowedRoutes", decode_allowed),
+};
+static const struct weir_object listener_object = WEIR_OBJECT("Gateway.spec.listeners[]", listener_fields);
+
+static int decode_listener(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_listener *listener = out;
+    struct weir_gateway_listener *value = &listener->value;
+    uint32_t errors = d->problems->n_errors;
+
+    value->name = value->hostname = value->cert_file = value->key_file = "";
+    listener->from = WEIR_FROM_SAME;
+    int r = weir_dec_object(d, n, &listener_object, listener);
+    if (r != 0 || errors != d->problems->n_errors) {
+        return r;
+    }
+    if (value->tls && (value->cert_file[0] == '\0' || value->key_file[0] == '\0')) {
+        return weir_dec_error_in(d, n, "tls", "protocol HTTPS needs tls.options with \"weir.dev/cert-file\" and "
+                                 "\"weir.dev/key-file\"");
+    }
+    if (!value->tls && weir_node_get(n, "tls") != NULL) {
+        return weir_dec_error_in(d, n, "tls", "not allowed with protocol HTTP");
+    }
+    return 0;
+}
+
+static const struct weir_field gateway_spec_fields[] = {
+    WEIR_F("gatewayClassName", struct weir_draft_gateway, class_name, weir_dec_string),
+    WEIR_F_LIST("listeners", struct weir_draft_gateway, listeners, n_listeners, decode_listener),
+    WEIR_F_NONE("infrastructure"),
+    WEIR_F_UNSUP("addresses"),
+    WEIR_F_UNSUP("allowedListeners"),
+    WEIR_F_UNSUP("backendTLS"),
+    WEIR_F_UNSUP("defaultScope"),
+    WEIR_F_UNSUP("tls"),
+};
+static const struct weir_object gateway_spec_object = WEIR_OBJECT("Gateway.spec", gateway_spec_fields);
+
+static int decode_gateway_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_gateway *gateway = out;
+    const struct weir_node *listeners = weir_node_get(n, "listeners");
+    uint32_t errors = d->problems->n_errors, i = 0;
+    int r = weir_dec_object(d, n, &gateway_spec_object, gateway);
+
+    if (r != 0 || errors != d->problems->n_errors || listeners == NULL) {
+        return r;
+    }
+    weir_dec_enter(d, "listeners", 0);
+    WEIR_NODE_FOREACH (it, listeners) {
+        weir_dec_enter(d, NULL, i);
+        for (uint32_t j = 0; j < i && r == 0; j++) {
+            if (strcmp(gateway->listeners[j].value.name, gateway->listeners[i].value.name) == 0) {
+                r = weir_dec_error_in(d, it, "name", "two listeners have the same name");
+                break;
+            }
+        }
+        weir_dec_leave(d);
+        i++;
+    }
+    weir_dec_leave(d);
+    return r;
+}
+
+static const struct weir_field gateway_fields[] = {
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),   WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF_REQ("metadata", weir_decode_meta), WEIR_F_SELF_REQ("spec", decode_gateway_spec),
+    WEIR_F_NONE("status"),
+};
+static const struct weir_object gateway_object = WEIR_OBJECT("Gateway", gateway_fields);
+
+int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_gateway *gateway = out;
+    int r;
+
+    gateway->class_name = WEIR_GATEWAY_CLASS;
+    r = weir_dec_object(d, n, &gateway_object, gateway);
+    if (r != 0 || gateway->n_listeners == 0) {
+        return r;
+    }
+    gateway->value.listeners = weir_arena_calloc(d->arena, gateway->n_listeners, sizeof(*gateway->value.listeners));
+    if (gateway->value.listeners == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < gateway->n_listeners; i++) {
+        gateway->value.listeners[i] = gateway->listeners[i].value;
+    }
+    gateway->value.n_listeners = gateway->n_listeners;
+    return 0;
+}
+
+const struct weir_object *const *weir_objects_gateway(void) {
+    static const struct weir_object *const objects[] = {
+        &gateway_object,     &gateway_spec_object, &listener_object, &tls_object,
+        &tls_options_object, &allowed_object,      &from_object,     &route_kind_object, NULL,
+    };
+    return objects;
+}

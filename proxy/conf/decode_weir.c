@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bootstrap documents of weir.dev/v1alpha1: Proxy and Agent. Owns their defaults and ranges. Each field is also a
+ * command line flag; what only makes sense together (a certificate and its key) is checked here for documents and by
+ * the command line for flags.
+ */
+#include <string.h>
+
+#include "conf/draft.h"
+#include "conf/syntax.h"
+
+#define SECOND 1000000ULL
+
+void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
+    *spec = (struct weir_proxy_spec){
+        .listen = "", .cert = "", .key = "", .client_ca = "",
+        .to_ca = "", .to_cert = "", .to_key = "", .to_sni = "",
+        .pod = "", .outbound = "127.0.0.1:15001", .inbound = "0.0.0.0:15006",
+        .identity_dir = "", .trust_domain = "cluster.local", .admin = "",
+        .access_log = WEIR_LOG_TEXT,
+        .limits = {
+            .head_bytes = 65536,
+            .fields = 100,
+            .target_bytes = 16384,
+            .streams = 100,
+            .connections = 0,
+            .pipe_bytes = 65536,
+            .pool_idle = 64,
+            .head_timeout_us = 10 * SECOND,
+            .idle_timeout_us = 60 * SECOND,
+            .body_timeout_us = 30 * SECOND,
+            .connect_timeout_us = 5 * SECOND,
+            .handshake_timeout_us = 10 * SECOND,
+            .upstream_idle_us = 30 * SECOND,
+            .request_timeout_us = 0,
+            .drain_us = 30 * SECOND,
+        },
+    };
+}
+
+void weir_proxy_spec_settle(struct weir_proxy_spec *spec) {
+    if (!spec->admin_given) {
+        spec->admin = spec->pod[0] != '\0' ? "127.0.0.1:15000" : "";
+    }
+    if (!spec->access_log_given) {
+        spec->access_log = spec->n_to > 0 ? WEIR_LOG_OFF : WEIR_LOG_TEXT;
+    }
+}
+
+void weir_agent_spec_default(struct weir_agent_spec *spec) {
+    *spec = (struct weir_agent_spec){
+        .cgroup = "",
+        .pin_dir = "/sys/fs/bpf/weir",
+        .node = "",
+        .admin = "/run/weir/agent.sock",
+        .flow_log = "",
+        .hold_us = 10 * SECOND,
+    };
+}
+
+static int decode_address(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_ip ip;
+    uint16_t port;
+    int r;
+
+    if (!weir_dec_expect(d, n, WEIR_NODE_STRING, &r)) {
+        return r;
+    }
+    if (n->text[0] != '\0' && weir_parse_hostport(n->text, &ip, &port) != 0) {
+        return weir_dec_error(d, n, "%s is not an address and port; expected \"ADDR:PORT\", \"[v6]:PORT\" or \":PORT\"",
+                              WEIR_SHOW(n));
+    }
+    return weir_dec_copy(d, n->text, out);
+}
+
+static int decode_to(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_to *to = out;
+    int r;
+
+    to->host = "";
+    if (!weir_dec_expect(d, n, WEIR_NODE_STRING, &r)) {
+        return r;
+    }
+    r = weir_parse_to(d->arena, n->text, to);
+    to->place = weir_dec_place(d, n);
+    if (r == -EINVAL) {
+        return weir_dec_error(d, n, "%s is not an upstream; expected \"http://HOST:PORT\", \"h2c://...\", "
+                              "\"https://...\" or \"HOST:PORT\", without a path", WEIR_SHOW(n));
+    }
+    return r;
+}
+
+/* "namespace/name" */
+static int decode_pod_ref(struct weir_dec *d, const struct weir_node *n, void *out) {
+    char ns[64];
+    const char *slash;
+    int r;
+
+    if (!weir_dec_expect(d, n, WEIR_NODE_STRING, &r)) {
+        return r;
+    }
+    slash = strchr(n->text, '/');
+    if (slash != NULL && (size_t)(slash - n->text) < sizeof(ns)) {
+        memcpy(ns, n->text, (size_t)(slash - n->text));
+        ns[slash - n->text] = '\0';
+        if (weir_is_dns_label(ns) && weir_is_dns_subdomain(slash + 1)) {
+            return weir_dec_copy(d, n->text, out);
+        }
+    }
+    return weir_dec_error(d, n, "%s is not a pod; expected \"namespace/name\"", WEIR_SHOW(n));
+}
+
+static int decode_trust_domain(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int r = weir_dec_string(d, n, out);
+
+    if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_dns_subdomain(n->text)) {
+        return weir_dec_error(d, n, "%s is not a trust domain; expected a name like \"cluster.local\"", WEIR_SHOW(n));
+    }
+    return r;
+}
+
+static int decode_access_log(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "off", "text", "json", NULL };
+    struct weir_proxy_spec *spec = out;
+    unsigned i = (unsigned)spec->access_log;
+
+    /* Plain `off` is a string in YAML 1.2, but some writers turn it into a boolean. */
+    if (n->type == WEIR_NODE_BOOL && !n->truth) {
+        return weir_dec_error(d, n, "expected off, text or json; write \"off\" in quotes");
+    }
+    int r = weir_dec_word(d, n, words, &i);
+    spec->access_log = (enum weir_access_log)i;
+    spec->access_log_given = true;
+    return r;
+}
+
+static int decode_admin(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_proxy_spec *spec = out;
+
+    spec->admin_given = true;
+    return decode_address(d, n, &spec->admin);
+}
+
+static int decode_ranged(struct weir_dec *d, const struct weir_node *n, uint32_t *out, uint32_t min, uint32_t max) {
+    int64_t value = *out;
+    int r = weir_dec_int(d, n, min, max, &value);
+
+    *out = (uint32_t)value;
+    return r;
+}
+
+static int decode_workers(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return decode_ranged(d, n, out, 0, 1024);
+}
+
+static int decode_bytes(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return decode_ranged(d, n, out, 1024, 16 * 1024 * 1024);
+}
+
+static int decode_head_bytes(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return decode_ranged(d, n, out, 1024, 1024 * 1024);
+}
+
+static int decode_count(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return decode_ranged(d, n, out, 1, 100000);
+}
+
+static int decode_count_or_none(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return decode_ranged(d, n, out, 0, 100000000);
+}
+
+/* A timeout of zero would end everything at once. */
+static int decode_timeout(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int r = weir_dec_duration(d, n, out);
+
+    return r == 0 && *(uint64_t *)out == 0 ? weir_dec_error(d, n, "must be longer than 0") : r;
+}
+
+#define LIMIT(key, member, fn) WEIR_F(key, struct weir_limits_spec, member, fn)
+static const struct weir_field limit_fields[] = {
+    LIMIT("headBytes", head_bytes, decode_head_bytes),
+    LIMIT("fields", fields, decode_count),
+    LIMIT("targetBytes", target_bytes, decode_head_bytes),
+    LIMIT("streams", streams, decode_count),
+    LIMIT("connections", connections, decode_count_or_none),
+    LIMIT("pipeBytes", pipe_bytes, decode_bytes),
+    LIMIT("poolIdle", pool_idle, decode_count_or_none),
+    LIMIT("headTimeout", head_timeout_us, decode_timeout),
+    LIMIT("idleTimeout", idle_timeout_us, decode_timeout),
+    LIMIT("bodyTimeout", body_timeout_us, decode_timeout),
+    LIMIT("connectTimeout", connect_timeout_us, decode_timeout),
+    LIMIT("handshakeTimeout", handshake_timeout_us, decode_timeout),
+    LIMIT("upstreamIdleTimeout", upstream_idle_us, decode_timeout),
+    LIMIT("requestTimeout", request_timeout_us, weir_dec_duration),
+    LIMIT("drainTimeout", drain_us, weir_dec_duration),
+};
+static const struct weir_object limit_object = WEIR_OBJECT("Proxy.spec.limits", limit_fields);
+
+static int decode_limits(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &limit_object, out);
+}
+
+#define PROXY(key, member, fn) WEIR_F(key, struct weir_proxy_spec, member, fn)
+static const struct weir_field proxy_spec_fields[] = {
+    PROXY("listen", listen, decode_address),
+    WEIR_F_LIST("to", struct weir_proxy_spec, to, n_to, decode_to),
+    PROXY("cert", cert, weir_dec_string),
+    PROXY("key", key, weir_dec_string),
+    PROXY("clientCA", client_ca, weir_dec_string),
+    PROXY("toCA", to_ca, weir_dec_string),
+    PROXY("toCert", to_cert, weir_dec_string),
+    PROXY("toKey", to_key, weir_dec_string),
+    PROXY("toSNI", to_sni, weir_dec_string),
+    PROXY("pod", pod, decode_pod_ref),
+    PROXY("outbound", outbound, decode_address),
+    PROXY("inbound", inbound, decode_address),
+    PROXY("identityDir", identity_dir, weir_dec_string),
+    PROXY("trustDomain", trust_domain, decode_trust_domain),
+    WEIR_F_SELF("admin", decode_admin),
+    PROXY("workers", workers, decode_workers),
+    WEIR_F_SELF("accessLog", decode_access_log),
+    PROXY("limits", limits, decode_limits),
+};
+static const struct weir_object proxy_spec_object = WEIR_OBJECT("Proxy.spec", proxy_spec_fields);
+
+/* Of two fields that only make sense together one is missing. */
+static int check_pair(struct weir_dec *d, const struct weir_node *n, const char *a, const char *b) {
+    bool has_a = weir_node_get(n, a) != NULL, has_b = weir_node_get(n, b) != NULL;
+
+    if (has_a == has_b) {
+        return 0;
+    }
+    return weir_dec_error_in(d, n, has_a ? a : b, "needs %s as well", has_a ? b : a);
+}
+
+static int decode_proxy_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_proxy_spec *spec = out;
+    int r = weir_dec_object(d, n, &proxy_spec_object, spec);
+
+    if (r == 0) {
+        r = check_pair(d, n, "cert", "key");
+    }
+    if (r == 0) {
+        r = check_pair(d, n, "toCert", "toKey");
+    }
+    if (r == 0 && spec->limits.target_bytes > spec->limits.head_bytes) {
+        r = weir_dec_error_in(d, n, "limits", "targetBytes (%u) is larger than headBytes (%u), which contain it",
+                              spec->limits.target_bytes, spec->limits.head_bytes);
+    }
+    return r;
+}
+
+static const struct weir_field proxy_fields[] = {
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),
+    WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF("metadata", weir_decode_meta),
+    WEIR_F("spec", struct weir_draft_proxy, value, decode_proxy_spec),
+};
+static const struct weir_object proxy_object = WEIR_OBJECT("Proxy", proxy_fields);
+
+int weir_decode_proxy(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_proxy *proxy = out;
+
+    weir_proxy_spec_default(&proxy->value);
+    int r = weir_dec_object(d, n, &proxy_object, proxy);
+    proxy->value.given = true;
+    proxy->value.place = weir_dec_place(d, n);
+    weir_proxy_spec_settle(&proxy->value);
+    return r;
+}
+
+static int decode_flow_log(struct weir_dec *d, const struct weir_node *n, void *out) {
+    if (n->type == WEIR_NODE_STRING && (strcmp(n->text, "-") == 0 || n->text[0] == '\0')) {
+        return weir_dec_copy(d, n->text, out);
+    }
+    return weir_decode_path(d, n, out);
+}
+
+static const struct weir_field agent_spec_fields[] = {
+    WEIR_F_REQ("cgroup", struct weir_agent_spec, cgroup, weir_decode_cgroup),
+    WEIR_F("pinDir", struct weir_agent_spec, pin_dir, weir_decode_path),
+    WEIR_F("node", struct weir_agent_spec, node, weir_dec_string),
+    WEIR_F("admin", struct weir_agent_spec, admin, weir_decode_path),
+    WEIR_F("flowLog", struct weir_agent_spec, flow_log, decode_flow_log),
+    WEIR_F("holdTime", struct weir_agent_spec, hold_us, weir_dec_duration),
+};
+static const struct weir_object agent_spec_object = WEIR_OBJECT("Agent.spec", agent_spec_fields);
+
+static int decode_agent_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &agent_spec_object, out);
+}
+
+static const struct weir_field agent_fields[] = {
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),
+    WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF("metadata", weir_decode_meta),
+    WEIR_F_REQ("spec", struct weir_draft_agent, value, decode_agent_spec),
+};
+static const struct weir_object agent_object = WEIR_OBJECT("Agent", agent_fields);
+
+int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_agent *agent = out;
+
+    weir_agent_spec_default(&agent->value);
+    int r = weir_dec_object(d, n, &agent_object, agent);
+    agent->value.given = true;
+    agent->value.place = weir_dec_place(d, n);
+    return r;
+}
+
+const struct weir_object *const *weir_objects_weir(void) {
+    static const struct weir_object *const objects[] = {
+        &proxy_object, &proxy_spec_object, &limit_object, &agent_object, &agent_spec_object, NULL,
+    };
+    return objects;
+}

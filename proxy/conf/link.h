@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of linking, in the order weir_build_link runs them. Each: 0 or -ENOMEM. */
+#ifndef WEIR_CONF_LINK_H
+#define WEIR_CONF_LINK_H
+
+#include "conf/draft.h"
+#include "conf/index.h"
+
+struct weir_link {
+    struct weir_build *b;
+    struct weir_snapshot *s;
+    struct weir_draft **sorted[WEIR_KINDS]; /* same order as the snapshot's arrays */
+};
+
+/* At the draft's, or the given, place. */
+int weir_link_warn(struct weir_link *l, const struct weir_draft *draft, const struct weir_place *place,
+                   const char *field, const char *fmt, ...) WEIR_PRINTF(5, 6);
+/* The draft of that kind and name; NULL = not among the documents. */
+struct weir_draft *weir_link_find(struct weir_link *l, const char *kind, const char *ns, const char *name);
+
+/* Namespaces, those implied by other objects included. */
+int weir_link_namespaces(struct weir_link *l);
+int weir_link_pods(struct weir_link *l);
+/* Services with the endpoints of their slices, or of the pods they select. */
+int weir_link_services(struct weir_link *l);
+int weir_link_endpoints(struct weir_link *l);
+int weir_link_gateways(struct weir_link *l);
+/* Parents and backends; marks the service ports that a route makes L7. */
+int weir_link_routes(struct weir_link *l);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTPRoutes and Gateways: what a parentRef attaches to and what a backendRef leads to. A parent's sectionName and a
+ * listener's allowedRoutes are settled here, so that who compiles routes finds only attachments that are allowed. A
+ * reference to nothing stays in the snapshot (its share of requests is answered with an error) and is warned about.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "conf/link.h"
+
+int weir_link_gateways(struct weir_link *l) {
+    struct weir_snapshot *s = l->s;
+    uint32_t n = l->b->drafts[WEIR_KIND_GATEWAY].n;
+    int r = 0;
+
+    s->gateways = weir_arena_calloc(&s->arena, n, sizeof(*s->gateways));
+    if (n > 0 && s->gateways == NULL) {
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < n && r == 0; i++) {
+        const struct weir_draft *draft = l->sorted[WEIR_KIND_GATEWAY][i];
+        const struct weir_draft_gateway *gateway = (const struct weir_draft_gateway *)draft;
+        if (strcmp(gateway->class_name, WEIR_GATEWAY_CLASS) != 0) {
+            r = weir_link_warn(l, draft, NULL, "spec.gatewayClassName",
+                               "\"%.64s\" is another controller's class; only \"" WEIR_GATEWAY_CLASS "\" is served",
+                               gateway->class_name);
+            continue;
+        }
+        s->gateways[s->n_gateways] = gateway->value;
+        s->gateways[s->n_gateways].meta = draft->meta;
+        s->n_gateways++;
+    }
+    return r;
+}
+
+struct parent_walk {
+    struct weir_link *l;
+    const struct weir_draft *draft;   /* the route's */
+    struct weir_parent_ref *parents;  /* the new list */
+    uint32_t n, index;                /* index of the parentRef at hand in the document */
+};
+
+static int warn_parent(struct parent_walk *w, const struct weir_parent_ref *ref, const char *message) {
+    char field[64];
+
+    snprintf(field, sizeof(field), "spec.parentRefs[%u]", w->index);
+    return weir_link_warn(w->l, w->draft, &ref->place, field, "%s %s/%s %s",
+                          ref->kind == WEIR_PARENT_SERVICE ? "Service" : "Gateway", ref->namespace_, ref->name, message);
+}
+
+static bool allows(struct parent_walk *w, const struct weir_draft_listener *listener, const char *gateway_ns) {
+    const char *ns = w->draft->meta.namespace_;
+    const struct weir_namespace *meta_ns;
+
+    if (listener->no_http_routes) {
+        return false;
+    }
+    switch (listener->from) {
+    case WEIR_FROM_ALL:
+        return true;
+    case WEIR_FROM_SAME:
+        return strcmp(ns, gateway_ns) == 0;
+    case WEIR_FROM_SELECTOR:
+        meta_ns = weir_snapshot_namespace(w->l->s, ns);
+        return meta_ns != NULL &&
+               weir_selector_matches(&listener->namespaces, meta_ns->meta.labels, meta_ns->meta.n_labels);
+    case WEIR_FROM_NONE:
+        break;
+    }
+    return false;
+}
+
+/* One reference to a Gateway becomes one per listener it names and is allowed on. */
+static int expand_gateway(struct parent_walk *w, const struct weir_parent_ref *ref) {
+    const struct weir_draft_gateway *gateway =
+        (const struct weir_draft_gateway *)weir_link_find(w->l, "Gateway", ref->namespace_, ref->name);
+    bool named = false, allowed = false;
+
+    if (gateway == NULL) {
+        return warn_parent(w, ref, "is not among the documents");
+    }
+    for (uint32_t i = 0; i < gateway->n_listeners; i++) {
+        const struct weir_draft_listener *listener = &gateway->listeners[i];
+        if ((ref->section[0] != '\0' && strcmp(ref->section, listener->value.name) != 0) ||
+            (ref->port != 0 && ref->port != listener->value.port)) {
+            continue;
+        }
+        named = true;
+        if (allows(w, listener, gateway->head.meta.namespace_)) {
+            allowed = true;
+            w->parents[w->n] = *ref;
+            w->parents[w->n].section = listener->value.name;
+            w->n++;
+        }
+    }
+    if (!named) {
+        return warn_parent(w, ref, "has no such listener");
+    }
+    return allowed ? 0 : warn_parent(w, ref, "does not allow this route to attach (allowedRoutes)");
+}
+
+/* An HTTP route makes the ports it is attached to HTTP, unless the application has its own TLS there. */
+static bool make_l7(struct weir_service_port *port) {
+    if (port->proto != WEIR_PROTO_TCP || port->app == WEIR_APP_TLS) {
+        return false;
+    }
+    if (port->app == WEIR_APP_TCP) {
+        port->app = WEIR_APP_HTTP;
+    }
+    port->l7 = true;
+    return true;
+}
+
+static int attach_service(struct parent_walk *w, const struct weir_parent_ref *ref) {
+    struct weir_snapshot *s = w->l->s;
+    const struct weir_service *found = weir_snapshot_service(s, ref->namespace_, ref->name);
+    struct weir_parent_ref *parent = &w->parents[w->n];
+    bool named = false, l7 = false;
+
+    if (found == NULL) {
+        return warn_parent(w, ref, "is not among the documents");
+    }
+    *parent = *ref;
+    struct weir_service *service = &s->services[found - s->services];
+    for (uint32_t i = 0; i < service->n_ports; i++) {
+        struct weir_service_port *port = &service->ports[i];
+        if ((ref->section[0] != '\0' && strcmp(ref->section, port->name) != 0) ||
+            (ref->port != 0 && ref->port != port->port)) {
+            continue;
+        }
+        named = true;
+        l7 = make_l7(port) || l7;
+        if (ref->section[0] != '\0') {
+            parent->port = port->port;
+        }
+    }
+    if (!named) {
+        return warn_parent(w, ref, "has no such port");
+    }
+    parent->section = "";
+    w->n++;
+    return l7 ? 0 : warn_parent(w, ref, "has only ports that cannot carry plain HTTP (UDP, or TLS of the application)");
+}
+
+static uint32_t count_parents(struct weir_link *l, const struct weir_http_route *route) {
+    uint32_t n = route->n_parents;
+
+    for (uint32_t i = 0; i < route->n_parents; i++) {
+        const struct weir_parent_ref *ref = &route->parents[i];
+        const struct weir_draft_gateway *gateway =
+            ref->kind != WEIR_PARENT_GATEWAY
+                ? NULL
+                : (const struct weir_draft_gateway *)weir_link_find(l, "Gateway", ref->namespace_, ref->name);
+        n += gateway != NULL ? gateway->n_listeners : 0;
+    }
+    return n;
+}
+
+static int link_parents(struct weir_link *l, const struct weir_draft *draft, struct weir_http_route *route) {
+    struct parent_walk w = { .l = l, .draft = draft };
+    int r = 0;
+
+    for (uint32_t i = 0; i < route->n_parents; i++) {
+        if (route->parents[i].namespace_[0] == '\0') {
+            route->parents[i].namespace_ = route->meta.namespace_;
+        }
+    }
+    w.parents = weir_arena_calloc(&l->s->arena, count_parents(l, route), sizeof(*w.parents));
+    if (route->n_parents > 0 && w.parents == NULL) {
+        return -ENOMEM;
+    }
+    for (; w.index < route->n_parents && r == 0; w.index++) {
+        const struct weir_parent_ref *ref = &route->parents[w.index];
+        r = ref->kind == WEIR_PARENT_GATEWAY ? expand_gateway(&w, ref) : attach_service(&w, ref);
+    }
+    if (r == 0 && route->n_parents == 0) {
+        r = weir_link_warn(l, draft, NULL, "spec.parentRefs", "none given: the route is attached to nothing");
+    }
+    route->parents = w.parents;
+    route->n_parents = w.n;
+    return r;
+}
+
+struct backend_at {
+    const struct weir_draft *draft;
+    uint32_t rule, index;
+};
+
+static int warn_backend(struct weir_link *l, const struct backend_at *at, const struct weir_backend_ref *ref,
+                        const char *message) {
+    char field[80];
+
+    snprintf(field, sizeof(field), "spec.rules[%u].backendRefs[%u]", at->rule, at->index);
+    return weir_link_warn(l, at->draft, &ref->place, field,
+                          "Service %s/%s %s; its share of requests is answered with 500", ref->namespace_, ref->name,
+                          message);
+}
+
+static int link_backend(struct weir_link *l, const struct backend_at *at, struct weir_backend_ref *ref) {
+    const char *route_ns = at->draft->meta.namespace_;
+    const struct weir_service *service;
+
+    if (ref->namespace_[0] == '\0') {
+        ref->namespace_ = route_ns;
+    }
+    if (strcmp(ref->namespace_, route_ns) != 0) {
+        return warn_backend(l, at, ref, "is in another namespace, which needs a ReferenceGrant (not supported by this "
+                                        "version)");
+    }
+    service = weir_snapshot_service(l->s, ref->namespace_, ref->name);
+    if (service == NULL) {
+        return warn_backend(l, at, ref, "is not among the documents");
+    }
+    for (uint32_t i = 0; i < service->n_ports; i++) {
+        if (service->ports[i].port == ref->port && service->ports[i].proto == WEIR_PROTO_TCP) {
+            ref->service = service;
+            ref->service_port = &service->ports[i];
+            return 0;
+        }
+    }
+    return warn_backend(l, at, ref, "has no such TCP port");
+}
+
+static int link_backends(struct weir_link *l, const struct weir_draft *draft, struct weir_http_route *route) {
+    struct backend_at at = { .draft = draft };
+    int r = 0;
+
+    for (; at.rule < route->n_rules; at.rule++) {
+        struct weir_route_rule *rule = &route->rules[at.rule];
+        for (at.index = 0; at.index < rule->n_backends && r == 0; at.index++) {
+            r = link_backend(l, &at, &rule->backends[at.index]);
+        }
+    }
+    return r;
+}
+
+int weir_link_routes(struct weir_link *l) {
+    struct weir_snapshot *s = l->s;
+    uint32_t n = l->b->drafts[WEIR_KIND_HTTP_ROUTE].n;
+    int r = 0;
+
+    s->routes = weir_arena_calloc(&s->arena, n, sizeof(*s->routes));
+    if (n > 0 && s->routes == NULL) {
+        return -ENOMEM;
+    }
+    s->n_routes = n;
+    for (uint32_t i = 0; i < n && r == 0; i++) {
+        const struct weir_draft *draft = l->sorted[WEIR_KIND_HTTP_ROUTE][i];
+        s->routes[i] = ((const struct weir_draft_route *)draft)->value;
+        s->routes[i].meta = draft->meta;
+        r = link_parents(l, draft, &s->routes[i]);
+        if (r == 0) {
+            r = link_backends(l, draft, &s->routes[i]);
+        }
+    }
+    return r;
+}
