@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The engine under the decoders: walks an object by its table, keeps the field path, words the messages. Knows tables
- * and values, no resource. Every problem is added to the list and decoding goes on, so that one run shows them all;
- * only a lack of memory ends it.
+ * The engine under the decoders: walks an object by its table, keeps the field path, words the
+ * messages. Knows tables and values, no resource. Every problem is added to the list and decoding
+ * goes on, so that one run shows them all; only a lack of memory ends it.
  */
 #include "conf/dec.h"
 
@@ -26,7 +26,8 @@ void weir_dec_leave(struct weir_dec *d) {
     d->depth--;
 }
 
-/* "spec.rules[0].matches[1].path"; a key that is not a plain word is quoted: metadata.labels["a/b"]. */
+/* "spec.rules[0].matches[1].path"; a key that is not a plain word is quoted:
+ * metadata.labels["a/b"]. */
 static void format_path(const struct weir_dec *d, const char *last, char *buf, size_t size) {
     uint32_t depth = d->depth < WEIR_DEC_DEPTH ? d->depth : WEIR_DEC_DEPTH;
     size_t n = 0;
@@ -53,11 +54,13 @@ struct weir_place weir_dec_place(const struct weir_dec *d, const struct weir_nod
     return (struct weir_place){ .file = d->file, .line = n->line, .col = n->col };
 }
 
-static int report(struct weir_dec *d, enum weir_severity severity, struct weir_place place, const char *field,
-                  const char *fmt, va_list ap) WEIR_PRINTF(5, 0);
-static int report(struct weir_dec *d, enum weir_severity severity, struct weir_place place, const char *field,
-                  const char *fmt, va_list ap) {
-    struct weir_problem_at at = { .severity = severity, .source = d->source, .place = place, .field = field };
+static int report(struct weir_dec *d, enum weir_severity severity, struct weir_place place,
+                  const char *field, const char *fmt, va_list ap) WEIR_PRINTF(5, 0);
+static int report(struct weir_dec *d, enum weir_severity severity, struct weir_place place,
+                  const char *field, const char *fmt, va_list ap) {
+    struct weir_problem_at at = {
+        .severity = severity, .source = d->source, .place = place, .field = field
+    };
 
     return weir_problem_addv(d->problems, &at, fmt, ap);
 }
@@ -84,7 +87,8 @@ int weir_dec_warn(struct weir_dec *d, const struct weir_node *n, const char *fmt
     return r;
 }
 
-int weir_dec_error_in(struct weir_dec *d, const struct weir_node *n, const char *key, const char *fmt, ...) {
+int weir_dec_error_in(struct weir_dec *d, const struct weir_node *n, const char *key,
+                      const char *fmt, ...) {
     struct weir_place place = weir_dec_place(d, n);
     const struct weir_node *member = weir_node_get(n, key);
     char field[FIELD_MAX];
@@ -132,24 +136,29 @@ static const char *type_wanted(enum weir_node_type type) {
     }
 }
 
-bool weir_dec_expect(struct weir_dec *d, const struct weir_node *n, enum weir_node_type type, int *ret_r) {
+bool weir_dec_expect(struct weir_dec *d, const struct weir_node *n, enum weir_node_type type,
+                     int *ret_r) {
     *ret_r = 0;
     if (n->type == type) {
         return true;
     }
     if (n->text == NULL || n->type == WEIR_NODE_NULL) {
-        *ret_r = weir_dec_error(d, n, "expected %s, not %s", type_wanted(type), weir_node_type_name(n));
+        *ret_r =
+            weir_dec_error(d, n, "expected %s, not %s", type_wanted(type), weir_node_type_name(n));
         return false;
     }
     const char *hint = type == WEIR_NODE_STRING ? "; write it in quotes" : "";
-    *ret_r = weir_dec_error(d, n, "expected %s, not %s %s%s", type_wanted(type), weir_node_type_name(n), WEIR_SHOW(n),
-                            hint);
+    *ret_r = weir_dec_error(d, n, "expected %s, not %s %s%s", type_wanted(type),
+                            weir_node_type_name(n), WEIR_SHOW(n), hint);
     return false;
 }
 
-static int unknown_field(struct weir_dec *d, const struct weir_node *n, const struct weir_object *object) {
+static int unknown_field(struct weir_dec *d, const struct weir_node *n,
+                         const struct weir_object *object) {
     struct weir_place place = { .file = d->file, .line = n->key_line, .col = n->key_col };
-    struct weir_problem_at at = { .severity = WEIR_SEVERITY_ERROR, .source = d->source, .place = place };
+    struct weir_problem_at at = { .severity = WEIR_SEVERITY_ERROR,
+                                  .source = d->source,
+                                  .place = place };
     struct weir_suggest suggest;
     char field[FIELD_MAX];
 
@@ -162,15 +171,18 @@ static int unknown_field(struct weir_dec *d, const struct weir_node *n, const st
     if (suggest.best == NULL) {
         return weir_problem_add(d->problems, &at, "unknown field \"%.64s\"", n->key);
     }
-    return weir_problem_add(d->problems, &at, "unknown field \"%.64s\"; did you mean \"%s\"?", n->key, suggest.best);
+    return weir_problem_add(d->problems, &at, "unknown field \"%.64s\"; did you mean \"%s\"?",
+                            n->key, suggest.best);
 }
 
 /* "Absent" as an API server writes it: null, or an empty list or object. */
 static bool says_nothing(const struct weir_node *n) {
-    return n->type == WEIR_NODE_NULL || ((n->type == WEIR_NODE_LIST || n->type == WEIR_NODE_MAP) && n->n == 0);
+    return n->type == WEIR_NODE_NULL ||
+           ((n->type == WEIR_NODE_LIST || n->type == WEIR_NODE_MAP) && n->n == 0);
 }
 
-static int decode_field(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f, void *out) {
+static int decode_field(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f,
+                        void *out) {
     int r;
 
     if (f->use == WEIR_FIELD_NO_EFFECT) {
@@ -197,7 +209,8 @@ static const struct weir_field *find_field(const struct weir_object *object, con
     return NULL;
 }
 
-static int check_required(struct weir_dec *d, const struct weir_node *n, const struct weir_object *object) {
+static int check_required(struct weir_dec *d, const struct weir_node *n,
+                          const struct weir_object *object) {
     for (uint32_t i = 0; i < object->n_fields; i++) {
         const struct weir_field *f = &object->fields[i];
         if (!f->required) {
@@ -215,13 +228,14 @@ static int check_required(struct weir_dec *d, const struct weir_node *n, const s
     return 0;
 }
 
-int weir_dec_object(struct weir_dec *d, const struct weir_node *n, const struct weir_object *object, void *out) {
+int weir_dec_object(struct weir_dec *d, const struct weir_node *n, const struct weir_object *object,
+                    void *out) {
     int r;
 
     if (!weir_dec_expect(d, n, WEIR_NODE_MAP, &r)) {
         return r;
     }
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         const struct weir_field *f = find_field(object, it->key);
         if (f == NULL) {
             r = object->lenient ? 0 : unknown_field(d, it, object);
@@ -236,8 +250,8 @@ int weir_dec_object(struct weir_dec *d, const struct weir_node *n, const struct 
 }
 
 /* Memory for the n elements, zeroed, hooked into *out. */
-static int new_list(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f, char *out,
-                    char **ret_items) {
+static int new_list(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f,
+                    char *out, char **ret_items) {
     char *items = NULL;
 
     if (n->n > 0) {
@@ -252,7 +266,8 @@ static int new_list(struct weir_dec *d, const struct weir_node *n, const struct 
     return 0;
 }
 
-int weir_dec_list(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f, void *out) {
+int weir_dec_list(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f,
+                  void *out) {
     uint32_t i = 0;
     char *items;
     int r;
@@ -261,7 +276,7 @@ int weir_dec_list(struct weir_dec *d, const struct weir_node *n, const struct we
         return r;
     }
     r = new_list(d, n, f, out, &items);
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         if (r != 0) {
             break;
         }
@@ -291,7 +306,8 @@ int weir_dec_copy(struct weir_dec *d, const char *text, const char **ret_copy) {
     return 0;
 }
 
-int weir_dec_strings(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f, void *out) {
+int weir_dec_strings(struct weir_dec *d, const struct weir_node *n, const struct weir_field *f,
+                     void *out) {
     char *items;
     int r;
 
@@ -300,7 +316,7 @@ int weir_dec_strings(struct weir_dec *d, const struct weir_node *n, const struct
     }
     r = new_list(d, n, f, out, &items);
     struct weir_kv *kv = (struct weir_kv *)(void *)items;
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         if (r != 0) {
             break;
         }
@@ -338,18 +354,21 @@ int weir_dec_bool(struct weir_dec *d, const struct weir_node *n, void *out) {
     return r;
 }
 
-int weir_dec_int(struct weir_dec *d, const struct weir_node *n, int64_t min, int64_t max, int64_t *ret_value) {
+int weir_dec_int(struct weir_dec *d, const struct weir_node *n, int64_t min, int64_t max,
+                 int64_t *ret_value) {
     int r;
 
     if (!weir_dec_expect(d, n, WEIR_NODE_INT, &r)) {
         return r;
     }
     if (n->ambiguous) {
-        return weir_dec_error(d, n, "%s has a leading zero, which YAML 1.1 reads as octal; leave the zero out",
-                              WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n, "%s has a leading zero, which YAML 1.1 reads as octal; leave the zero out",
+            WEIR_SHOW(n));
     }
     if (n->number < min || n->number > max) {
-        return weir_dec_error(d, n, "%s is out of range; expected %" PRId64 " to %" PRId64, WEIR_SHOW(n), min, max);
+        return weir_dec_error(d, n, "%s is out of range; expected %" PRId64 " to %" PRId64,
+                              WEIR_SHOW(n), min, max);
     }
     *ret_value = n->number;
     return 0;
@@ -370,8 +389,9 @@ int weir_dec_duration(struct weir_dec *d, const struct weir_node *n, void *out) 
         return r;
     }
     if (weir_parse_duration(n->text, out) != 0) {
-        return weir_dec_error(d, n, "%s is not a duration; expected something like \"10s\", \"1m30s\" or \"500ms\"",
-                              WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n, "%s is not a duration; expected something like \"10s\", \"1m30s\" or \"500ms\"",
+            WEIR_SHOW(n));
     }
     return 0;
 }
@@ -395,12 +415,15 @@ int weir_dec_cidr(struct weir_dec *d, const struct weir_node *n, void *out) {
         return r;
     }
     if (weir_parse_cidr(n->text, out) != 0) {
-        return weir_dec_error(d, n, "%s is not an address range; expected something like \"10.0.0.0/8\"", WEIR_SHOW(n));
+        return weir_dec_error(d, n,
+                              "%s is not an address range; expected something like \"10.0.0.0/8\"",
+                              WEIR_SHOW(n));
     }
     return 0;
 }
 
-int weir_dec_word(struct weir_dec *d, const struct weir_node *n, const char *const *words, unsigned *ret_index) {
+int weir_dec_word(struct weir_dec *d, const struct weir_node *n, const char *const *words,
+                  unsigned *ret_index) {
     char list[256] = "";
     size_t len = 0;
     int r;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One document -> one draft: finds the kind by apiVersion and kind, unfolds a List, skips what is marked ignorable,
- * decodes metadata, refuses a second object of the same name. Owns the table of kinds; what stands below spec is the
- * matter of decode_core, decode_gateway, decode_policy and decode_weir.
+ * One document -> one draft: finds the kind by apiVersion and kind, unfolds a List, skips what is
+ * marked ignorable, decodes metadata, refuses a second object of the same name. Owns the table of
+ * kinds; what stands below spec is the matter of decode_core, decode_gateway, decode_policy and
+ * decode_weir.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,15 +18,29 @@
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 
 static const struct weir_kind kinds[WEIR_KINDS] = {
-    [WEIR_KIND_NAMESPACE] = { "Namespace", { "v1" }, sizeof(struct weir_draft_namespace), weir_decode_namespace,
+    [WEIR_KIND_NAMESPACE] = { "Namespace",
+                              { "v1" },
+                              sizeof(struct weir_draft_namespace),
+                              weir_decode_namespace,
                               .namespaced = false },
-    [WEIR_KIND_POD] = { "Pod", { "v1" }, sizeof(struct weir_draft_pod), weir_decode_pod, .namespaced = true },
-    [WEIR_KIND_SERVICE] = { "Service", { "v1" }, sizeof(struct weir_draft_service), weir_decode_service,
+    [WEIR_KIND_POD] = { "Pod",
+                        { "v1" },
+                        sizeof(struct weir_draft_pod),
+                        weir_decode_pod,
+                        .namespaced = true },
+    [WEIR_KIND_SERVICE] = { "Service",
+                            { "v1" },
+                            sizeof(struct weir_draft_service),
+                            weir_decode_service,
                             .namespaced = true },
-    [WEIR_KIND_SLICE] = { "EndpointSlice", { "discovery.k8s.io/v1" }, sizeof(struct weir_draft_slice),
-                          weir_decode_slice, .namespaced = true },
+    [WEIR_KIND_SLICE] = { "EndpointSlice",
+                          { "discovery.k8s.io/v1" },
+                          sizeof(struct weir_draft_slice),
+                          weir_decode_slice,
+                          .namespaced = true },
     [WEIR_KIND_HTTP_ROUTE] = { "HTTPRoute",
-                               { "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1" },
+                               { "gateway.networking.k8s.io/v1",
+                                 "gateway.networking.k8s.io/v1beta1" },
                                sizeof(struct weir_draft_route),
                                weir_decode_http_route,
                                .namespaced = true },
@@ -34,22 +49,33 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
                             sizeof(struct weir_draft_gateway),
                             weir_decode_gateway,
                             .namespaced = true },
-    [WEIR_KIND_NETPOL] = { "NetworkPolicy", { "networking.k8s.io/v1" }, sizeof(struct weir_draft_netpol),
-                           weir_decode_netpol, .namespaced = true },
+    [WEIR_KIND_NETPOL] = { "NetworkPolicy",
+                           { "networking.k8s.io/v1" },
+                           sizeof(struct weir_draft_netpol),
+                           weir_decode_netpol,
+                           .namespaced = true },
     [WEIR_KIND_PEER_AUTH] = { "PeerAuthentication",
                               { "security.istio.io/v1", "security.istio.io/v1beta1" },
                               sizeof(struct weir_draft_peer_auth),
                               weir_decode_peer_auth,
                               .namespaced = true },
-    [WEIR_KIND_PROXY] = { "Proxy", { "weir.dev/v1alpha1" }, sizeof(struct weir_draft_proxy), weir_decode_proxy,
+    [WEIR_KIND_PROXY] = { "Proxy",
+                          { "weir.dev/v1alpha1" },
+                          sizeof(struct weir_draft_proxy),
+                          weir_decode_proxy,
                           .nameless = true },
-    [WEIR_KIND_AGENT] = { "Agent", { "weir.dev/v1alpha1" }, sizeof(struct weir_draft_agent), weir_decode_agent,
+    [WEIR_KIND_AGENT] = { "Agent",
+                          { "weir.dev/v1alpha1" },
+                          sizeof(struct weir_draft_agent),
+                          weir_decode_agent,
                           .nameless = true },
 };
 
-/* Kinds that a later version will read: refused like any other, but not as if they were misspelt. */
-static const char *const known_kinds[] = { "GRPCRoute", "ReferenceGrant", "BackendTLSPolicy", "AuthorizationPolicy",
-                                           "TLSRoute", "TCPRoute" };
+/* Kinds that a later version will read: refused like any other, but not as if they were misspelt.
+ */
+static const char *const known_kinds[] = { "GRPCRoute",        "ReferenceGrant",
+                                           "BackendTLSPolicy", "AuthorizationPolicy",
+                                           "TLSRoute",         "TCPRoute" };
 
 static int decode_created(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r;
@@ -58,7 +84,9 @@ static int decode_created(struct weir_dec *d, const struct weir_node *n, void *o
         return r;
     }
     if (weir_parse_time(n->text, out) != 0) {
-        return weir_dec_error(d, n, "%s is not a time; expected something like \"2024-05-01T12:00:00Z\"", WEIR_SHOW(n));
+        return weir_dec_error(d, n,
+                              "%s is not a time; expected something like \"2024-05-01T12:00:00Z\"",
+                              WEIR_SHOW(n));
     }
     return 0;
 }
@@ -75,7 +103,7 @@ static int decode_labels(struct weir_dec *d, const struct weir_node *n, void *ou
     struct weir_draft *draft = out;
     int r = weir_dec_strings(d, n, &field, &draft->meta);
 
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         if (r != 0 || n->type != WEIR_NODE_MAP) {
             break;
         }
@@ -83,8 +111,9 @@ static int decode_labels(struct weir_dec *d, const struct weir_node *n, void *ou
             r = weir_dec_error_in(d, n, it->key, "\"%.64s\" is not the name of a label", it->key);
         } else if (it->type == WEIR_NODE_STRING && !weir_is_label_value(it->text)) {
             weir_dec_enter(d, it->key, 0);
-            r = weir_dec_error(d, it, "%s is not the value of a label: up to 63 letters, digits, '-', '_' and '.'",
-                               WEIR_SHOW(it));
+            r = weir_dec_error(
+                d, it, "%s is not the value of a label: up to 63 letters, digits, '-', '_' and '.'",
+                WEIR_SHOW(it));
             weir_dec_leave(d);
         }
     }
@@ -103,7 +132,7 @@ static int decode_annotations(struct weir_dec *d, const struct weir_node *n, voi
     if (n->n > 0 && meta->annotations == NULL) {
         return -ENOMEM;
     }
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         struct weir_kv *kv = &meta->annotations[meta->n_annotations];
         if (strcmp(it->key, LAST_APPLIED) == 0) {
             continue;
@@ -171,7 +200,8 @@ const char *weir_meta_label(const struct weir_meta *meta, const char *key) {
 /* Name and namespace as the kind wants them; false when no object can be made of them. */
 static bool check_names(struct weir_dec *d, const struct weir_node *n, const struct weir_kind *kind,
                         struct weir_draft *draft, int *ret_r) {
-    const struct weir_node *meta = weir_node_get(n, "metadata"), *name = weir_node_get(meta, "name");
+    const struct weir_node *meta = weir_node_get(n, "metadata"),
+                           *name = weir_node_get(meta, "name");
     const struct weir_node *ns = weir_node_get(meta, "namespace");
     bool ok = true;
 
@@ -179,21 +209,26 @@ static bool check_names(struct weir_dec *d, const struct weir_node *n, const str
     weir_dec_enter(d, "metadata", 0);
     if (draft->meta.name[0] == '\0') {
         ok = kind->nameless;
-        if (!ok && (name == NULL || name->type == WEIR_NODE_NULL || name->type == WEIR_NODE_STRING)) {
-            *ret_r = weir_dec_error_in(d, meta != NULL ? meta : n, "name", "required, but not given");
+        if (!ok &&
+            (name == NULL || name->type == WEIR_NODE_NULL || name->type == WEIR_NODE_STRING)) {
+            *ret_r =
+                weir_dec_error_in(d, meta != NULL ? meta : n, "name", "required, but not given");
         }
     } else if (kind->namespaced || kind->nameless ? !weir_is_dns_subdomain(draft->meta.name)
                                                   : !weir_is_dns_label(draft->meta.name)) {
         ok = false;
-        *ret_r = weir_dec_error_in(d, meta, "name", "\"%.64s\" is not a name: lower case letters, digits and '-'",
+        *ret_r = weir_dec_error_in(d, meta, "name",
+                                   "\"%.64s\" is not a name: lower case letters, digits and '-'",
                                    draft->meta.name);
     }
     if (*ret_r == 0 && draft->meta.namespace_[0] != '\0') {
         if (!weir_is_dns_label(draft->meta.namespace_)) {
             ok = false;
-            *ret_r = weir_dec_error_in(d, meta, "namespace", "%s is not the name of a namespace", WEIR_SHOW(ns));
+            *ret_r = weir_dec_error_in(d, meta, "namespace", "%s is not the name of a namespace",
+                                       WEIR_SHOW(ns));
         } else if (!kind->namespaced && !kind->nameless) {
-            *ret_r = weir_dec_error_in(d, meta, "namespace", "a %s is not in a namespace", kind->name);
+            *ret_r =
+                weir_dec_error_in(d, meta, "namespace", "a %s is not in a namespace", kind->name);
         }
     } else if (kind->namespaced) {
         draft->meta.namespace_ = "default";
@@ -202,11 +237,13 @@ static bool check_names(struct weir_dec *d, const struct weir_node *n, const str
     return ok && *ret_r == 0;
 }
 
-/* Enters the draft among those seen; a second of the same name is reported with the place of the first. */
+/* Enters the draft among those seen; a second of the same name is reported with the place of the
+ * first. */
 static int check_twice(struct weir_build *b, struct weir_dec *d, const struct weir_node *n,
                        const struct weir_kind *kind, struct weir_draft *draft) {
     const char *name = kind->nameless ? "" : draft->meta.name;
-    const char *key = weir_arena_printf(&b->arena, "%s/%s/%s", kind->name, draft->meta.namespace_, name);
+    const char *key =
+        weir_arena_printf(&b->arena, "%s/%s/%s", kind->name, draft->meta.namespace_, name);
 
     if (key == NULL) {
         return -ENOMEM;
@@ -220,14 +257,16 @@ static int check_twice(struct weir_build *b, struct weir_dec *d, const struct we
         WEIR_CONTAINER_OF(weir_htab_find(&b->seen, draft->seen.key), struct weir_draft, seen);
     const struct weir_place *at = &first->meta.place;
     if (kind->nameless) {
-        return weir_dec_error(d, n, "a second %s document; the first is at %s:%u:%u", kind->name, at->file, at->line,
-                              at->col);
+        return weir_dec_error(d, n, "a second %s document; the first is at %s:%u:%u", kind->name,
+                              at->file, at->line, at->col);
     }
-    return weir_dec_error(d, n, "%s %s%s%s is given twice; first at %s:%u:%u", kind->name, draft->meta.namespace_,
-                          draft->meta.namespace_[0] != '\0' ? "/" : "", name, at->file, at->line, at->col);
+    return weir_dec_error(d, n, "%s %s%s%s is given twice; first at %s:%u:%u", kind->name,
+                          draft->meta.namespace_, draft->meta.namespace_[0] != '\0' ? "/" : "",
+                          name, at->file, at->line, at->col);
 }
 
-static int decode_object(struct weir_build *b, struct weir_dec *d, const struct weir_node *n, unsigned id) {
+static int decode_object(struct weir_build *b, struct weir_dec *d, const struct weir_node *n,
+                         unsigned id) {
     const struct weir_kind *kind = &kinds[id];
     struct weir_draft *draft = weir_arena_calloc(&b->arena, 1, kind->draft_size);
     struct weir_draft_list *list = &b->drafts[id];
@@ -250,38 +289,43 @@ static int decode_object(struct weir_build *b, struct weir_dec *d, const struct 
 
 static int unknown_kind(struct weir_dec *d, const struct weir_node *n, const struct weir_node *kind,
                         const char *version) {
-    static const char hint[] = "annotate it with " IGNORE_ANNOTATION ": \"true\" to have it skipped";
+    static const char hint[] =
+        "annotate it with " IGNORE_ANNOTATION ": \"true\" to have it skipped";
     struct weir_suggest suggest;
 
     weir_suggest_init(&suggest, kind->text);
     for (unsigned i = 0; i < WEIR_KINDS; i++) {
         if (strcmp(kinds[i].name, kind->text) == 0) {
-            return weir_dec_error_in(d, n, "apiVersion", "%s is of %s, not of \"%.64s\"; %s", kinds[i].name,
-                                     kinds[i].versions[0], version, hint);
+            return weir_dec_error_in(d, n, "apiVersion", "%s is of %s, not of \"%.64s\"; %s",
+                                     kinds[i].name, kinds[i].versions[0], version, hint);
         }
         weir_suggest_offer(&suggest, kinds[i].name);
     }
     for (size_t i = 0; i < WEIR_ARRAY_LEN(known_kinds); i++) {
         if (strcmp(known_kinds[i], kind->text) == 0) {
-            return weir_dec_error_in(d, n, "kind", "%s is not supported by this version; %s", kind->text, hint);
+            return weir_dec_error_in(d, n, "kind", "%s is not supported by this version; %s",
+                                     kind->text, hint);
         }
     }
     if (suggest.best != NULL) {
-        return weir_dec_error_in(d, n, "kind", "unknown kind %s; did you mean %s? If not, %s", WEIR_SHOW(kind),
-                                 suggest.best, hint);
+        return weir_dec_error_in(d, n, "kind", "unknown kind %s; did you mean %s? If not, %s",
+                                 WEIR_SHOW(kind), suggest.best, hint);
     }
-    return weir_dec_error_in(d, n, "kind", "unknown kind %s of %.64s; %s", WEIR_SHOW(kind), version, hint);
+    return weir_dec_error_in(d, n, "kind", "unknown kind %s of %.64s; %s", WEIR_SHOW(kind), version,
+                             hint);
 }
 
 static bool is_ignored(const struct weir_node *n) {
-    const struct weir_node *annotations = weir_node_get(weir_node_get(n, "metadata"), "annotations");
+    const struct weir_node *annotations =
+        weir_node_get(weir_node_get(n, "metadata"), "annotations");
     const struct weir_node *mark = weir_node_get(annotations, IGNORE_ANNOTATION);
 
     return mark != NULL && mark->type == WEIR_NODE_STRING && strcmp(mark->text, "true") == 0;
 }
 
 /* A member that must be there as a string; NULL with a report otherwise. */
-static const struct weir_node *need_string(struct weir_dec *d, const struct weir_node *n, const char *key, int *ret_r) {
+static const struct weir_node *need_string(struct weir_dec *d, const struct weir_node *n,
+                                           const char *key, int *ret_r) {
     const struct weir_node *member = weir_node_get(n, key);
     bool ok = false;
 
@@ -314,7 +358,8 @@ static int build_object(struct weir_build *b, struct weir_dec *d, const struct w
         if (strcmp(kinds[i].name, kind->text) != 0) {
             continue;
         }
-        for (unsigned j = 0; j < WEIR_ARRAY_LEN(kinds[i].versions) && kinds[i].versions[j] != NULL; j++) {
+        for (unsigned j = 0; j < WEIR_ARRAY_LEN(kinds[i].versions) && kinds[i].versions[j] != NULL;
+             j++) {
             if (strcmp(kinds[i].versions[j], version->text) == 0) {
                 return decode_object(b, d, n, i);
             }
@@ -335,7 +380,7 @@ static int list_items(struct weir_dec *d, const struct weir_node *n, void *out) 
     if (!weir_dec_expect(d, n, WEIR_NODE_LIST, &r)) {
         return r;
     }
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         weir_dec_enter(d, NULL, i++);
         r = build_object(b, d, it);
         weir_dec_leave(d);
@@ -355,7 +400,8 @@ int weir_build_document(struct weir_build *b, struct weir_dec *d, const struct w
     };
     static const struct weir_object list = WEIR_OBJECT("List", fields);
 
-    if (has_text(weir_node_get(root, "kind"), "List") && has_text(weir_node_get(root, "apiVersion"), "v1")) {
+    if (has_text(weir_node_get(root, "kind"), "List") &&
+        has_text(weir_node_get(root, "apiVersion"), "v1")) {
         return weir_dec_object(d, root, &list, b);
     }
     return build_object(b, d, root);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Service, EndpointSlice and Namespace: their tables and the values only they have. Decides no reference: which slice
- * feeds which service is the matter of endpoints.c. What an API server adds to these objects and a data plane has no
- * use for is listed as such, so that a dump of a cluster is accepted as it is.
+ * Service, EndpointSlice and Namespace: their tables and the values only they have. Decides no
+ * reference: which slice feeds which service is the matter of endpoints.c. What an API server adds
+ * to these objects and a data plane has no use for is listed as such, so that a dump of a cluster
+ * is accepted as it is.
  */
 #include <string.h>
 
@@ -26,8 +27,10 @@ static int decode_port_name(struct weir_dec *d, const struct weir_node *n, void 
     int r = weir_dec_string(d, n, out);
 
     /* Service port names are DNS labels, longer than a container's port name may be. */
-    if (r == 0 && n->type == WEIR_NODE_STRING && n->text[0] != '\0' && !weir_is_dns_label(n->text)) {
-        return weir_dec_error(d, n, "%s is not a port name: lower case letters, digits and '-'", WEIR_SHOW(n));
+    if (r == 0 && n->type == WEIR_NODE_STRING && n->text[0] != '\0' &&
+        !weir_is_dns_label(n->text)) {
+        return weir_dec_error(d, n, "%s is not a port name: lower case letters, digits and '-'",
+                              WEIR_SHOW(n));
     }
     return r;
 }
@@ -101,7 +104,8 @@ static const struct weir_field service_port_fields[] = {
     WEIR_F_SELF("appProtocol", decode_app),
     WEIR_F_NONE("nodePort"),
 };
-static const struct weir_object service_port_object = WEIR_OBJECT("Service.spec.ports[]", service_port_fields);
+static const struct weir_object service_port_object =
+    WEIR_OBJECT("Service.spec.ports[]", service_port_fields);
 
 static int decode_service_port(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_port *port = out;
@@ -120,11 +124,13 @@ static int decode_service_port(struct weir_dec *d, const struct weir_node *n, vo
 }
 
 static int decode_service_type(struct weir_dec *d, const struct weir_node *n, void *out) {
-    static const char *const words[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName", NULL };
+    static const char *const words[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName",
+                                         NULL };
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    return r == 0 && i == 3 ? weir_dec_error(d, n, "ExternalName is not supported by this version") : r;
+    return r == 0 && i == 3 ? weir_dec_error(d, n, "ExternalName is not supported by this version")
+                            : r;
 }
 
 static int decode_affinity(struct weir_dec *d, const struct weir_node *n, void *out) {
@@ -145,7 +151,8 @@ static int decode_affinity_seconds(struct weir_dec *d, const struct weir_node *n
 }
 
 static const struct weir_field client_ip_fields[] = {
-    WEIR_F("timeoutSeconds", struct weir_draft_service, value.affinity_seconds, decode_affinity_seconds),
+    WEIR_F("timeoutSeconds", struct weir_draft_service, value.affinity_seconds,
+           decode_affinity_seconds),
 };
 static const struct weir_object client_ip_object =
     WEIR_OBJECT("Service.spec.sessionAffinityConfig.clientIP", client_ip_fields);
@@ -190,7 +197,8 @@ static const struct weir_field service_spec_fields[] = {
     WEIR_F_LIST("ports", struct weir_draft_service, ports, n_ports, decode_service_port),
     WEIR_F("selector", struct weir_draft_service, selector, weir_decode_match_labels),
     WEIR_F("clusterIP", struct weir_draft_service, cluster_ip, decode_cluster_ip),
-    WEIR_F_LIST("clusterIPs", struct weir_draft_service, cluster_ips, n_cluster_ips, decode_cluster_ip),
+    WEIR_F_LIST("clusterIPs", struct weir_draft_service, cluster_ips, n_cluster_ips,
+                decode_cluster_ip),
     WEIR_F_SELF("type", decode_service_type),
     WEIR_F("sessionAffinity", struct weir_draft_service, value.affinity_client_ip, decode_affinity),
     WEIR_F_SELF("sessionAffinityConfig", decode_affinity_config),
@@ -208,21 +216,25 @@ static const struct weir_field service_spec_fields[] = {
     WEIR_F_UNSUP("externalName"),
     WEIR_F_UNSUP("trafficDistribution"),
 };
-static const struct weir_object service_spec_object = WEIR_OBJECT("Service.spec", service_spec_fields);
+static const struct weir_object service_spec_object =
+    WEIR_OBJECT("Service.spec", service_spec_fields);
 
 static int decode_service_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &service_spec_object, out);
 }
 
 static const struct weir_field service_fields[] = {
-    WEIR_F_SELF("apiVersion", weir_dec_nothing),   WEIR_F_SELF("kind", weir_dec_nothing),
-    WEIR_F_SELF_REQ("metadata", weir_decode_meta), WEIR_F_SELF_REQ("spec", decode_service_spec),
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),
+    WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF_REQ("metadata", weir_decode_meta),
+    WEIR_F_SELF_REQ("spec", decode_service_spec),
     WEIR_F_NONE("status"),
 };
 static const struct weir_object service_object = WEIR_OBJECT("Service", service_fields);
 
 /* Names tell the ports of a service apart: required when there are several, and unique. */
-static int check_port_names(struct weir_dec *d, const struct weir_node *n, const struct weir_draft_service *s) {
+static int check_port_names(struct weir_dec *d, const struct weir_node *n,
+                            const struct weir_draft_service *s) {
     const struct weir_node *ports = weir_node_get(weir_node_get(n, "spec"), "ports");
     uint32_t i = 0;
     int r = 0;
@@ -230,15 +242,16 @@ static int check_port_names(struct weir_dec *d, const struct weir_node *n, const
     if (s->n_ports < 2) {
         return 0;
     }
-    WEIR_NODE_FOREACH (it, ports) {
+    WEIR_NODE_FOREACH(it, ports) {
         const char *name = s->ports[i].value.name;
         bool twice = false;
         for (uint32_t j = 0; j < i && !twice; j++) {
             twice = strcmp(s->ports[j].value.name, name) == 0;
         }
         if (name[0] == '\0' || twice) {
-            r = weir_dec_error(d, it, name[0] == '\0' ? "a service of several ports needs a name for each"
-                                                      : "two ports have the same name");
+            r = weir_dec_error(d, it,
+                               name[0] == '\0' ? "a service of several ports needs a name for each"
+                                               : "two ports have the same name");
         }
         if (r != 0) {
             return r;
@@ -306,7 +319,8 @@ static const struct weir_field condition_fields[] = {
     WEIR_F("serving", struct weir_slice_endpoint, serving, decode_tristate),
     WEIR_F("terminating", struct weir_slice_endpoint, terminating, decode_tristate),
 };
-static const struct weir_object condition_object = WEIR_OBJECT("EndpointSlice.endpoints[].conditions", condition_fields);
+static const struct weir_object condition_object =
+    WEIR_OBJECT("EndpointSlice.endpoints[].conditions", condition_fields);
 
 static int decode_conditions(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &condition_object, out);
@@ -350,14 +364,19 @@ static const struct weir_field endpoint_fields[] = {
     WEIR_F_NONE("hints"),
     WEIR_F_NONE("hostname"),
 };
-static const struct weir_object endpoint_object = WEIR_OBJECT("EndpointSlice.endpoints[]", endpoint_fields);
+static const struct weir_object endpoint_object =
+    WEIR_OBJECT("EndpointSlice.endpoints[]", endpoint_fields);
 
 static int decode_endpoint(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_slice_endpoint *e = out;
 
-    *e = (struct weir_slice_endpoint){
-        .ready = -1, .serving = -1, .terminating = -1, .node = "", .zone = "", .pod = "", .pod_namespace = ""
-    };
+    *e = (struct weir_slice_endpoint){ .ready = -1,
+                                       .serving = -1,
+                                       .terminating = -1,
+                                       .node = "",
+                                       .zone = "",
+                                       .pod = "",
+                                       .pod_namespace = "" };
     int r = weir_dec_object(d, n, &endpoint_object, e);
     if (r == 0 && n->type == WEIR_NODE_MAP && weir_node_get(n, "addresses") == NULL) {
         return weir_dec_error_in(d, n, "addresses", "required, but not given");
@@ -371,7 +390,8 @@ static const struct weir_field slice_port_fields[] = {
     WEIR_F("protocol", struct weir_slice_port, proto, weir_decode_proto),
     WEIR_F_NONE("appProtocol"),
 };
-static const struct weir_object slice_port_object = WEIR_OBJECT("EndpointSlice.ports[]", slice_port_fields);
+static const struct weir_object slice_port_object =
+    WEIR_OBJECT("EndpointSlice.ports[]", slice_port_fields);
 
 static int decode_slice_port(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_slice_port *port = out;
@@ -379,7 +399,8 @@ static int decode_slice_port(struct weir_dec *d, const struct weir_node *n, void
     *port = (struct weir_slice_port){ .name = "", .proto = WEIR_PROTO_TCP };
     int r = weir_dec_object(d, n, &slice_port_object, port);
     if (r == 0 && n->type == WEIR_NODE_MAP && weir_node_get(n, "port") == NULL) {
-        return weir_dec_error_in(d, n, "port", "required, but not given (a slice of every port is not supported)");
+        return weir_dec_error_in(
+            d, n, "port", "required, but not given (a slice of every port is not supported)");
     }
     return r;
 }
@@ -404,7 +425,8 @@ static const struct weir_field slice_fields[] = {
 static const struct weir_object slice_object = WEIR_OBJECT("EndpointSlice", slice_fields);
 
 /* Every address is of the family that addressType says. */
-static int check_families(struct weir_dec *d, const struct weir_node *n, const struct weir_draft_slice *slice) {
+static int check_families(struct weir_dec *d, const struct weir_node *n,
+                          const struct weir_draft_slice *slice) {
     const struct weir_node *endpoints = weir_node_get(n, "endpoints");
     uint32_t i = 0;
     int r = 0;
@@ -413,12 +435,13 @@ static int check_families(struct weir_dec *d, const struct weir_node *n, const s
         return 0;
     }
     weir_dec_enter(d, "endpoints", 0);
-    WEIR_NODE_FOREACH (it, endpoints) {
+    WEIR_NODE_FOREACH(it, endpoints) {
         const struct weir_slice_endpoint *e = &slice->endpoints[i];
         weir_dec_enter(d, NULL, i++);
         for (uint32_t j = 0; j < e->n_ips && r == 0; j++) {
             if (weir_ip_is_v4(&e->ips[j]) == slice->v6) {
-                r = weir_dec_error_in(d, it, "addresses", "not of addressType %s", slice->v6 ? "IPv6" : "IPv4");
+                r = weir_dec_error_in(d, it, "addresses", "not of addressType %s",
+                                      slice->v6 ? "IPv6" : "IPv4");
                 break;
             }
         }
@@ -436,8 +459,10 @@ int weir_decode_slice(struct weir_dec *d, const struct weir_node *n, void *out) 
 }
 
 static const struct weir_field namespace_fields[] = {
-    WEIR_F_SELF("apiVersion", weir_dec_nothing),   WEIR_F_SELF("kind", weir_dec_nothing),
-    WEIR_F_SELF_REQ("metadata", weir_decode_meta), WEIR_F_NONE("spec"),
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),
+    WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF_REQ("metadata", weir_decode_meta),
+    WEIR_F_NONE("spec"),
     WEIR_F_NONE("status"),
 };
 static const struct weir_object namespace_object = WEIR_OBJECT("Namespace", namespace_fields);
@@ -461,9 +486,9 @@ int weir_decode_namespace(struct weir_dec *d, const struct weir_node *n, void *o
 
 const struct weir_object *const *weir_objects_core(void) {
     static const struct weir_object *const objects[] = {
-        &namespace_object,    &service_object,       &service_spec_object, &service_port_object,
+        &namespace_object,       &service_object,    &service_spec_object, &service_port_object,
         &affinity_config_object, &client_ip_object,  &slice_object,        &endpoint_object,
-        &condition_object,    &target_ref_object,    &slice_port_object,   NULL,
+        &condition_object,       &target_ref_object, &slice_port_object,   NULL,
     };
     return objects;
 }

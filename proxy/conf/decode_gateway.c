@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gateway of gateway.networking.k8s.io: listeners, their TLS files and who may attach to them. Certificates come from
- * files named in tls.options, since Secrets are not read. Whether a route is allowed to attach is decided in routes.c.
+ * Gateway of gateway.networking.k8s.io: listeners, their TLS files and who may attach to them.
+ * Certificates come from files named in tls.options, since Secrets are not read. Whether a route is
+ * allowed to attach is decided in routes.c.
  */
 #include <string.h>
 
@@ -15,7 +16,8 @@ static int decode_tls_mode(struct weir_dec *d, const struct weir_node *n, void *
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    return r == 0 && i == 1 ? weir_dec_error(d, n, "Passthrough is not supported by this version") : r;
+    return r == 0 && i == 1 ? weir_dec_error(d, n, "Passthrough is not supported by this version")
+                            : r;
 }
 
 static const struct weir_field tls_option_fields[] = {
@@ -35,7 +37,8 @@ static const struct weir_field tls_fields[] = {
     WEIR_F_UNSUP("certificateRefs"),
     WEIR_F_UNSUP("frontendValidation"),
 };
-static const struct weir_object tls_object = WEIR_OBJECT("Gateway.spec.listeners[].tls", tls_fields);
+static const struct weir_object tls_object =
+    WEIR_OBJECT("Gateway.spec.listeners[].tls", tls_fields);
 
 static int decode_tls(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &tls_object, out);
@@ -43,7 +46,8 @@ static int decode_tls(struct weir_dec *d, const struct weir_node *n, void *out) 
 
 static int decode_from(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const words[] = { "Same", "All", "None", "Selector", NULL };
-    static const unsigned from[] = { WEIR_FROM_SAME, WEIR_FROM_ALL, WEIR_FROM_NONE, WEIR_FROM_SELECTOR };
+    static const unsigned from[] = { WEIR_FROM_SAME, WEIR_FROM_ALL, WEIR_FROM_NONE,
+                                     WEIR_FROM_SELECTOR };
     struct weir_draft_listener *listener = out;
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
@@ -89,7 +93,7 @@ static int decode_kinds(struct weir_dec *d, const struct weir_node *n, void *out
         return r;
     }
     listener->no_http_routes = n->n > 0;
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         struct route_kind kind = { GATEWAY_GROUP, "" };
         weir_dec_enter(d, NULL, i++);
         r = weir_dec_object(d, it, &route_kind_object, &kind);
@@ -121,7 +125,8 @@ static int decode_protocol(struct weir_dec *d, const struct weir_node *n, void *
     int r = weir_dec_word(d, n, words, &i);
 
     *(bool *)out = i == 1;
-    return r == 0 && i > 1 ? weir_dec_error(d, n, "%s is not supported by this version", words[i]) : r;
+    return r == 0 && i > 1 ? weir_dec_error(d, n, "%s is not supported by this version", words[i])
+                           : r;
 }
 
 static int decode_section(struct weir_dec *d, const struct weir_node *n, void *out) {
@@ -136,9 +141,11 @@ static int decode_section(struct weir_dec *d, const struct weir_node *n, void *o
 static int decode_listener_hostname(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r = weir_dec_string(d, n, out);
 
-    if (r == 0 && n->type == WEIR_NODE_STRING && n->text[0] != '\0' && !weir_is_hostname(n->text, true)) {
-        return weir_dec_error(d, n, "%s is not a host name: lower case, no port, no address, \"*.\" only in front",
-                              WEIR_SHOW(n));
+    if (r == 0 && n->type == WEIR_NODE_STRING && n->text[0] != '\0' &&
+        !weir_is_hostname(n->text, true)) {
+        return weir_dec_error(
+            d, n, "%s is not a host name: lower case, no port, no address, \"*.\" only in front",
+            WEIR_SHOW(n));
     }
     return r;
 }
@@ -151,7 +158,8 @@ static const struct weir_field listener_fields[] = {
     WEIR_F_SELF("tls", decode_tls),
     WEIR_F_SELF("allowedRoutes", decode_allowed),
 };
-static const struct weir_object listener_object = WEIR_OBJECT("Gateway.spec.listeners[]", listener_fields);
+static const struct weir_object listener_object =
+    WEIR_OBJECT("Gateway.spec.listeners[]", listener_fields);
 
 static int decode_listener(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_listener *listener = out;
@@ -165,7 +173,8 @@ static int decode_listener(struct weir_dec *d, const struct weir_node *n, void *
         return r;
     }
     if (value->tls && (value->cert_file[0] == '\0' || value->key_file[0] == '\0')) {
-        return weir_dec_error_in(d, n, "tls", "protocol HTTPS needs tls.options with \"weir.dev/cert-file\" and "
+        return weir_dec_error_in(d, n, "tls",
+                                 "protocol HTTPS needs tls.options with \"weir.dev/cert-file\" and "
                                  "\"weir.dev/key-file\"");
     }
     if (!value->tls && weir_node_get(n, "tls") != NULL) {
@@ -184,7 +193,8 @@ static const struct weir_field gateway_spec_fields[] = {
     WEIR_F_UNSUP("defaultScope"),
     WEIR_F_UNSUP("tls"),
 };
-static const struct weir_object gateway_spec_object = WEIR_OBJECT("Gateway.spec", gateway_spec_fields);
+static const struct weir_object gateway_spec_object =
+    WEIR_OBJECT("Gateway.spec", gateway_spec_fields);
 
 static int decode_gateway_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_gateway *gateway = out;
@@ -196,7 +206,7 @@ static int decode_gateway_spec(struct weir_dec *d, const struct weir_node *n, vo
         return r;
     }
     weir_dec_enter(d, "listeners", 0);
-    WEIR_NODE_FOREACH (it, listeners) {
+    WEIR_NODE_FOREACH(it, listeners) {
         weir_dec_enter(d, NULL, i);
         for (uint32_t j = 0; j < i && r == 0; j++) {
             if (strcmp(gateway->listeners[j].value.name, gateway->listeners[i].value.name) == 0) {
@@ -212,8 +222,10 @@ static int decode_gateway_spec(struct weir_dec *d, const struct weir_node *n, vo
 }
 
 static const struct weir_field gateway_fields[] = {
-    WEIR_F_SELF("apiVersion", weir_dec_nothing),   WEIR_F_SELF("kind", weir_dec_nothing),
-    WEIR_F_SELF_REQ("metadata", weir_decode_meta), WEIR_F_SELF_REQ("spec", decode_gateway_spec),
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),
+    WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF_REQ("metadata", weir_decode_meta),
+    WEIR_F_SELF_REQ("spec", decode_gateway_spec),
     WEIR_F_NONE("status"),
 };
 static const struct weir_object gateway_object = WEIR_OBJECT("Gateway", gateway_fields);
@@ -227,7 +239,8 @@ int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out
     if (r != 0 || gateway->n_listeners == 0) {
         return r;
     }
-    gateway->value.listeners = weir_arena_calloc(d->arena, gateway->n_listeners, sizeof(*gateway->value.listeners));
+    gateway->value.listeners =
+        weir_arena_calloc(d->arena, gateway->n_listeners, sizeof(*gateway->value.listeners));
     if (gateway->value.listeners == NULL) {
         return -ENOMEM;
     }
@@ -240,8 +253,8 @@ int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out
 
 const struct weir_object *const *weir_objects_gateway(void) {
     static const struct weir_object *const objects[] = {
-        &gateway_object,     &gateway_spec_object, &listener_object, &tls_object,
-        &tls_options_object, &allowed_object,      &from_object,     &route_kind_object, NULL,
+        &gateway_object, &gateway_spec_object, &listener_object,   &tls_object, &tls_options_object,
+        &allowed_object, &from_object,         &route_kind_object, NULL,
     };
     return objects;
 }

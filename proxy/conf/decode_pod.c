@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pod v1, and the annotations by which weir binds a Pod to a local cgroup and network namespace. Of a Pod's many
- * fields a data plane needs labels, account, node, addresses, ports and readiness; the rest is listed as of no effect,
- * and what lies inside a container is not looked at beyond its ports.
+ * Pod v1, and the annotations by which weir binds a Pod to a local cgroup and network namespace. Of
+ * a Pod's many fields a data plane needs labels, account, node, addresses, ports and readiness; the
+ * rest is listed as of no effect, and what lies inside a container is not looked at beyond its
+ * ports.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,9 +12,10 @@
 #include "conf/mode.h"
 #include "conf/syntax.h"
 
-int weir_decode_annotation(struct weir_dec *d, const struct weir_node *n, const char *key, weir_decode_fn *fn,
-                           void *out) {
-    const struct weir_node *annotations = weir_node_get(weir_node_get(n, "metadata"), "annotations");
+int weir_decode_annotation(struct weir_dec *d, const struct weir_node *n, const char *key,
+                           weir_decode_fn *fn, void *out) {
+    const struct weir_node *annotations =
+        weir_node_get(weir_node_get(n, "metadata"), "annotations");
     const struct weir_node *value = weir_node_get(annotations, key);
     int r;
 
@@ -49,10 +51,12 @@ int weir_decode_annotation_word(struct weir_dec *d, const struct weir_node *n, c
     return weir_decode_annotation(d, n, key, decode_choice, &choice);
 }
 
-int weir_decode_mode(struct weir_dec *d, const struct weir_node *n, const struct weir_meta *meta, int *ret_mode) {
+int weir_decode_mode(struct weir_dec *d, const struct weir_node *n, const struct weir_meta *meta,
+                     int *ret_mode) {
     static const char *const words[] = { "off", "sidecar", "node", NULL };
     static const char key[] = "weir.dev/mode";
-    const struct weir_node *label = weir_node_get(weir_node_get(weir_node_get(n, "metadata"), "labels"), key);
+    const struct weir_node *label =
+        weir_node_get(weir_node_get(weir_node_get(n, "metadata"), "labels"), key);
     unsigned mode = (unsigned)*ret_mode;
     int r;
 
@@ -117,8 +121,10 @@ static int decode_container(struct weir_dec *d, const struct weir_node *n, void 
 }
 
 static const struct weir_field pod_spec_fields[] = {
-    WEIR_F_LIST("containers", struct weir_draft_pod, main.containers, main.n_containers, decode_container),
-    WEIR_F_LIST("initContainers", struct weir_draft_pod, init.containers, init.n_containers, decode_container),
+    WEIR_F_LIST("containers", struct weir_draft_pod, main.containers, main.n_containers,
+                decode_container),
+    WEIR_F_LIST("initContainers", struct weir_draft_pod, init.containers, init.n_containers,
+                decode_container),
     WEIR_F("hostNetwork", struct weir_draft_pod, value.host_network, weir_dec_bool),
     WEIR_F("nodeName", struct weir_draft_pod, value.node, weir_dec_string),
     WEIR_F("serviceAccount", struct weir_draft_pod, service_account_old, weir_dec_string),
@@ -188,7 +194,8 @@ static int decode_old_pod_ip(struct weir_dec *d, const struct weir_node *n, void
 }
 
 static int decode_phase(struct weir_dec *d, const struct weir_node *n, void *out) {
-    static const char *const words[] = { "Pending", "Running", "Succeeded", "Failed", "Unknown", NULL };
+    static const char *const words[] = { "Pending", "Running", "Succeeded",
+                                         "Failed",  "Unknown", NULL };
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
@@ -209,7 +216,8 @@ static const struct weir_field pod_condition_fields[] = {
     WEIR_F_NONE("observedGeneration"),
     WEIR_F_NONE("reason"),
 };
-static const struct weir_object pod_condition_object = WEIR_OBJECT("Pod.status.conditions[]", pod_condition_fields);
+static const struct weir_object pod_condition_object =
+    WEIR_OBJECT("Pod.status.conditions[]", pod_condition_fields);
 
 static int decode_pod_conditions(struct weir_dec *d, const struct weir_node *n, void *out) {
     uint32_t i = 0;
@@ -218,7 +226,7 @@ static int decode_pod_conditions(struct weir_dec *d, const struct weir_node *n, 
     if (!weir_dec_expect(d, n, WEIR_NODE_LIST, &r)) {
         return r;
     }
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         struct condition condition = { "", "" };
         weir_dec_enter(d, NULL, i++);
         r = weir_dec_object(d, it, &pod_condition_object, &condition);
@@ -275,8 +283,9 @@ int weir_decode_path(struct weir_dec *d, const struct weir_node *n, void *out) {
         return r;
     }
     if (!weir_is_clean_path(n->text)) {
-        return weir_dec_error(d, n, "%s is not a path: absolute, without \".\" and \"..\", not \"/\" itself",
-                              WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n, "%s is not a path: absolute, without \".\" and \"..\", not \"/\" itself",
+            WEIR_SHOW(n));
     }
     return weir_dec_copy(d, n->text, out);
 }
@@ -291,8 +300,9 @@ int weir_decode_cgroup(struct weir_dec *d, const struct weir_node *n, void *out)
     }
     len = (size_t)snprintf(path, sizeof(path), "%s%s", n->text[0] == '/' ? "" : "/", n->text);
     if (len >= sizeof(path) || !weir_is_clean_path(path)) {
-        return weir_dec_error(d, n, "%s is not a cgroup below the cgroup2 mount: no \".\" and \"..\", not the root",
-                              WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n, "%s is not a cgroup below the cgroup2 mount: no \".\" and \"..\", not the root",
+            WEIR_SHOW(n));
     }
     if (path[len - 1] == '/') {
         path[len - 1] = '\0';
@@ -304,13 +314,15 @@ static int decode_weight(struct weir_dec *d, const struct weir_node *n, void *ou
     uint64_t weight;
 
     if (weir_slice_to_u64(weir_slice_from_str(n->text), &weight) != 0 || weight > 1000000) {
-        return weir_dec_error(d, n, "%s is not a weight; expected \"0\" to \"1000000\"", WEIR_SHOW(n));
+        return weir_dec_error(d, n, "%s is not a weight; expected \"0\" to \"1000000\"",
+                              WEIR_SHOW(n));
     }
     *(uint32_t *)out = (uint32_t)weight;
     return 0;
 }
 
-static int decode_annotations(struct weir_dec *d, const struct weir_node *n, struct weir_draft_pod *pod) {
+static int decode_annotations(struct weir_dec *d, const struct weir_node *n,
+                              struct weir_draft_pod *pod) {
     int r = weir_decode_mode(d, n, &pod->head.meta, &pod->mode);
 
     if (r == 0) {
@@ -347,7 +359,8 @@ static int settle(struct weir_dec *d, struct weir_draft_pod *pod) {
     uint32_t n_ports = count_ports(&pod->main) + count_ports(&pod->init);
 
     if (value->service_account[0] == '\0') {
-        value->service_account = pod->service_account_old[0] != '\0' ? pod->service_account_old : "default";
+        value->service_account =
+            pod->service_account_old[0] != '\0' ? pod->service_account_old : "default";
     }
     if (n_ports > 0) {
         value->ports = weir_arena_calloc(d->arena, n_ports, sizeof(*value->ports));
@@ -386,8 +399,8 @@ int weir_decode_pod(struct weir_dec *d, const struct weir_node *n, void *out) {
 
 const struct weir_object *const *weir_objects_pod(void) {
     static const struct weir_object *const objects[] = {
-        &pod_object,    &pod_spec_object,      &container_object, &container_port_object, &pod_status_object,
-        &pod_ip_object, &pod_condition_object, NULL,
+        &pod_object,        &pod_spec_object, &container_object,     &container_port_object,
+        &pod_status_object, &pod_ip_object,   &pod_condition_object, NULL,
     };
     return objects;
 }

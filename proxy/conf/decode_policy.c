@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NetworkPolicy and PeerAuthentication, and the LabelSelector they share with Service. Owns their tables and the
- * defaults their API documents state; a policy is never read more widely than it was written: whatever is doubtful
- * (a null element, an empty peer, an unknown protocol) is an error.
+ * NetworkPolicy and PeerAuthentication, and the LabelSelector they share with Service. Owns their
+ * tables and the defaults their API documents state; a policy is never read more widely than it was
+ * written: whatever is doubtful (a null element, an empty peer, an unknown protocol) is an error.
  */
 #include <string.h>
 
 #include "conf/draft.h"
+#include "conf/netpol.h"
 #include "conf/parse.h"
 #include "conf/syntax.h"
 
@@ -18,7 +19,8 @@ static int check_label_key(struct weir_dec *d, const struct weir_node *n, const 
 }
 
 /* The terms of a selector grow: matchLabels and matchExpressions may both be there. */
-static int more_terms(struct weir_dec *d, struct weir_selector *s, uint32_t n, struct weir_selector_term **ret_first) {
+static int more_terms(struct weir_dec *d, struct weir_selector *s, uint32_t n,
+                      struct weir_selector_term **ret_first) {
     struct weir_selector_term *terms = weir_arena_calloc(d->arena, s->n_terms + n, sizeof(*terms));
 
     if (s->n_terms + n > 0 && terms == NULL) {
@@ -33,14 +35,16 @@ static int more_terms(struct weir_dec *d, struct weir_selector *s, uint32_t n, s
     return 0;
 }
 
-static int decode_match_label(struct weir_dec *d, const struct weir_node *n, struct weir_selector_term *term) {
+static int decode_match_label(struct weir_dec *d, const struct weir_node *n,
+                              struct weir_selector_term *term) {
     const char **values = weir_arena_calloc(d->arena, 1, sizeof(*values));
     int r;
 
     if (values == NULL) {
         return -ENOMEM;
     }
-    *term = (struct weir_selector_term){ .key = "", .op = WEIR_OP_IN, .values = values, .n_values = 1 };
+    *term =
+        (struct weir_selector_term){ .key = "", .op = WEIR_OP_IN, .values = values, .n_values = 1 };
     values[0] = "";
     r = check_label_key(d, n, n->key);
     if (r == 0) {
@@ -65,7 +69,7 @@ int weir_decode_match_labels(struct weir_dec *d, const struct weir_node *n, void
         return r;
     }
     r = more_terms(d, s, n->n, &term);
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         if (r != 0) {
             break;
         }
@@ -96,9 +100,11 @@ static const struct weir_field expression_fields[] = {
     WEIR_F_REQ("operator", struct weir_selector_term, op, decode_operator),
     WEIR_F_LIST("values", struct weir_selector_term, values, n_values, weir_dec_string),
 };
-static const struct weir_object expression_object = WEIR_OBJECT("LabelSelector.matchExpressions[]", expression_fields);
+static const struct weir_object expression_object =
+    WEIR_OBJECT("LabelSelector.matchExpressions[]", expression_fields);
 
-static int decode_expression(struct weir_dec *d, const struct weir_node *n, struct weir_selector_term *term) {
+static int decode_expression(struct weir_dec *d, const struct weir_node *n,
+                             struct weir_selector_term *term) {
     term->key = "";
     int r = weir_dec_object(d, n, &expression_object, term);
     bool wants_values = term->op == WEIR_OP_IN || term->op == WEIR_OP_NOT_IN;
@@ -108,8 +114,9 @@ static int decode_expression(struct weir_dec *d, const struct weir_node *n, stru
         term->values[i] = term->values[i] != NULL ? term->values[i] : "";
     }
     if (r == 0 && n->type == WEIR_NODE_MAP && wants_values != (term->n_values > 0)) {
-        r = weir_dec_error_in(d, n, "values", wants_values ? "required with In and NotIn"
-                                                           : "not allowed with Exists and DoesNotExist");
+        r = weir_dec_error_in(d, n, "values",
+                              wants_values ? "required with In and NotIn"
+                                           : "not allowed with Exists and DoesNotExist");
     }
     return r;
 }
@@ -123,7 +130,7 @@ static int decode_expressions(struct weir_dec *d, const struct weir_node *n, voi
         return r;
     }
     r = more_terms(d, out, n->n, &term);
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         if (r != 0) {
             break;
         }
@@ -169,7 +176,7 @@ static int decode_block(struct weir_dec *d, const struct weir_node *n, void *out
     for (uint32_t i = 0; i < block.n_except; i++) {
         struct weir_cidr *hole = &block.except[i];
         weir_cidr_mask(hole);
-        bool inside = hole->prefix > block.cidr.prefix && weir_cidr_contains(&block.cidr, &hole->ip);
+        bool inside = hole->prefix > block.cidr.prefix && weir_cidr_covers(&block.cidr, &hole->ip);
         if (r == 0 && errors == d->problems->n_errors && !inside) {
             r = weir_dec_error_in(d, n, "except", "every range must lie strictly within cidr");
         }
@@ -185,7 +192,8 @@ static const struct weir_field peer_fields[] = {
     WEIR_F("namespaceSelector", struct weir_netpol_peer, namespaces, weir_decode_selector),
     WEIR_F_SELF("ipBlock", decode_block),
 };
-static const struct weir_object peer_object = WEIR_OBJECT("NetworkPolicy.spec.ingress[].from[]", peer_fields);
+static const struct weir_object peer_object =
+    WEIR_OBJECT("NetworkPolicy.spec.ingress[].from[]", peer_fields);
 
 static int decode_peer(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_netpol_peer *peer = out;
@@ -196,11 +204,14 @@ static int decode_peer(struct weir_dec *d, const struct weir_node *n, void *out)
         return r;
     }
     if (!selects && !peer->is_block) {
-        return weir_dec_error(d, n, "a peer needs podSelector, namespaceSelector or ipBlock (null is not a selector; {} "
-                                    "selects everything)");
+        return weir_dec_error(
+            d, n,
+            "a peer needs podSelector, namespaceSelector or ipBlock (null is not a selector; {} "
+            "selects everything)");
     }
     if (selects && peer->is_block) {
-        return weir_dec_error(d, n, "ipBlock may not stand beside podSelector or namespaceSelector");
+        return weir_dec_error(d, n,
+                              "ipBlock may not stand beside podSelector or namespaceSelector");
     }
     return 0;
 }
@@ -227,7 +238,8 @@ static const struct weir_field port_fields[] = {
     WEIR_F_SELF("port", decode_port),
     WEIR_F("endPort", struct port_draft, end, weir_dec_port),
 };
-static const struct weir_object port_object = WEIR_OBJECT("NetworkPolicy.spec.ingress[].ports[]", port_fields);
+static const struct weir_object port_object =
+    WEIR_OBJECT("NetworkPolicy.spec.ingress[].ports[]", port_fields);
 
 static int decode_netpol_port(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct port_draft port = { .value = { .proto = WEIR_PROTO_TCP, .name = "", .last = 65535 } };
@@ -250,13 +262,15 @@ static const struct weir_field ingress_fields[] = {
     WEIR_F_LIST("from", struct weir_netpol_rule, peers, n_peers, decode_peer),
     WEIR_F_LIST("ports", struct weir_netpol_rule, ports, n_ports, decode_netpol_port),
 };
-static const struct weir_object ingress_object = WEIR_OBJECT("NetworkPolicy.spec.ingress[]", ingress_fields);
+static const struct weir_object ingress_object =
+    WEIR_OBJECT("NetworkPolicy.spec.ingress[]", ingress_fields);
 
 static const struct weir_field egress_fields[] = {
     WEIR_F_LIST("to", struct weir_netpol_rule, peers, n_peers, decode_peer),
     WEIR_F_LIST("ports", struct weir_netpol_rule, ports, n_ports, decode_netpol_port),
 };
-static const struct weir_object egress_object = WEIR_OBJECT("NetworkPolicy.spec.egress[]", egress_fields);
+static const struct weir_object egress_object =
+    WEIR_OBJECT("NetworkPolicy.spec.egress[]", egress_fields);
 
 static int decode_ingress_rule(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &ingress_object, out);
@@ -276,7 +290,7 @@ static int decode_policy_types(struct weir_dec *d, const struct weir_node *n, vo
         return r;
     }
     policy->types_given = n->n > 0;
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         unsigned i = 2;
         weir_dec_enter(d, NULL, index++);
         r = weir_dec_word(d, it, words, &i);
@@ -293,18 +307,23 @@ static int decode_policy_types(struct weir_dec *d, const struct weir_node *n, vo
 static const struct weir_field netpol_spec_fields[] = {
     WEIR_F("podSelector", struct weir_draft_netpol, value.pods, weir_decode_selector),
     WEIR_F_SELF("policyTypes", decode_policy_types),
-    WEIR_F_LIST("ingress", struct weir_draft_netpol, value.ingress_rules, value.n_ingress_rules, decode_ingress_rule),
-    WEIR_F_LIST("egress", struct weir_draft_netpol, value.egress_rules, value.n_egress_rules, decode_egress_rule),
+    WEIR_F_LIST("ingress", struct weir_draft_netpol, value.ingress_rules, value.n_ingress_rules,
+                decode_ingress_rule),
+    WEIR_F_LIST("egress", struct weir_draft_netpol, value.egress_rules, value.n_egress_rules,
+                decode_egress_rule),
 };
-static const struct weir_object netpol_spec_object = WEIR_OBJECT("NetworkPolicy.spec", netpol_spec_fields);
+static const struct weir_object netpol_spec_object =
+    WEIR_OBJECT("NetworkPolicy.spec", netpol_spec_fields);
 
 static int decode_netpol_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &netpol_spec_object, out);
 }
 
 static const struct weir_field netpol_fields[] = {
-    WEIR_F_SELF("apiVersion", weir_dec_nothing),   WEIR_F_SELF("kind", weir_dec_nothing),
-    WEIR_F_SELF_REQ("metadata", weir_decode_meta), WEIR_F_SELF_REQ("spec", decode_netpol_spec),
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),
+    WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF_REQ("metadata", weir_decode_meta),
+    WEIR_F_SELF_REQ("spec", decode_netpol_spec),
     WEIR_F_NONE("status"),
 };
 static const struct weir_object netpol_object = WEIR_OBJECT("NetworkPolicy", netpol_fields);
@@ -335,7 +354,8 @@ static int decode_mtls_mode(struct weir_dec *d, const struct weir_node *n, void 
 static const struct weir_field mtls_fields[] = {
     { .key = "mode", .use = WEIR_FIELD_DECODED, .fn = decode_mtls_mode },
 };
-static const struct weir_object mtls_object = WEIR_OBJECT("PeerAuthentication.spec.mtls", mtls_fields);
+static const struct weir_object mtls_object =
+    WEIR_OBJECT("PeerAuthentication.spec.mtls", mtls_fields);
 
 static int decode_mtls(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &mtls_object, out);
@@ -352,10 +372,11 @@ static int decode_port_mtls(struct weir_dec *d, const struct weir_node *n, void 
     if (n->n > 0 && value->ports == NULL) {
         return -ENOMEM;
     }
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         struct weir_port_mtls *port = &value->ports[value->n_ports++];
         uint64_t number = 0;
-        if (weir_slice_to_u64(weir_slice_from_str(it->key), &number) != 0 || number == 0 || number > 65535) {
+        if (weir_slice_to_u64(weir_slice_from_str(it->key), &number) != 0 || number == 0 ||
+            number > 65535) {
             r = weir_dec_error_in(d, n, it->key, "\"%.64s\" is not a port number", it->key);
         }
         port->port = (uint16_t)number;
@@ -374,7 +395,8 @@ static int decode_port_mtls(struct weir_dec *d, const struct weir_node *n, void 
 static const struct weir_field workload_fields[] = {
     WEIR_F_SELF("matchLabels", weir_decode_match_labels),
 };
-static const struct weir_object workload_object = WEIR_OBJECT("PeerAuthentication.spec.selector", workload_fields);
+static const struct weir_object workload_object =
+    WEIR_OBJECT("PeerAuthentication.spec.selector", workload_fields);
 
 static int decode_workload(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &workload_object, out);
@@ -385,7 +407,8 @@ static const struct weir_field peer_auth_spec_fields[] = {
     WEIR_F("mtls", struct weir_peer_auth, mode, decode_mtls),
     WEIR_F_SELF("portLevelMtls", decode_port_mtls),
 };
-static const struct weir_object peer_auth_spec_object = WEIR_OBJECT("PeerAuthentication.spec", peer_auth_spec_fields);
+static const struct weir_object peer_auth_spec_object =
+    WEIR_OBJECT("PeerAuthentication.spec", peer_auth_spec_fields);
 
 static int decode_peer_auth_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_peer_auth *value = out;
@@ -404,7 +427,8 @@ static const struct weir_field peer_auth_fields[] = {
     WEIR_F("spec", struct weir_draft_peer_auth, value, decode_peer_auth_spec),
     WEIR_F_NONE("status"),
 };
-static const struct weir_object peer_auth_object = WEIR_OBJECT("PeerAuthentication", peer_auth_fields);
+static const struct weir_object peer_auth_object =
+    WEIR_OBJECT("PeerAuthentication", peer_auth_fields);
 
 int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_peer_auth *auth = out;
@@ -417,9 +441,13 @@ int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *o
 
 const struct weir_object *const *weir_objects_policy(void) {
     static const struct weir_object *const objects[] = {
-        &selector_object, &expression_object,     &netpol_object,   &netpol_spec_object, &ingress_object,
-        &egress_object,   &peer_object,           &block_object,    &port_object,        &peer_auth_object,
-        &workload_object, &peer_auth_spec_object, &mtls_object,     NULL,
+        &selector_object, &expression_object,
+        &netpol_object,   &netpol_spec_object,
+        &ingress_object,  &egress_object,
+        &peer_object,     &block_object,
+        &port_object,     &peer_auth_object,
+        &workload_object, &peer_auth_spec_object,
+        &mtls_object,     NULL,
     };
     return objects;
 }

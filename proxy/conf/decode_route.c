@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTPRoute of gateway.networking.k8s.io: its tables, the defaults and the rules its CRD states in CEL. Every field
- * of the v1 type is named here; what this version cannot do (redirects, rewrites, mirrors, retries, ...) is refused at
- * its place. Whether a backend or a parent exists is the matter of routes.c.
+ * HTTPRoute of gateway.networking.k8s.io: its tables, the defaults and the rules its CRD states in
+ * CEL. Every field of the v1 type is named here; what this version cannot do (redirects, rewrites,
+ * mirrors, retries, ...) is refused at its place. Whether a backend or a parent exists is the
+ * matter of routes.c.
  */
 #include <string.h>
 
@@ -51,7 +52,8 @@ static const struct weir_field path_fields[] = {
     WEIR_F("type", struct typed_match, type, decode_path_type),
     WEIR_F("value", struct typed_match, value, weir_dec_string),
 };
-static const struct weir_object path_object = WEIR_OBJECT("HTTPRoute.spec.rules[].matches[].path", path_fields);
+static const struct weir_object path_object =
+    WEIR_OBJECT("HTTPRoute.spec.rules[].matches[].path", path_fields);
 
 static bool ends_with(const char *s, const char *end) {
     return weir_slice_ends_with(weir_slice_from_str(s), weir_slice_from_str(end));
@@ -110,15 +112,16 @@ static const struct weir_object header_match_object =
 static const struct weir_object query_match_object =
     WEIR_OBJECT("HTTPRoute.spec.rules[].matches[].queryParams[]", named_match_fields);
 
-static int decode_named_match(struct weir_dec *d, const struct weir_node *n, const struct weir_object *object,
-                              struct weir_named_match *out) {
+static int decode_named_match(struct weir_dec *d, const struct weir_node *n,
+                              const struct weir_object *object, struct weir_named_match *out) {
     struct typed_match match = { .type = WEIR_MATCH_EXACT, .name = "", .value = "" };
     int r = weir_dec_object(d, n, object, &match);
     const struct weir_node *name = weir_node_get(n, "name"), *value = weir_node_get(n, "value");
 
     *out = (struct weir_named_match){ (enum weir_match_type)match.type, match.name, match.value };
     if (r == 0 && name != NULL && name->type == WEIR_NODE_STRING && !weir_is_token(name->text)) {
-        r = weir_dec_error_in(d, n, "name", "%s is not a name that can be matched", WEIR_SHOW(name));
+        r = weir_dec_error_in(d, n, "name", "%s is not a name that can be matched",
+                              WEIR_SHOW(name));
     }
     if (r == 0 && value != NULL && match.type == WEIR_MATCH_REGEX) {
         weir_dec_enter(d, "value", 0);
@@ -152,7 +155,8 @@ static const struct weir_field match_fields[] = {
     WEIR_F_LIST("headers", struct weir_route_match, headers, n_headers, decode_header_match),
     WEIR_F_LIST("queryParams", struct weir_route_match, queries, n_queries, decode_query_match),
 };
-static const struct weir_object match_object = WEIR_OBJECT("HTTPRoute.spec.rules[].matches[]", match_fields);
+static const struct weir_object match_object =
+    WEIR_OBJECT("HTTPRoute.spec.rules[].matches[]", match_fields);
 
 static int decode_match(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_route_match *match = out;
@@ -177,7 +181,8 @@ static int decode_header_value(struct weir_dec *d, const struct weir_node *n, vo
     int r = weir_dec_string(d, n, out);
 
     if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_field_value(n->text)) {
-        return weir_dec_error(d, n, "a header value may not contain control characters or blanks at its ends");
+        return weir_dec_error(
+            d, n, "a header value may not contain control characters or blanks at its ends");
     }
     return r;
 }
@@ -208,10 +213,17 @@ static int decode_header_mod(struct weir_dec *d, const struct weir_node *n, void
     return weir_dec_object(d, n, &header_mod_object, out);
 }
 
-/* type says which of the members must be there; those of other filters are refused by their own entry. */
-static const char *const filter_types[] = { "RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect",
-                                            "URLRewrite",            "RequestMirror",          "CORS",
-                                            "ExternalAuth",          "ExtensionRef",           NULL };
+/* type says which of the members must be there; those of other filters are refused by their own
+ * entry. */
+static const char *const filter_types[] = { "RequestHeaderModifier",
+                                            "ResponseHeaderModifier",
+                                            "RequestRedirect",
+                                            "URLRewrite",
+                                            "RequestMirror",
+                                            "CORS",
+                                            "ExternalAuth",
+                                            "ExtensionRef",
+                                            NULL };
 
 struct filter_draft {
     unsigned type;
@@ -240,7 +252,8 @@ static const struct weir_field filter_fields[] = {
     WEIR_F_UNSUP("externalAuth"),
     WEIR_F_UNSUP("extensionRef"),
 };
-static const struct weir_object filter_object = WEIR_OBJECT("HTTPRoute.spec.rules[].filters[]", filter_fields);
+static const struct weir_object filter_object =
+    WEIR_OBJECT("HTTPRoute.spec.rules[].filters[]", filter_fields);
 
 static int decode_filter(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const members[] = { "requestHeaderModifier", "responseHeaderModifier" };
@@ -255,10 +268,12 @@ static int decode_filter(struct weir_dec *d, const struct weir_node *n, void *ou
     filter->type = draft.type == 0 ? WEIR_FILTER_REQUEST_HEADERS : WEIR_FILTER_RESPONSE_HEADERS;
     filter->headers = draft.type == 0 ? draft.request : draft.response;
     if (weir_node_get(n, members[draft.type]) == NULL) {
-        return weir_dec_error_in(d, n, members[draft.type], "required with type %s", filter_types[draft.type]);
+        return weir_dec_error_in(d, n, members[draft.type], "required with type %s",
+                                 filter_types[draft.type]);
     }
     if (weir_node_get(n, members[!draft.type]) != NULL) {
-        return weir_dec_error_in(d, n, members[!draft.type], "not allowed with type %s", filter_types[draft.type]);
+        return weir_dec_error_in(d, n, members[!draft.type], "not allowed with type %s",
+                                 filter_types[draft.type]);
     }
     return 0;
 }
@@ -297,24 +312,28 @@ static const struct weir_field backend_fields[] = {
     WEIR_F("weight", struct object_ref, backend.weight, decode_route_weight),
     WEIR_F_UNSUP("filters"),
 };
-static const struct weir_object backend_object = WEIR_OBJECT("HTTPRoute.spec.rules[].backendRefs[]", backend_fields);
+static const struct weir_object backend_object =
+    WEIR_OBJECT("HTTPRoute.spec.rules[].backendRefs[]", backend_fields);
 
 /* "core" is what several meshes' examples call the group that is really "". */
 static bool is_service(const struct object_ref *ref) {
-    return strcmp(ref->kind, "Service") == 0 && (ref->group[0] == '\0' || strcmp(ref->group, "core") == 0);
+    return strcmp(ref->kind, "Service") == 0 &&
+           (ref->group[0] == '\0' || strcmp(ref->group, "core") == 0);
 }
 
 static int decode_backend(struct weir_dec *d, const struct weir_node *n, void *out) {
-    struct object_ref ref = {
-        .group = "", .kind = "Service", .backend = { .name = "", .namespace_ = "", .weight = 1 }
-    };
+    struct object_ref ref = { .group = "",
+                              .kind = "Service",
+                              .backend = { .name = "", .namespace_ = "", .weight = 1 } };
     int r = weir_dec_object(d, n, &backend_object, &ref);
 
     ref.backend.place = weir_dec_place(d, n);
     *(struct weir_backend_ref *)out = ref.backend;
     if (r == 0 && !is_service(&ref)) {
-        return weir_dec_error_in(d, n, "kind", "a backend of kind %.64s%s%.64s is not supported by this version; "
-                                 "only a Service", ref.kind, ref.group[0] != '\0' ? "." : "", ref.group);
+        return weir_dec_error_in(d, n, "kind",
+                                 "a backend of kind %.64s%s%.64s is not supported by this version; "
+                                 "only a Service",
+                                 ref.kind, ref.group[0] != '\0' ? "." : "", ref.group);
     }
     return r;
 }
@@ -327,12 +346,13 @@ static const struct weir_field parent_fields[] = {
     WEIR_F("sectionName", struct object_ref, parent.section, weir_dec_string),
     WEIR_F("port", struct object_ref, parent.port, weir_dec_port),
 };
-static const struct weir_object parent_object = WEIR_OBJECT("HTTPRoute.spec.parentRefs[]", parent_fields);
+static const struct weir_object parent_object =
+    WEIR_OBJECT("HTTPRoute.spec.parentRefs[]", parent_fields);
 
 static int decode_parent(struct weir_dec *d, const struct weir_node *n, void *out) {
-    struct object_ref ref = {
-        .group = GATEWAY_GROUP, .kind = "Gateway", .parent = { .name = "", .namespace_ = "", .section = "" }
-    };
+    struct object_ref ref = { .group = GATEWAY_GROUP,
+                              .kind = "Gateway",
+                              .parent = { .name = "", .namespace_ = "", .section = "" } };
     int r = weir_dec_object(d, n, &parent_object, &ref);
 
     ref.parent.place = weir_dec_place(d, n);
@@ -343,8 +363,11 @@ static int decode_parent(struct weir_dec *d, const struct weir_node *n, void *ou
     } else if (r == 0 && strcmp(ref.kind, "Service") == 0) {
         r = weir_dec_error_in(d, n, "group", "a parent of kind Service needs group: \"\"");
     } else if (r == 0) {
-        r = weir_dec_error_in(d, n, "kind", "a parent of kind %.64s is not supported by this version; only Gateway "
-                              "and Service", ref.kind);
+        r = weir_dec_error_in(
+            d, n, "kind",
+            "a parent of kind %.64s is not supported by this version; only Gateway "
+            "and Service",
+            ref.kind);
     }
     *(struct weir_parent_ref *)out = ref.parent;
     return r;
@@ -354,7 +377,8 @@ static const struct weir_field timeout_fields[] = {
     WEIR_F("request", struct weir_route_rule, timeout_request_us, weir_dec_duration),
     WEIR_F("backendRequest", struct weir_route_rule, timeout_backend_us, weir_dec_duration),
 };
-static const struct weir_object timeout_object = WEIR_OBJECT("HTTPRoute.spec.rules[].timeouts", timeout_fields);
+static const struct weir_object timeout_object =
+    WEIR_OBJECT("HTTPRoute.spec.rules[].timeouts", timeout_fields);
 
 static bool has_value(const struct weir_node *n, const char *key) {
     const struct weir_node *member = weir_node_get(n, key);
@@ -368,7 +392,8 @@ static int decode_timeouts(struct weir_dec *d, const struct weir_node *n, void *
 
     rule->has_timeout_request = has_value(n, "request");
     rule->has_timeout_backend = has_value(n, "backendRequest");
-    if (r == 0 && rule->timeout_request_us != 0 && rule->timeout_backend_us > rule->timeout_request_us) {
+    if (r == 0 && rule->timeout_request_us != 0 &&
+        rule->timeout_backend_us > rule->timeout_request_us) {
         return weir_dec_error_in(d, n, "backendRequest", "longer than request");
     }
     return r;
@@ -411,32 +436,39 @@ static int decode_hostname(struct weir_dec *d, const struct weir_node *n, void *
     int r = weir_dec_string(d, n, out);
 
     if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_hostname(n->text, true)) {
-        return weir_dec_error(d, n, "%s is not a host name: lower case, no port, no address, \"*.\" only in front",
-                              WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n, "%s is not a host name: lower case, no port, no address, \"*.\" only in front",
+            WEIR_SHOW(n));
     }
     return r;
 }
 
 static const struct weir_field route_spec_fields[] = {
-    WEIR_F_LIST("parentRefs", struct weir_draft_route, value.parents, value.n_parents, decode_parent),
-    WEIR_F_LIST("hostnames", struct weir_draft_route, value.hostnames, value.n_hostnames, decode_hostname),
+    WEIR_F_LIST("parentRefs", struct weir_draft_route, value.parents, value.n_parents,
+                decode_parent),
+    WEIR_F_LIST("hostnames", struct weir_draft_route, value.hostnames, value.n_hostnames,
+                decode_hostname),
     WEIR_F_LIST("rules", struct weir_draft_route, value.rules, value.n_rules, decode_rule),
     WEIR_F_UNSUP("useDefaultGateways"),
 };
-static const struct weir_object route_spec_object = WEIR_OBJECT("HTTPRoute.spec", route_spec_fields);
+static const struct weir_object route_spec_object =
+    WEIR_OBJECT("HTTPRoute.spec", route_spec_fields);
 
 static int decode_route_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
     return weir_dec_object(d, n, &route_spec_object, out);
 }
 
 static const struct weir_field route_fields[] = {
-    WEIR_F_SELF("apiVersion", weir_dec_nothing),   WEIR_F_SELF("kind", weir_dec_nothing),
-    WEIR_F_SELF_REQ("metadata", weir_decode_meta), WEIR_F_SELF_REQ("spec", decode_route_spec),
+    WEIR_F_SELF("apiVersion", weir_dec_nothing),
+    WEIR_F_SELF("kind", weir_dec_nothing),
+    WEIR_F_SELF_REQ("metadata", weir_decode_meta),
+    WEIR_F_SELF_REQ("spec", decode_route_spec),
     WEIR_F_NONE("status"),
 };
 static const struct weir_object route_object = WEIR_OBJECT("HTTPRoute", route_fields);
 
-/* A route without rules has the one that sends everything nowhere: the CRD's default, and a 500 for its hosts. */
+/* A route without rules has the one that sends everything nowhere: the CRD's default, and a 500 for
+ * its hosts. */
 static int default_rule(struct weir_dec *d, struct weir_http_route *route) {
     route->rules = weir_arena_calloc(d->arena, 1, sizeof(*route->rules));
     if (route->rules == NULL) {
@@ -456,9 +488,13 @@ int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *
 
 const struct weir_object *const *weir_objects_route(void) {
     static const struct weir_object *const objects[] = {
-        &route_object,        &route_spec_object, &parent_object,     &rule_object,    &match_object,  &path_object,
-        &header_match_object, &query_match_object, &filter_object,    &header_mod_object, &header_object,
-        &backend_object,      &timeout_object,    NULL,
+        &route_object,        &route_spec_object,
+        &parent_object,       &rule_object,
+        &match_object,        &path_object,
+        &header_match_object, &query_match_object,
+        &filter_object,       &header_mod_object,
+        &header_object,       &backend_object,
+        &timeout_object,      NULL,
     };
     return objects;
 }

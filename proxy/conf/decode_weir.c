@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bootstrap documents of weir.dev/v1alpha1: Proxy and Agent. Owns their defaults and ranges. Each field is also a
- * command line flag; what only makes sense together (a certificate and its key) is checked here for documents and by
- * the command line for flags.
+ * The bootstrap documents of weir.dev/v1alpha1: Proxy and Agent. Owns their defaults and ranges.
+ * Each field is also a command line flag; what only makes sense together (a certificate and its
+ * key) is checked here for documents and by the command line for flags.
  */
 #include <string.h>
 
@@ -67,8 +67,10 @@ static int decode_address(struct weir_dec *d, const struct weir_node *n, void *o
         return r;
     }
     if (n->text[0] != '\0' && weir_parse_hostport(n->text, &ip, &port) != 0) {
-        return weir_dec_error(d, n, "%s is not an address and port; expected \"ADDR:PORT\", \"[v6]:PORT\" or \":PORT\"",
-                              WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n,
+            "%s is not an address and port; expected \"ADDR:PORT\", \"[v6]:PORT\" or \":PORT\"",
+            WEIR_SHOW(n));
     }
     return weir_dec_copy(d, n->text, out);
 }
@@ -84,8 +86,11 @@ static int decode_to(struct weir_dec *d, const struct weir_node *n, void *out) {
     r = weir_parse_to(d->arena, n->text, to);
     to->place = weir_dec_place(d, n);
     if (r == -EINVAL) {
-        return weir_dec_error(d, n, "%s is not an upstream; expected \"http://HOST:PORT\", \"h2c://...\", "
-                              "\"https://...\" or \"HOST:PORT\", without a path", WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n,
+            "%s is not an upstream; expected \"http://HOST:PORT\", \"h2c://...\", "
+            "\"https://...\" or \"HOST:PORT\", without a path",
+            WEIR_SHOW(n));
     }
     return r;
 }
@@ -114,7 +119,8 @@ static int decode_trust_domain(struct weir_dec *d, const struct weir_node *n, vo
     int r = weir_dec_string(d, n, out);
 
     if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_dns_subdomain(n->text)) {
-        return weir_dec_error(d, n, "%s is not a trust domain; expected a name like \"cluster.local\"", WEIR_SHOW(n));
+        return weir_dec_error(
+            d, n, "%s is not a trust domain; expected a name like \"cluster.local\"", WEIR_SHOW(n));
     }
     return r;
 }
@@ -141,7 +147,8 @@ static int decode_admin(struct weir_dec *d, const struct weir_node *n, void *out
     return decode_address(d, n, &spec->admin);
 }
 
-static int decode_ranged(struct weir_dec *d, const struct weir_node *n, uint32_t *out, uint32_t min, uint32_t max) {
+static int decode_ranged(struct weir_dec *d, const struct weir_node *n, uint32_t *out, uint32_t min,
+                         uint32_t max) {
     int64_t value = *out;
     int r = weir_dec_int(d, n, min, max, &value);
 
@@ -244,7 +251,8 @@ static int decode_proxy_spec(struct weir_dec *d, const struct weir_node *n, void
         r = check_pair(d, n, "toCert", "toKey");
     }
     if (r == 0 && spec->limits.target_bytes > spec->limits.head_bytes) {
-        r = weir_dec_error_in(d, n, "limits", "targetBytes (%u) is larger than headBytes (%u), which contain it",
+        r = weir_dec_error_in(d, n, "limits",
+                              "targetBytes (%u) is larger than headBytes (%u), which contain it",
                               spec->limits.target_bytes, spec->limits.head_bytes);
     }
     return r;

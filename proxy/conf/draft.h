@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the decoders make of the documents before anything is cross-checked: the model's structs with what only the
- * linking needs beside them. Drafts live in the build's own arena, what they point to in the snapshot's.
+ * What the decoders make of the documents before anything is cross-checked: the model's structs
+ * with what only the linking needs beside them. Drafts live in the build's own arena, what they
+ * point to in the snapshot's.
  */
 #ifndef WEIR_CONF_DRAFT_H
 #define WEIR_CONF_DRAFT_H
@@ -42,9 +43,9 @@ struct weir_draft_namespace {
 struct weir_draft_pod {
     struct weir_draft head;
     struct weir_pod value;
-    int mode;       /* enum weir_mesh_mode; -1 = not given */
+    int mode;        /* enum weir_mesh_mode; -1 = not given */
     uint32_t weight; /* annotation weir.dev/weight */
-    bool ended;     /* phase Succeeded or Failed: its address may be another's by now */
+    bool ended;      /* phase Succeeded or Failed: its address may be another's by now */
     const char *service_account_old;
     struct weir_ip ip; /* status.podIP, used when podIPs is absent */
     bool has_ip;
@@ -52,7 +53,7 @@ struct weir_draft_pod {
         struct weir_container_ports {
             struct weir_container_port *ports;
             uint32_t n_ports;
-        } *containers;
+        } * containers;
         uint32_t n_containers;
     } main, init;
 };
@@ -178,12 +179,14 @@ int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out);
 
 /* metadata, into the struct weir_draft at out. */
 int weir_decode_meta(struct weir_dec *d, const struct weir_node *n, void *out);
-/* LabelSelector, and its matchLabels alone (Service, PeerAuthentication), into a struct weir_selector. */
+/* LabelSelector, and its matchLabels alone (Service, PeerAuthentication), into a struct
+ * weir_selector. */
 int weir_decode_selector(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_match_labels(struct weir_dec *d, const struct weir_node *n, void *out);
 /* TCP or UDP into a uint8_t; SCTP is refused. */
 int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out);
-/* A clean absolute path; the same below the cgroup2 mount, where the leading slash may be left out. */
+/* A clean absolute path; the same below the cgroup2 mount, where the leading slash may be left out.
+ */
 int weir_decode_path(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_cgroup(struct weir_dec *d, const struct weir_node *n, void *out);
 /* "" when the key is absent. */
@@ -192,7 +195,8 @@ const char *weir_meta_label(const struct weir_meta *meta, const char *key);
 
 /* One document, or the items of one List. 0 or -ENOMEM. */
 int weir_build_document(struct weir_build *b, struct weir_dec *d, const struct weir_node *root);
-/* Resolves references and fills the snapshot from the drafts; only when there was no error. 0 or -ENOMEM. */
+/* Resolves references and fills the snapshot from the drafts; only when there was no error. 0 or
+ * -ENOMEM. */
 int weir_build_link(struct weir_build *b);
 
 /* All tables there are, for the test that compares them with the documentation. Ends with NULL. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Services and where they lead. A service's endpoints are those of all its EndpointSlices, port by port name; a service
- * that selects pods and has no slice (a file on a laptop, where no controller makes one) gets them from the pods. Sorted
- * by address, each address and port once, so that equal inputs give equal lists.
+ * Services and where they lead. A service's endpoints are those of all its EndpointSlices, port by
+ * port name; a service that selects pods and has no slice (a file on a laptop, where no controller
+ * makes one) gets them from the pods. Sorted by address, each address and port once, so that equal
+ * inputs give equal lists.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,8 @@ static struct weir_draft_service *draft_of(struct weir_link *l, uint32_t i) {
     return (struct weir_draft_service *)l->sorted[WEIR_KIND_SERVICE][i];
 }
 
-/* An address and port that two services claim leads to the first in order of names; TCP before UDP. */
+/* An address and port that two services claim leads to the first in order of names; TCP before UDP.
+ */
 static int claim_addresses(struct weir_link *l, uint32_t i, uint8_t proto) {
     const struct weir_service *service = &l->s->services[i];
     struct weir_index_entry *entry;
@@ -49,14 +51,15 @@ static int claim_addresses(struct weir_link *l, uint32_t i, uint8_t proto) {
         if (other != service) {
             r = weir_link_warn(l, &draft_of(l, i)->head, NULL, "spec.clusterIP",
                                "%s port %u is also that of service %s/%s, which keeps it",
-                               weir_ip_format(ip, text, sizeof(text)), port->port, other->meta.namespace_,
-                               other->meta.name);
+                               weir_ip_format(ip, text, sizeof(text)), port->port,
+                               other->meta.namespace_, other->meta.name);
         }
     }
     return r;
 }
 
-static int copy_ports(struct weir_link *l, const struct weir_draft_service *draft, struct weir_service *service) {
+static int copy_ports(struct weir_link *l, const struct weir_draft_service *draft,
+                      struct weir_service *service) {
     service->ports = weir_arena_calloc(&l->s->arena, draft->n_ports, sizeof(*service->ports));
     if (draft->n_ports > 0 && service->ports == NULL) {
         return -ENOMEM;
@@ -109,10 +112,12 @@ static int attach_slices(struct weir_link *l) {
             draft->slices = slice;
         } else if (name[0] == '\0') {
             r = weir_link_warn(l, &slice->head, NULL, "metadata.labels",
-                               "the label " SERVICE_LABEL " is missing: the slice belongs to no service");
+                               "the label " SERVICE_LABEL
+                               " is missing: the slice belongs to no service");
         } else {
-            r = weir_link_warn(l, &slice->head, NULL, "metadata.labels", "the Service %s/%s is not among the documents",
-                               meta->namespace_, name);
+            r = weir_link_warn(l, &slice->head, NULL, "metadata.labels",
+                               "the Service %s/%s is not among the documents", meta->namespace_,
+                               name);
         }
     }
     return r;
@@ -128,7 +133,8 @@ static int compare_endpoints(const void *va, const void *vb) {
     if (a->port != b->port) {
         return a->port < b->port ? -1 : 1;
     }
-    /* While a slice is being split an endpoint may be in two; the one that says ready is the newer. */
+    /* While a slice is being split an endpoint may be in two; the one that says ready is the newer.
+     */
     return (int)b->ready - (int)a->ready;
 }
 
@@ -166,11 +172,13 @@ static void set_pod(struct weir_link *l, struct weir_endpoint *e, const struct w
 }
 
 static const struct weir_pod *pod_of(struct weir_link *l, const struct weir_draft_slice *slice,
-                                     const struct weir_slice_endpoint *from, const struct weir_ip *ip) {
+                                     const struct weir_slice_endpoint *from,
+                                     const struct weir_ip *ip) {
     const struct weir_pod *pod = NULL;
 
     if (from->pod[0] != '\0') {
-        const char *ns = from->pod_namespace[0] != '\0' ? from->pod_namespace : slice->head.meta.namespace_;
+        const char *ns =
+            from->pod_namespace[0] != '\0' ? from->pod_namespace : slice->head.meta.namespace_;
         pod = weir_snapshot_pod(l->s, ns, from->pod);
     }
     return pod != NULL ? pod : weir_snapshot_pod_by_ip(l->s, ip);
@@ -208,7 +216,8 @@ static uint32_t count_addresses(const struct weir_draft_slice *slice) {
 }
 
 /* The slice's number for a port of that name; 0 = the slice has none. */
-static uint16_t slice_port(const struct weir_draft_slice *slice, const struct weir_service_port *port) {
+static uint16_t slice_port(const struct weir_draft_slice *slice,
+                           const struct weir_service_port *port) {
     for (uint32_t i = 0; i < slice->n_ports; i++) {
         if (slice->ports[i].proto == port->proto && strcmp(slice->ports[i].name, port->name) == 0) {
             return slice->ports[i].port;
@@ -239,8 +248,9 @@ static int endpoints_of_slices(struct weir_link *l, const struct weir_draft_serv
     return 0;
 }
 
-static struct label_bucket *find_bucket(const struct weir_htab *labels, struct weir_arena *arena, const char *ns,
-                                        const struct weir_kv *kv, struct weir_slice *ret_key) {
+static struct label_bucket *find_bucket(const struct weir_htab *labels, struct weir_arena *arena,
+                                        const char *ns, const struct weir_kv *kv,
+                                        struct weir_slice *ret_key) {
     const char *key = weir_arena_printf(arena, "%s/%s=%s", ns, kv->key, kv->value);
 
     *ret_key = weir_slice_from_str(key);
@@ -248,10 +258,12 @@ static struct label_bucket *find_bucket(const struct weir_htab *labels, struct w
     return node == NULL ? NULL : WEIR_CONTAINER_OF(node, struct label_bucket, node);
 }
 
-static int add_label(struct weir_link *l, struct weir_htab *labels, uint32_t pod, const struct weir_kv *kv) {
+static int add_label(struct weir_link *l, struct weir_htab *labels, uint32_t pod,
+                     const struct weir_kv *kv) {
     struct weir_arena *arena = &l->b->arena;
     struct weir_slice key;
-    struct label_bucket *bucket = find_bucket(labels, arena, l->s->pods[pod].meta.namespace_, kv, &key);
+    struct label_bucket *bucket =
+        find_bucket(labels, arena, l->s->pods[pod].meta.namespace_, kv, &key);
     struct label_pod *entry = weir_arena_alloc(arena, sizeof(*entry));
 
     if (key.ptr == NULL || entry == NULL) {
@@ -286,8 +298,10 @@ static int index_labels(struct weir_link *l, struct weir_htab *labels) {
     return r;
 }
 
-/* The rarest of the labels a service asks for; its pods are then tried in full. NULL = no pod has them all. */
-static int rarest_label(struct weir_link *l, const struct weir_htab *labels, const struct weir_draft_service *draft,
+/* The rarest of the labels a service asks for; its pods are then tried in full. NULL = no pod has
+ * them all. */
+static int rarest_label(struct weir_link *l, const struct weir_htab *labels,
+                        const struct weir_draft_service *draft,
                         const struct label_bucket **ret_bucket) {
     const struct label_bucket *best = NULL;
 
@@ -316,15 +330,18 @@ static uint16_t target_of(const struct weir_pod *pod, const struct weir_draft_po
         return port->target != 0 ? port->target : port->value.port;
     }
     for (uint32_t i = 0; i < pod->n_ports; i++) {
-        if (pod->ports[i].proto == port->value.proto && strcmp(pod->ports[i].name, port->target_name) == 0) {
+        if (pod->ports[i].proto == port->value.proto &&
+            strcmp(pod->ports[i].name, port->target_name) == 0) {
             return pod->ports[i].port;
         }
     }
     return 0;
 }
 
-/* Of the pod's addresses those of a family the service has; the first one for a headless service. */
-static bool wants_address(const struct weir_service *service, const struct weir_pod *pod, uint32_t i) {
+/* Of the pod's addresses those of a family the service has; the first one for a headless service.
+ */
+static bool wants_address(const struct weir_service *service, const struct weir_pod *pod,
+                          uint32_t i) {
     if (service->n_ips == 0) {
         return i == 0;
     }
@@ -336,10 +353,11 @@ static bool wants_address(const struct weir_service *service, const struct weir_
     return false;
 }
 
-static void append_pod(struct weir_link *l, const struct weir_draft_service *draft, struct weir_service *service,
-                       uint32_t pod_index) {
+static void append_pod(struct weir_link *l, const struct weir_draft_service *draft,
+                       struct weir_service *service, uint32_t pod_index) {
     const struct weir_pod *pod = &l->s->pods[pod_index];
-    const struct weir_draft_pod *from = (const struct weir_draft_pod *)l->sorted[WEIR_KIND_POD][pod_index];
+    const struct weir_draft_pod *from =
+        (const struct weir_draft_pod *)l->sorted[WEIR_KIND_POD][pod_index];
 
     for (uint32_t p = 0; p < service->n_ports; p++) {
         struct weir_service_port *port = &service->ports[p];
@@ -363,11 +381,14 @@ static void append_pod(struct weir_link *l, const struct weir_draft_service *dra
     }
 }
 
-static bool selects(struct weir_link *l, const struct weir_draft_service *draft, uint32_t pod_index) {
+static bool selects(struct weir_link *l, const struct weir_draft_service *draft,
+                    uint32_t pod_index) {
     const struct weir_pod *pod = &l->s->pods[pod_index];
-    const struct weir_draft_pod *from = (const struct weir_draft_pod *)l->sorted[WEIR_KIND_POD][pod_index];
+    const struct weir_draft_pod *from =
+        (const struct weir_draft_pod *)l->sorted[WEIR_KIND_POD][pod_index];
 
-    return !from->ended && weir_selector_matches(&draft->selector, pod->meta.labels, pod->meta.n_labels);
+    return !from->ended &&
+           weir_selector_matches(&draft->selector, pod->meta.labels, pod->meta.n_labels);
 }
 
 static int endpoints_of_pods(struct weir_link *l, const struct weir_htab *labels,

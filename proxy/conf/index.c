@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Name and address -> object, for a snapshot. Owns the keys; entries and keys lie in the snapshot's arena, only the
- * slot arrays on the heap. Which of two objects deserves an address is decided by who adds them.
+ * Name and address -> object, for a snapshot. Owns the keys; entries and keys lie in the snapshot's
+ * arena, only the slot arrays on the heap. Which of two objects deserves an address is decided by
+ * who adds them.
  */
 #include "conf/index.h"
 
@@ -11,7 +12,8 @@
 #define NAME_KEY_MAX 320
 #define IP_KEY_LEN   18
 
-/* A snapshot's keys come from whoever may write configuration; where it lies in memory is not known to them. */
+/* A snapshot's keys come from whoever may write configuration; where it lies in memory is not known
+ * to them. */
 static void seed_for(const struct weir_snapshot *s, uint64_t seed[2]) {
     seed[0] = (uint64_t)(uintptr_t)s * 0x9e3779b97f4a7c15ULL;
     seed[1] = (uint64_t)(uintptr_t)&seed ^ 0x5851f42d4c957f2dULL;
@@ -60,8 +62,8 @@ static struct weir_slice ip_key(char *buf, const struct weir_ip *ip, uint16_t po
     return weir_slice_make(buf, IP_KEY_LEN);
 }
 
-static int add(struct weir_snapshot *s, struct weir_htab *table, struct weir_slice key, const void *value,
-               struct weir_index_entry **ret_entry) {
+static int add(struct weir_snapshot *s, struct weir_htab *table, struct weir_slice key,
+               const void *value, struct weir_index_entry **ret_entry) {
     struct weir_hnode *old = weir_htab_find(table, key);
 
     if (old != NULL) {
@@ -106,8 +108,9 @@ int weir_index_add_pod(struct weir_snapshot *s, const struct weir_pod *pod) {
     return add_named(s, &s->index->pods, &pod->meta, pod);
 }
 
-int weir_index_add_service_ip(struct weir_snapshot *s, const struct weir_service *service, const struct weir_ip *ip,
-                              const struct weir_service_port *port, struct weir_index_entry **ret_entry) {
+int weir_index_add_service_ip(struct weir_snapshot *s, const struct weir_service *service,
+                              const struct weir_ip *ip, const struct weir_service_port *port,
+                              struct weir_index_entry **ret_entry) {
     char buf[IP_KEY_LEN];
     int r = add(s, &s->index->service_ips, ip_key(buf, ip, port->port), service, ret_entry);
 
@@ -117,14 +120,17 @@ int weir_index_add_service_ip(struct weir_snapshot *s, const struct weir_service
     return r;
 }
 
-int weir_index_add_pod_ip(struct weir_snapshot *s, const struct weir_pod *pod, const struct weir_ip *ip,
-                          struct weir_index_entry **ret_entry) {
-    return add(s, &s->index->pod_ips, weir_slice_make((const char *)ip->b, sizeof(ip->b)), pod, ret_entry);
+int weir_index_add_pod_ip(struct weir_snapshot *s, const struct weir_pod *pod,
+                          const struct weir_ip *ip, struct weir_index_entry **ret_entry) {
+    return add(s, &s->index->pod_ips, weir_slice_make((const char *)ip->b, sizeof(ip->b)), pod,
+               ret_entry);
 }
 
-int weir_index_add_peer_auths(struct weir_snapshot *s, const struct weir_peer_auth *first, uint32_t n) {
+int weir_index_add_peer_auths(struct weir_snapshot *s, const struct weir_peer_auth *first,
+                              uint32_t n) {
     struct weir_index_entry *entry;
-    int r = add(s, &s->index->peer_auths, weir_slice_from_str(first->meta.namespace_), first, &entry);
+    int r =
+        add(s, &s->index->peer_auths, weir_slice_from_str(first->meta.namespace_), first, &entry);
 
     if (r == 0) {
         entry->n = n;
@@ -145,22 +151,26 @@ static const void *find_named(const struct weir_htab *table, const char *ns, con
     return entry == NULL ? NULL : entry->value;
 }
 
-const struct weir_service *weir_snapshot_service(const struct weir_snapshot *s, const char *ns, const char *name) {
+const struct weir_service *weir_snapshot_service(const struct weir_snapshot *s, const char *ns,
+                                                 const char *name) {
     return find_named(&s->index->services, ns, name);
 }
 
-const struct weir_pod *weir_snapshot_pod(const struct weir_snapshot *s, const char *ns, const char *name) {
+const struct weir_pod *weir_snapshot_pod(const struct weir_snapshot *s, const char *ns,
+                                         const char *name) {
     return find_named(&s->index->pods, ns, name);
 }
 
-const struct weir_namespace *weir_snapshot_namespace(const struct weir_snapshot *s, const char *name) {
+const struct weir_namespace *weir_snapshot_namespace(const struct weir_snapshot *s,
+                                                     const char *name) {
     const struct weir_index_entry *entry = find(&s->index->namespaces, weir_slice_from_str(name));
 
     return entry == NULL ? NULL : entry->value;
 }
 
-const struct weir_service *weir_snapshot_service_by_ip(const struct weir_snapshot *s, const struct weir_ip *ip,
-                                                       uint16_t port, const struct weir_service_port **ret_port) {
+const struct weir_service *weir_snapshot_service_by_ip(const struct weir_snapshot *s,
+                                                       const struct weir_ip *ip, uint16_t port,
+                                                       const struct weir_service_port **ret_port) {
     char buf[IP_KEY_LEN];
     const struct weir_index_entry *entry = find(&s->index->service_ips, ip_key(buf, ip, port));
 
@@ -173,7 +183,8 @@ const struct weir_service *weir_snapshot_service_by_ip(const struct weir_snapsho
     return entry->value;
 }
 
-const struct weir_pod *weir_snapshot_pod_by_ip(const struct weir_snapshot *s, const struct weir_ip *ip) {
+const struct weir_pod *weir_snapshot_pod_by_ip(const struct weir_snapshot *s,
+                                               const struct weir_ip *ip) {
     const struct weir_index_entry *entry =
         find(&s->index->pod_ips, weir_slice_make((const char *)ip->b, sizeof(ip->b)));
 
@@ -190,9 +201,10 @@ static enum weir_mtls_mode mode_of(const struct weir_peer_auth *auth, uint16_t p
     return auth->mode;
 }
 
-/* The first, hence oldest, policy of the namespace of that reach that says anything about the pod's port. */
-static enum weir_mtls_mode mode_in(const struct weir_snapshot *s, const char *ns, const struct weir_pod *pod,
-                                   uint16_t port, bool of_workload) {
+/* The first, hence oldest, policy of the namespace of that reach that says anything about the pod's
+ * port. */
+static enum weir_mtls_mode mode_in(const struct weir_snapshot *s, const char *ns,
+                                   const struct weir_pod *pod, uint16_t port, bool of_workload) {
     const struct weir_index_entry *entry = find(&s->index->peer_auths, weir_slice_from_str(ns));
     const struct weir_peer_auth *auths = entry != NULL ? entry->value : NULL;
 
@@ -209,7 +221,8 @@ static enum weir_mtls_mode mode_in(const struct weir_snapshot *s, const char *ns
     return WEIR_MTLS_UNSET;
 }
 
-enum weir_mtls_mode weir_snapshot_mtls(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port) {
+enum weir_mtls_mode weir_snapshot_mtls(const struct weir_snapshot *s, const struct weir_pod *pod,
+                                       uint16_t port) {
     enum weir_mtls_mode mode = mode_in(s, pod->meta.namespace_, pod, port, true);
 
     if (mode == WEIR_MTLS_UNSET) {

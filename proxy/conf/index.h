@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hash tables behind the lookups of a snapshot. Made while it is linked, read-only afterwards. */
+/* The hash tables behind the lookups of a snapshot. Made while it is linked, read-only afterwards.
+ */
 #ifndef WEIR_CONF_INDEX_H
 #define WEIR_CONF_INDEX_H
 
@@ -14,9 +15,9 @@ struct weir_index_entry {
 };
 
 struct weir_index {
-    struct weir_htab namespaces; /* name */
-    struct weir_htab services;   /* namespace/name */
-    struct weir_htab pods;       /* namespace/name */
+    struct weir_htab namespaces;  /* name */
+    struct weir_htab services;    /* namespace/name */
+    struct weir_htab pods;        /* namespace/name */
     struct weir_htab service_ips; /* address and port */
     struct weir_htab pod_ips;     /* address */
     struct weir_htab peer_auths;  /* namespace -> its policies, oldest first */
@@ -31,10 +32,12 @@ void weir_index_deinit(struct weir_index *index);
 int weir_index_add_namespace(struct weir_snapshot *s, const struct weir_namespace *ns);
 int weir_index_add_service(struct weir_snapshot *s, const struct weir_service *service);
 int weir_index_add_pod(struct weir_snapshot *s, const struct weir_pod *pod);
-int weir_index_add_service_ip(struct weir_snapshot *s, const struct weir_service *service, const struct weir_ip *ip,
-                              const struct weir_service_port *port, struct weir_index_entry **ret_entry);
-int weir_index_add_pod_ip(struct weir_snapshot *s, const struct weir_pod *pod, const struct weir_ip *ip,
-                          struct weir_index_entry **ret_entry);
-int weir_index_add_peer_auths(struct weir_snapshot *s, const struct weir_peer_auth *first, uint32_t n);
+int weir_index_add_service_ip(struct weir_snapshot *s, const struct weir_service *service,
+                              const struct weir_ip *ip, const struct weir_service_port *port,
+                              struct weir_index_entry **ret_entry);
+int weir_index_add_pod_ip(struct weir_snapshot *s, const struct weir_pod *pod,
+                          const struct weir_ip *ip, struct weir_index_entry **ret_entry);
+int weir_index_add_peer_auths(struct weir_snapshot *s, const struct weir_peer_auth *first,
+                              uint32_t n);
 
 #endif

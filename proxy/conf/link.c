@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drafts -> the snapshot's arrays, sorted so that the same objects give the same snapshot in whatever order their files
- * were read; namespaces, pods, policies and the bootstrap documents are settled here, services' endpoints in
- * endpoints.c, routes and gateways in routes.c. Runs only when no document had an error: what it finds (a reference to
- * nothing, an address held twice) is a warning, since objects of a cluster come and go independently.
+ * Drafts -> the snapshot's arrays, sorted so that the same objects give the same snapshot in
+ * whatever order their files were read; namespaces, pods, policies and the bootstrap documents are
+ * settled here, services' endpoints in endpoints.c, routes and gateways in routes.c. Runs only when
+ * no document had an error: what it finds (a reference to nothing, an address held twice) is a
+ * warning, since objects of a cluster come and go independently.
  */
 #include "conf/link.h"
 
@@ -13,8 +14,8 @@
 
 #define NAME_LABEL "kubernetes.io/metadata.name"
 
-int weir_link_warn(struct weir_link *l, const struct weir_draft *draft, const struct weir_place *place,
-                   const char *field, const char *fmt, ...) {
+int weir_link_warn(struct weir_link *l, const struct weir_draft *draft,
+                   const struct weir_place *place, const char *field, const char *fmt, ...) {
     struct weir_problem_at at = {
         .severity = WEIR_SEVERITY_WARNING,
         .source = draft->source,
@@ -29,7 +30,8 @@ int weir_link_warn(struct weir_link *l, const struct weir_draft *draft, const st
     return r;
 }
 
-struct weir_draft *weir_link_find(struct weir_link *l, const char *kind, const char *ns, const char *name) {
+struct weir_draft *weir_link_find(struct weir_link *l, const char *kind, const char *ns,
+                                  const char *name) {
     char key[400];
     int len = snprintf(key, sizeof(key), "%s/%s/%s", kind, ns, name);
 
@@ -41,7 +43,8 @@ struct weir_draft *weir_link_find(struct weir_link *l, const char *kind, const c
 }
 
 static int compare_names(const void *va, const void *vb) {
-    const struct weir_draft *a = *(struct weir_draft *const *)va, *b = *(struct weir_draft *const *)vb;
+    const struct weir_draft *a = *(struct weir_draft *const *)va,
+                            *b = *(struct weir_draft *const *)vb;
     int r = strcmp(a->meta.namespace_, b->meta.namespace_);
 
     return r != 0 ? r : strcmp(a->meta.name, b->meta.name);
@@ -49,7 +52,8 @@ static int compare_names(const void *va, const void *vb) {
 
 /* Gateway API precedence: the oldest first, then by namespace and name. */
 static int compare_age(const void *va, const void *vb) {
-    const struct weir_draft *a = *(struct weir_draft *const *)va, *b = *(struct weir_draft *const *)vb;
+    const struct weir_draft *a = *(struct weir_draft *const *)va,
+                            *b = *(struct weir_draft *const *)vb;
 
     if (a->meta.created != b->meta.created) {
         return a->meta.created < b->meta.created ? -1 : 1;
@@ -58,7 +62,8 @@ static int compare_age(const void *va, const void *vb) {
 }
 
 static int compare_namespace_age(const void *va, const void *vb) {
-    const struct weir_draft *a = *(struct weir_draft *const *)va, *b = *(struct weir_draft *const *)vb;
+    const struct weir_draft *a = *(struct weir_draft *const *)va,
+                            *b = *(struct weir_draft *const *)vb;
     int r = strcmp(a->meta.namespace_, b->meta.namespace_);
 
     return r != 0 ? r : compare_age(va, vb);
@@ -158,8 +163,9 @@ int weir_link_namespaces(struct weir_link *l) {
             *ns = ((const struct weir_draft_namespace *)draft)->value;
             ns->meta = draft->meta;
         } else {
-            *ns = (struct weir_namespace){ .meta = { .name = names[i], .namespace_ = "", .place = { .file = "" } },
-                                           .mode = -1 };
+            *ns = (struct weir_namespace){
+                .meta = { .name = names[i], .namespace_ = "", .place = { .file = "" } }, .mode = -1
+            };
         }
         s->n_namespaces = i + 1;
         r = add_name_label(s, ns);
@@ -171,8 +177,8 @@ int weir_link_namespaces(struct weir_link *l) {
 }
 
 /* A newer pod's claim on an address is the true one: the older is on its way out. */
-static int claim_address(struct weir_link *l, const struct weir_draft_pod *draft, const struct weir_pod *pod,
-                         const struct weir_ip *ip) {
+static int claim_address(struct weir_link *l, const struct weir_draft_pod *draft,
+                         const struct weir_pod *pod, const struct weir_ip *ip) {
     struct weir_index_entry *entry;
     char text[46];
     int r = weir_index_add_pod_ip(l->s, pod, ip, &entry);
@@ -185,9 +191,10 @@ static int claim_address(struct weir_link *l, const struct weir_draft_pod *draft
     if (newer) {
         entry->value = pod;
     }
-    return weir_link_warn(l, &draft->head, NULL, "status.podIPs", "the address %s is also that of pod %s/%s; the %s",
-                          weir_ip_format(ip, text, sizeof(text)), other->meta.namespace_, other->meta.name,
-                          newer ? "newer pod has it" : "other keeps it");
+    return weir_link_warn(l, &draft->head, NULL, "status.podIPs",
+                          "the address %s is also that of pod %s/%s; the %s",
+                          weir_ip_format(ip, text, sizeof(text)), other->meta.namespace_,
+                          other->meta.name, newer ? "newer pod has it" : "other keeps it");
 }
 
 int weir_link_pods(struct weir_link *l) {
@@ -201,7 +208,8 @@ int weir_link_pods(struct weir_link *l) {
     }
     s->n_pods = n;
     for (uint32_t i = 0; i < n && r == 0; i++) {
-        const struct weir_draft_pod *draft = (const struct weir_draft_pod *)l->sorted[WEIR_KIND_POD][i];
+        const struct weir_draft_pod *draft =
+            (const struct weir_draft_pod *)l->sorted[WEIR_KIND_POD][i];
         struct weir_pod *pod = &s->pods[i];
         *pod = draft->value;
         pod->meta = draft->head.meta;
@@ -249,7 +257,8 @@ static int link_peer_auths(struct weir_link *l) {
         s->peer_auths[i].meta = draft->meta;
     }
     for (uint32_t i = 1; i <= n && r == 0; i++) {
-        if (i < n && strcmp(s->peer_auths[i].meta.namespace_, s->peer_auths[first].meta.namespace_) == 0) {
+        if (i < n &&
+            strcmp(s->peer_auths[i].meta.namespace_, s->peer_auths[first].meta.namespace_) == 0) {
             continue;
         }
         r = weir_index_add_peer_auths(s, &s->peer_auths[first], i - first);
@@ -259,7 +268,8 @@ static int link_peer_auths(struct weir_link *l) {
 }
 
 static int link_bootstrap(struct weir_link *l) {
-    const struct weir_draft *proxy = l->b->drafts[WEIR_KIND_PROXY].first, *agent = l->b->drafts[WEIR_KIND_AGENT].first;
+    const struct weir_draft *proxy = l->b->drafts[WEIR_KIND_PROXY].first,
+                            *agent = l->b->drafts[WEIR_KIND_AGENT].first;
     const char *pod, *slash;
 
     if (agent != NULL) {
@@ -286,8 +296,9 @@ static int link_bootstrap(struct weir_link *l) {
 
 int weir_build_link(struct weir_build *b) {
     static int (*const steps[])(struct weir_link *) = {
-        weir_link_namespaces, weir_link_pods,   weir_link_services, weir_link_endpoints, weir_link_gateways,
-        weir_link_routes,     link_netpols,     link_peer_auths,    link_bootstrap,
+        weir_link_namespaces, weir_link_pods,     weir_link_services,
+        weir_link_endpoints,  weir_link_gateways, weir_link_routes,
+        link_netpols,         link_peer_auths,    link_bootstrap,
     };
     struct weir_link l = { .b = b, .s = b->snapshot };
     int r = 0;

@@ -13,10 +13,12 @@ struct weir_link {
 };
 
 /* At the draft's, or the given, place. */
-int weir_link_warn(struct weir_link *l, const struct weir_draft *draft, const struct weir_place *place,
-                   const char *field, const char *fmt, ...) WEIR_PRINTF(5, 6);
+int weir_link_warn(struct weir_link *l, const struct weir_draft *draft,
+                   const struct weir_place *place, const char *field, const char *fmt, ...)
+    WEIR_PRINTF(5, 6);
 /* The draft of that kind and name; NULL = not among the documents. */
-struct weir_draft *weir_link_find(struct weir_link *l, const char *kind, const char *ns, const char *name);
+struct weir_draft *weir_link_find(struct weir_link *l, const char *kind, const char *ns,
+                                  const char *name);
 
 /* Namespaces, those implied by other objects included. */
 int weir_link_namespaces(struct weir_link *l);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * YAML (hence JSON) text -> one tree per document, by libyaml's events. Owns the allowed subset: UTF-8, plain scalars
- * typed by the YAML 1.2 core schema, quoted ones always strings, no anchors or aliases (so no document is larger than
- * its text), no duplicate keys, bounded depth and number of values. Knows nothing of Kubernetes: what a document means
- * is the decoder's matter. libyaml allocates by itself; its failure is reported as -ENOMEM like ours.
+ * YAML (hence JSON) text -> one tree per document, by libyaml's events. Owns the allowed subset:
+ * UTF-8, plain scalars typed by the YAML 1.2 core schema, quoted ones always strings, no anchors or
+ * aliases (so no document is larger than its text), no duplicate keys, bounded depth and number of
+ * values. Knows nothing of Kubernetes: what a document means is the decoder's matter. libyaml
+ * allocates by itself; its failure is reported as -ENOMEM like ours.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 #include "conf/node.h"
 #include "conf/scalar.h"
 
-#define MAX_DEPTH 100
-#define MAX_NODES (8U * 1024 * 1024)
+#define MAX_DEPTH  100
+#define MAX_NODES  (8U * 1024 * 1024)
 #define TREE_BLOCK 65536
 
 struct level {
@@ -55,7 +56,7 @@ const struct weir_node *weir_node_get(const struct weir_node *n, const char *key
     if (n == NULL || n->type != WEIR_NODE_MAP) {
         return NULL;
     }
-    WEIR_NODE_FOREACH (it, n) {
+    WEIR_NODE_FOREACH(it, n) {
         if (strcmp(it->key, key) == 0) {
             return it;
         }
@@ -107,7 +108,7 @@ static int check_duplicates(struct loader *l, const struct weir_node *map) {
             return -ENOMEM;
         }
     }
-    WEIR_NODE_FOREACH (it, map) {
+    WEIR_NODE_FOREACH(it, map) {
         sorted[n++] = it;
     }
     qsort(sorted, n, sizeof(struct weir_node *), compare_keys);
@@ -125,7 +126,8 @@ static int check_duplicates(struct loader *l, const struct weir_node *map) {
     return 0;
 }
 
-/* A new value in its place in the tree; NULL with *ret_r set when there is no memory or too many values. */
+/* A new value in its place in the tree; NULL with *ret_r set when there is no memory or too many
+ * values. */
 static struct weir_node *add_node(struct loader *l, yaml_mark_t mark, int *ret_r) {
     *ret_r = 0;
     if (++l->n_nodes > MAX_NODES) {
@@ -159,12 +161,14 @@ static struct weir_node *add_node(struct loader *l, yaml_mark_t mark, int *ret_r
 }
 
 static bool awaits_key(const struct loader *l) {
-    return l->depth > 0 && l->levels[l->depth - 1].node->type == WEIR_NODE_MAP && l->levels[l->depth - 1].key == NULL;
+    return l->depth > 0 && l->levels[l->depth - 1].node->type == WEIR_NODE_MAP &&
+           l->levels[l->depth - 1].key == NULL;
 }
 
 static int check_subset(struct loader *l, const yaml_event_t *e, const yaml_char_t *anchor) {
     if (e->type == YAML_ALIAS_EVENT || anchor != NULL) {
-        return REFUSE(l, e->start_mark, "YAML anchors and aliases are not accepted; write the value out");
+        return REFUSE(l, e->start_mark,
+                      "YAML anchors and aliases are not accepted; write the value out");
     }
     return 0;
 }
@@ -304,7 +308,8 @@ static int report_syntax(struct loader *l) {
         return -ENOMEM;
     }
     if (p->error == YAML_READER_ERROR) {
-        return REFUSE(l, mark_of_offset(l->params->source, p->problem_offset), "not UTF-8 text: %s", problem);
+        return REFUSE(l, mark_of_offset(l->params->source, p->problem_offset), "not UTF-8 text: %s",
+                      problem);
     }
     if (p->context != NULL) {
         return REFUSE(l, p->problem_mark, "%s (%s that begins on line %u)", problem, p->context,
@@ -323,7 +328,8 @@ int weir_load(const struct weir_load *params) {
     }
     weir_arena_init(&l.arena, TREE_BLOCK);
     yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)params->source->text, params->source->len);
+    yaml_parser_set_input_string(&l.parser, (const unsigned char *)params->source->text,
+                                 params->source->len);
     while (r == 0 && !l.stop) {
         if (!yaml_parser_parse(&l.parser, &event)) {
             r = report_syntax(&l);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The typed configuration: what the documents say after decoding and checking, in Kubernetes' own words. Everything
- * lies in the snapshot's arena, never changes after publication and dies with it. Strings are NUL-terminated and never
- * NULL ("" = not given) unless said otherwise; lists are pointer + n_.
+ * The typed configuration: what the documents say after decoding and checking, in Kubernetes' own
+ * words. Everything lies in the snapshot's arena, never changes after publication and dies with it.
+ * Strings are NUL-terminated and never NULL ("" = not given) unless said otherwise; lists are
+ * pointer + n_.
  */
 #ifndef WEIR_CONF_MODEL_H
 #define WEIR_CONF_MODEL_H
@@ -31,12 +32,13 @@ struct weir_kv {
 };
 
 struct weir_meta {
-    const char *name, *namespace_; /* namespace "default" when the document has none and the kind is namespaced */
+    const char *name,
+        *namespace_; /* namespace "default" when the document has none and the kind is namespaced */
     struct weir_kv *labels;
     uint32_t n_labels;
     struct weir_kv *annotations;
     uint32_t n_annotations;
-    uint64_t created;  /* metadata.creationTimestamp, seconds since the epoch; 0 = none */
+    uint64_t created; /* metadata.creationTimestamp, seconds since the epoch; 0 = none */
     struct weir_place place;
 };
 
@@ -49,11 +51,12 @@ struct weir_selector_term {
     uint32_t n_values;
 };
 struct weir_selector {
-    bool given;                       /* false: the field was absent (differs from empty in NetworkPolicy peers) */
+    bool given; /* false: the field was absent (differs from empty in NetworkPolicy peers) */
     struct weir_selector_term *terms; /* matchLabels are IN terms of one value */
     uint32_t n_terms;
 };
-bool weir_selector_matches(const struct weir_selector *s, const struct weir_kv *labels, uint32_t n_labels);
+bool weir_selector_matches(const struct weir_selector *s, const struct weir_kv *labels,
+                           uint32_t n_labels);
 
 enum weir_proto { WEIR_PROTO_TCP = 6, WEIR_PROTO_UDP = 17 };
 
@@ -61,8 +64,8 @@ enum weir_mesh_mode { WEIR_MESH_OFF, WEIR_MESH_SIDECAR, WEIR_MESH_NODE };
 
 struct weir_namespace {
     struct weir_meta meta;
-    bool fail_open;       /* annotation weir.dev/fail-mode: open (default closed) */
-    int mode;             /* annotation or label weir.dev/mode: off | sidecar | node; -1 = not given */
+    bool fail_open; /* annotation weir.dev/fail-mode: open (default closed) */
+    int mode;       /* annotation or label weir.dev/mode: off | sidecar | node; -1 = not given */
 };
 
 struct weir_container_port {
@@ -73,27 +76,30 @@ struct weir_container_port {
 
 struct weir_pod {
     struct weir_meta meta;
-    const char *service_account;  /* "default" when absent */
-    const char *node;             /* spec.nodeName */
-    struct weir_ip *ips;          /* status.podIPs, else status.podIP */
+    const char *service_account; /* "default" when absent */
+    const char *node;            /* spec.nodeName */
+    struct weir_ip *ips;         /* status.podIPs, else status.podIP */
     uint32_t n_ips;
     struct weir_container_port *ports;
     uint32_t n_ports;
     bool host_network;
-    bool ready;                   /* status.conditions Ready, true when absent */
-    const char *cgroup;           /* annotation weir.dev/cgroup: "/path" below the cgroup2 mount; "" = not on this node */
-    const char *netns;            /* annotation weir.dev/netns: path */
-    enum weir_mesh_mode mode;     /* own annotation/label weir.dev/mode, else the namespace's, else off */
-    const struct weir_namespace *ns; /* never NULL: a namespace without a document gets an empty one */
+    bool ready;         /* status.conditions Ready, true when absent */
+    const char *cgroup; /* annotation weir.dev/cgroup: "/path" below the cgroup2 mount; "" = not on
+                           this node */
+    const char *netns;  /* annotation weir.dev/netns: path */
+    enum weir_mesh_mode
+        mode; /* own annotation/label weir.dev/mode, else the namespace's, else off */
+    const struct weir_namespace
+        *ns; /* never NULL: a namespace without a document gets an empty one */
 };
 
 struct weir_endpoint {
     struct weir_ip ip;
     uint16_t port;
     bool ready, serving, terminating;
-    uint32_t weight;              /* 1 unless the Pod's annotation weir.dev/weight says otherwise */
+    uint32_t weight; /* 1 unless the Pod's annotation weir.dev/weight says otherwise */
     const char *node, *zone;
-    const struct weir_pod *pod;   /* by targetRef, else by address; NULL = unknown */
+    const struct weir_pod *pod; /* by targetRef, else by address; NULL = unknown */
 };
 
 enum weir_app_protocol {
@@ -105,21 +111,21 @@ enum weir_app_protocol {
 
 struct weir_service_port {
     const char *name;
-    uint16_t port;                /* host order */
+    uint16_t port; /* host order */
     uint8_t proto;
-    enum weir_app_protocol app;   /* decisions.md 11: appProtocol, else the name's prefix, else TCP */
-    bool l7;                      /* app is HTTP*, or a route is attached to this port */
+    enum weir_app_protocol app; /* decisions.md 11: appProtocol, else the name's prefix, else TCP */
+    bool l7;                    /* app is HTTP*, or a route is attached to this port */
     struct weir_endpoint *endpoints; /* of all slices of this service and port name */
     uint32_t n_endpoints;
 };
 
 struct weir_service {
     struct weir_meta meta;
-    struct weir_ip *ips;          /* clusterIPs (else clusterIP); none for headless */
+    struct weir_ip *ips; /* clusterIPs (else clusterIP); none for headless */
     uint32_t n_ips;
     bool headless;
     bool affinity_client_ip;
-    uint32_t affinity_seconds;    /* sessionAffinityConfig.clientIP.timeoutSeconds, default 10800 */
+    uint32_t affinity_seconds; /* sessionAffinityConfig.clientIP.timeoutSeconds, default 10800 */
     struct weir_service_port *ports;
     uint32_t n_ports;
 };
@@ -158,21 +164,22 @@ struct weir_filter {
 struct weir_backend_ref {
     const char *name, *namespace_;
     uint16_t port;
-    uint32_t weight; /* default 1 */
-    const struct weir_service *service;          /* NULL = does not exist: 500 for its share */
+    uint32_t weight;                    /* default 1 */
+    const struct weir_service *service; /* NULL = does not exist: 500 for its share */
     const struct weir_service_port *service_port;
     struct weir_place place;
 };
 
 struct weir_route_rule {
     const char *name; /* "" = unnamed */
-    struct weir_route_match *matches; /* at least one (the default match when the document has none) */
+    struct weir_route_match
+        *matches; /* at least one (the default match when the document has none) */
     uint32_t n_matches;
     struct weir_filter *filters;
     uint32_t n_filters;
     struct weir_backend_ref *backends;
     uint32_t n_backends;
-    uint64_t timeout_request_us;  /* 0 = not given */
+    uint64_t timeout_request_us; /* 0 = not given */
     uint64_t timeout_backend_us;
     bool has_timeout_request, has_timeout_backend; /* given; with value 0 it means "no timeout" */
 };
@@ -182,8 +189,9 @@ enum weir_parent_kind { WEIR_PARENT_SERVICE, WEIR_PARENT_GATEWAY };
 struct weir_parent_ref {
     enum weir_parent_kind kind;
     const char *name, *namespace_;
-    const char *section; /* Gateway: the listener; "" = every listener. Service: already turned into port */
-    uint16_t port;       /* 0 = every port */
+    const char *
+        section; /* Gateway: the listener; "" = every listener. Service: already turned into port */
+    uint16_t port; /* 0 = every port */
     struct weir_place place;
 };
 
@@ -200,8 +208,8 @@ struct weir_http_route {
 struct weir_gateway_listener {
     const char *name, *hostname;
     uint16_t port;
-    bool tls;                              /* protocol HTTPS */
-    const char *cert_file, *key_file;      /* tls.options weir.dev/cert-file, weir.dev/key-file */
+    bool tls;                         /* protocol HTTPS */
+    const char *cert_file, *key_file; /* tls.options weir.dev/cert-file, weir.dev/key-file */
 };
 
 struct weir_gateway {
@@ -221,8 +229,8 @@ struct weir_netpol_peer {
 
 struct weir_netpol_port {
     uint8_t proto;
-    const char *name;       /* named port; "" = by number */
-    uint16_t first, last;   /* 0..65535 = every port */
+    const char *name;     /* named port; "" = by number */
+    uint16_t first, last; /* 0..65535 = every port */
 };
 
 struct weir_netpol_rule {
@@ -235,7 +243,7 @@ struct weir_netpol_rule {
 struct weir_netpol {
     struct weir_meta meta;
     struct weir_selector pods;
-    bool ingress, egress;           /* policyTypes, with the documented defaults */
+    bool ingress, egress; /* policyTypes, with the documented defaults */
     struct weir_netpol_rule *ingress_rules, *egress_rules;
     uint32_t n_ingress_rules, n_egress_rules;
 };
@@ -254,7 +262,8 @@ struct weir_peer_auth {
     uint32_t n_ports;
 };
 
-/* The bootstrap documents: weir.dev/v1alpha1 Proxy and Agent. Every field has a default (see weir_proxy_spec_default). */
+/* The bootstrap documents: weir.dev/v1alpha1 Proxy and Agent. Every field has a default (see
+ * weir_proxy_spec_default). */
 enum weir_access_log { WEIR_LOG_OFF, WEIR_LOG_TEXT, WEIR_LOG_JSON };
 enum weir_scheme { WEIR_TO_HTTP, WEIR_TO_H2C, WEIR_TO_HTTPS };
 
@@ -266,52 +275,53 @@ struct weir_to { /* one --to URL */
 };
 
 struct weir_limits_spec {
-    uint32_t head_bytes;          /* 65536 */
-    uint32_t fields;              /* 100 */
-    uint32_t target_bytes;        /* 16384 */
-    uint32_t streams;             /* 100 */
-    uint32_t connections;         /* per process, downstream; 0 = from RLIMIT_NOFILE */
-    uint32_t pipe_bytes;          /* buffered per direction of a request; 65536 */
-    uint32_t pool_idle;           /* idle upstream connections per endpoint and worker; 64 */
-    uint64_t head_timeout_us;     /* 10 s */
-    uint64_t idle_timeout_us;     /* downstream keep-alive; 60 s */
-    uint64_t body_timeout_us;     /* no body byte moved; 30 s */
-    uint64_t connect_timeout_us;  /* 5 s */
-    uint64_t handshake_timeout_us;/* 10 s */
-    uint64_t upstream_idle_us;    /* pooled connection; 30 s */
-    uint64_t request_timeout_us;  /* default for routes without one; 0 = none */
-    uint64_t drain_us;            /* at SIGTERM; 30 s */
+    uint32_t head_bytes;           /* 65536 */
+    uint32_t fields;               /* 100 */
+    uint32_t target_bytes;         /* 16384 */
+    uint32_t streams;              /* 100 */
+    uint32_t connections;          /* per process, downstream; 0 = from RLIMIT_NOFILE */
+    uint32_t pipe_bytes;           /* buffered per direction of a request; 65536 */
+    uint32_t pool_idle;            /* idle upstream connections per endpoint and worker; 64 */
+    uint64_t head_timeout_us;      /* 10 s */
+    uint64_t idle_timeout_us;      /* downstream keep-alive; 60 s */
+    uint64_t body_timeout_us;      /* no body byte moved; 30 s */
+    uint64_t connect_timeout_us;   /* 5 s */
+    uint64_t handshake_timeout_us; /* 10 s */
+    uint64_t upstream_idle_us;     /* pooled connection; 30 s */
+    uint64_t request_timeout_us;   /* default for routes without one; 0 = none */
+    uint64_t drain_us;             /* at SIGTERM; 30 s */
 };
 
 struct weir_proxy_spec {
     /* as a plain reverse proxy */
-    const char *listen;                    /* "ADDR:PORT", "[v6]:PORT", ":PORT"; "" = none */
+    const char *listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT"; "" = none */
     struct weir_to *to;
     uint32_t n_to;
-    const char *cert, *key, *client_ca;    /* PEM files; "" = none */
+    const char *cert, *key, *client_ca; /* PEM files; "" = none */
     const char *to_ca, *to_cert, *to_key, *to_sni;
     /* as a sidecar */
-    const char *pod;                       /* "namespace/name" of the Pod document served; "" = not a sidecar */
-    const char *outbound, *inbound;        /* default 127.0.0.1:15001 (and [::1]) and 0.0.0.0:15006 (and [::]) */
-    const char *identity_dir;              /* holds tls.crt tls.key ca.crt */
-    const char *trust_domain;              /* "cluster.local" */
+    const char *pod; /* "namespace/name" of the Pod document served; "" = not a sidecar */
+    const char *outbound,
+        *inbound;             /* default 127.0.0.1:15001 (and [::1]) and 0.0.0.0:15006 (and [::]) */
+    const char *identity_dir; /* holds tls.crt tls.key ca.crt */
+    const char *trust_domain; /* "cluster.local" */
     /* always */
-    const char *admin;                     /* "ADDR:PORT"; "" = none. Sidecar default 127.0.0.1:15000 */
-    uint32_t workers;                      /* 0 = one per core */
-    enum weir_access_log access_log;       /* to standard output; default off for --to, text otherwise */
-    bool admin_given, access_log_given;    /* stated, so weir_proxy_spec_settle leaves them */
+    const char *admin;               /* "ADDR:PORT"; "" = none. Sidecar default 127.0.0.1:15000 */
+    uint32_t workers;                /* 0 = one per core */
+    enum weir_access_log access_log; /* to standard output; default off for --to, text otherwise */
+    bool admin_given, access_log_given; /* stated, so weir_proxy_spec_settle leaves them */
     struct weir_limits_spec limits;
     struct weir_place place;
-    bool given;                            /* a Proxy document was among the input */
+    bool given; /* a Proxy document was among the input */
 };
 
 struct weir_agent_spec {
-    const char *cgroup;       /* the pods' parent, "/path" below the cgroup2 mount; required, never "/" */
-    const char *pin_dir;      /* below a bpffs; default /sys/fs/bpf/weir */
-    const char *node;         /* nodeName served; "" = every pod that names a cgroup */
-    const char *admin;        /* unix socket path for weir status/flows; default /run/weir/agent.sock */
-    const char *flow_log;     /* "-" = standard output, "" = none, else a file appended to */
-    uint64_t hold_us;         /* how long SYNs of an unclassified cgroup are held back; 10 s */
+    const char *cgroup; /* the pods' parent, "/path" below the cgroup2 mount; required, never "/" */
+    const char *pin_dir;  /* below a bpffs; default /sys/fs/bpf/weir */
+    const char *node;     /* nodeName served; "" = every pod that names a cgroup */
+    const char *admin;    /* unix socket path for weir status/flows; default /run/weir/agent.sock */
+    const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
+    uint64_t hold_us;     /* how long SYNs of an unclassified cgroup are held back; 10 s */
     struct weir_place place;
     bool given;
 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text -> address, prefix, address and port, duration, point in time, URL. Strict: what is not exactly of the form is
- * -EINVAL, with nothing written. Owns the grammar of these small values and nothing else: it knows no document, no
- * place and no message. inet_pton is not used because the room stays free of socket symbols, and because a leading
- * zero, a zone and a trailing blank must be refused the same way on every libc.
+ * Text -> address, prefix, address and port, duration, point in time, URL. Strict: what is not
+ * exactly of the form is -EINVAL, with nothing written. Owns the grammar of these small values and
+ * nothing else: it knows no document, no place and no message. inet_pton is not used because the
+ * room stays free of socket symbols, and because a leading zero, a zone and a trailing blank must
+ * be refused the same way on every libc.
  */
 #include "conf/parse.h"
 
@@ -67,7 +68,8 @@ static int parse_group(struct weir_slice s, uint8_t ret_bytes[2]) {
     return 0;
 }
 
-/* Groups separated by ':' (the last may be dotted) into bytes; "" gives none. Sets how many bytes were written. */
+/* Groups separated by ':' (the last may be dotted) into bytes; "" gives none. Sets how many bytes
+ * were written. */
 static int parse_groups(struct weir_slice s, uint8_t bytes[16], size_t *ret_n) {
     struct weir_slice rest = s, part;
     size_t n = 0;
@@ -192,19 +194,6 @@ const char *weir_ip_format(const struct weir_ip *ip, char *buf, size_t size) {
     return buf;
 }
 
-bool weir_cidr_contains(const struct weir_cidr *cidr, const struct weir_ip *ip) {
-    unsigned whole = cidr->prefix / 8, bits = cidr->prefix % 8;
-
-    if (memcmp(cidr->ip.b, ip->b, whole) != 0) {
-        return false;
-    }
-    if (bits == 0) {
-        return true;
-    }
-    uint8_t mask = (uint8_t)(0xff << (8 - bits));
-    return ((cidr->ip.b[whole] ^ ip->b[whole]) & mask) == 0;
-}
-
 int weir_parse_cidr(const char *text, struct weir_cidr *ret_cidr) {
     struct weir_slice rest = weir_slice_from_str(text), address, prefix;
     struct weir_cidr cidr;
@@ -248,8 +237,10 @@ static int parse_port(struct weir_slice s, uint16_t *ret_port) {
     return 0;
 }
 
-/* "h:p", "[v6]:p", "h", "[v6]", ":p": host without brackets, port as text; *ret_port ptr NULL = no port was written. */
-static int split_hostport(struct weir_slice s, struct weir_slice *ret_host, struct weir_slice *ret_port) {
+/* "h:p", "[v6]:p", "h", "[v6]", ":p": host without brackets, port as text; *ret_port ptr NULL = no
+ * port was written. */
+static int split_hostport(struct weir_slice s, struct weir_slice *ret_host,
+                          struct weir_slice *ret_port) {
     struct weir_slice host, port = WEIR_SLICE_NONE;
 
     if (s.len > 0 && s.ptr[0] == '[') {
@@ -285,8 +276,8 @@ int weir_parse_hostport(const char *text, struct weir_ip *ret_ip, uint16_t *ret_
     struct weir_ip ip = { { 0 } };
     uint16_t port;
 
-    if (split_hostport(weir_slice_from_str(text), &host, &port_text) != 0 || port_text.ptr == NULL ||
-        parse_port(port_text, &port) != 0) {
+    if (split_hostport(weir_slice_from_str(text), &host, &port_text) != 0 ||
+        port_text.ptr == NULL || parse_port(port_text, &port) != 0) {
         return -EINVAL;
     }
     if (host.len > 0 && weir_ip_parse(host, &ip) != 0) {
@@ -313,7 +304,8 @@ static bool is_host_name(struct weir_slice s) {
         }
         for (size_t i = 0; i < label.len; i++) {
             char c = label.ptr[i];
-            if (!is_digit(c) && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != '-' && c != '_') {
+            if (!is_digit(c) && !(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && c != '-' &&
+                c != '_') {
                 return false;
             }
         }
@@ -337,7 +329,8 @@ static bool is_host(struct weir_slice s) {
     return weir_ip_parse(s, &ip) == 0 || (is_host_name(s) && !is_dotted_number(s));
 }
 
-static struct weir_slice skip_scheme(struct weir_slice s, enum weir_scheme *ret_scheme, bool *ret_given) {
+static struct weir_slice skip_scheme(struct weir_slice s, enum weir_scheme *ret_scheme,
+                                     bool *ret_given) {
     static const struct {
         struct weir_slice text;
         enum weir_scheme scheme;
@@ -455,8 +448,8 @@ static int parse_zone(const char *p, int64_t *ret_offset) {
         *ret_offset = 0;
         return 0;
     }
-    if (take_char(&p, "+-") || take_number(&p, 2, &hours) || take_char(&p, ":") || take_number(&p, 2, &minutes) ||
-        *p != '\0' || hours > 23 || minutes > 59) {
+    if (take_char(&p, "+-") || take_number(&p, 2, &hours) || take_char(&p, ":") ||
+        take_number(&p, 2, &minutes) || *p != '\0' || hours > 23 || minutes > 59) {
         return -EINVAL;
     }
     *ret_offset = (int64_t)sign * (hours * 3600 + minutes * 60);
@@ -469,12 +462,14 @@ int weir_parse_time(const char *text, uint64_t *ret_seconds) {
     int year, month, day, hour, minute, second;
     int64_t offset, seconds;
 
-    if (take_number(&p, 4, &year) || take_char(&p, "-") || take_number(&p, 2, &month) || take_char(&p, "-") ||
-        take_number(&p, 2, &day) || take_char(&p, "Tt") || take_number(&p, 2, &hour) || take_char(&p, ":") ||
-        take_number(&p, 2, &minute) || take_char(&p, ":") || take_number(&p, 2, &second)) {
+    if (take_number(&p, 4, &year) || take_char(&p, "-") || take_number(&p, 2, &month) ||
+        take_char(&p, "-") || take_number(&p, 2, &day) || take_char(&p, "Tt") ||
+        take_number(&p, 2, &hour) || take_char(&p, ":") || take_number(&p, 2, &minute) ||
+        take_char(&p, ":") || take_number(&p, 2, &second)) {
         return -EINVAL;
     }
-    if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1] || hour > 23 || minute > 59 || second > 60) {
+    if (month < 1 || month > 12 || day < 1 || day > month_days[month - 1] || hour > 23 ||
+        minute > 59 || second > 60) {
         return -EINVAL;
     }
     if (*p == '.') {
@@ -489,7 +484,8 @@ int weir_parse_time(const char *text, uint64_t *ret_seconds) {
     if (parse_zone(p, &offset) != 0) {
         return -EINVAL;
     }
-    seconds = days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
+    seconds =
+        days_from_date(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset;
     if (seconds < 0) {
         return -EINVAL;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The grammar of small values beyond what snapshot.h already declares. Every function: 0 or -EINVAL, nothing written
- * on failure.
+ * The grammar of small values beyond what snapshot.h already declares. Every function: 0 or
+ * -EINVAL, nothing written on failure.
  */
 #ifndef WEIR_CONF_PARSE_H
 #define WEIR_CONF_PARSE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The list of problems found while building a snapshot. Owns copies of every text in it, so that it outlives sources,
- * trees and arenas; bounds itself, so that a hostile file cannot make it grow; sorts by place, so that a reader goes
- * through the file once. Does not know what a problem means.
+ * The list of problems found while building a snapshot. Owns copies of every text in it, so that it
+ * outlives sources, trees and arenas; bounds itself, so that a hostile file cannot make it grow;
+ * sorts by place, so that a reader goes through the file once. Does not know what a problem means.
  */
 #include "conf/problem.h"
 
@@ -67,7 +67,8 @@ static char *copy(const char *s) {
     return weir_strndup(s, strlen(s));
 }
 
-int weir_problem_addv(struct weir_problem_sink *sink, const struct weir_problem_at *at, const char *fmt, va_list ap) {
+int weir_problem_addv(struct weir_problem_sink *sink, const struct weir_problem_at *at,
+                      const char *fmt, va_list ap) {
     uint32_t *count = at->severity == WEIR_SEVERITY_ERROR ? &sink->n_errors : &sink->n_warnings;
 
     (*count)++;
@@ -87,12 +88,14 @@ int weir_problem_addv(struct weir_problem_sink *sink, const struct weir_problem_
         problem_deinit(&p);
         return -ENOMEM;
     }
-    sink->entries[sink->n] = (struct weir_problem_entry){ .p = p, .source = at->source, .seq = sink->n };
+    sink->entries[sink->n] =
+        (struct weir_problem_entry){ .p = p, .source = at->source, .seq = sink->n };
     sink->n++;
     return 0;
 }
 
-int weir_problem_add(struct weir_problem_sink *sink, const struct weir_problem_at *at, const char *fmt, ...) {
+int weir_problem_add(struct weir_problem_sink *sink, const struct weir_problem_at *at,
+                     const char *fmt, ...) {
     va_list ap;
 
     va_start(ap, fmt);
@@ -136,7 +139,8 @@ static int add_remainder(struct weir_problem_sink *sink) {
         return 0;
     }
     sink->n_errors = sink->n_warnings = 0;
-    return weir_problem_add(sink, &at, "%u more errors and %u more warnings are not shown", errors, warnings);
+    return weir_problem_add(sink, &at, "%u more errors and %u more warnings are not shown", errors,
+                            warnings);
 }
 
 int weir_problem_finish(struct weir_problem_sink *sink, struct weir_problems *ret_problems) {

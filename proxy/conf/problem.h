@@ -29,11 +29,12 @@ struct weir_problem_at {
 };
 
 /* 0 or -ENOMEM. The texts are copied. */
-int weir_problem_add(struct weir_problem_sink *sink, const struct weir_problem_at *at, const char *fmt, ...)
-    WEIR_PRINTF(3, 4);
-int weir_problem_addv(struct weir_problem_sink *sink, const struct weir_problem_at *at, const char *fmt, va_list ap)
-    WEIR_PRINTF(3, 0);
-/* Moves everything to *ret_problems, sorted, with a closing line when some were not kept. 0 or -ENOMEM. */
+int weir_problem_add(struct weir_problem_sink *sink, const struct weir_problem_at *at,
+                     const char *fmt, ...) WEIR_PRINTF(3, 4);
+int weir_problem_addv(struct weir_problem_sink *sink, const struct weir_problem_at *at,
+                      const char *fmt, va_list ap) WEIR_PRINTF(3, 0);
+/* Moves everything to *ret_problems, sorted, with a closing line when some were not kept. 0 or
+ * -ENOMEM. */
 int weir_problem_finish(struct weir_problem_sink *sink, struct weir_problems *ret_problems);
 void weir_problem_sink_deinit(struct weir_problem_sink *sink);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiles a pattern with PCRE2 and throws the result away. The pattern is compiled as it will be matched: as bytes,
- * anchored at both ends. What is too long or too deeply nested is refused as well, since a pattern from a
- * configuration may not make matching or compiling expensive beyond measure.
+ * Compiles a pattern with PCRE2 and throws the result away. The pattern is compiled as it will be
+ * matched: as bytes, anchored at both ends. What is too long or too deeply nested is refused as
+ * well, since a pattern from a configuration may not make matching or compiling expensive beyond
+ * measure.
  */
 #include "conf/regex.h"
 
@@ -31,8 +32,8 @@ static int check(pcre2_compile_context *context, const char *pattern, char *mess
     int error = 0;
 
     pcre2_set_parens_nest_limit(context, MAX_NESTING);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_ANCHORED | PCRE2_ENDANCHORED,
-                                     &error, &offset, context);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
+                                     PCRE2_ANCHORED | PCRE2_ENDANCHORED, &error, &offset, context);
     if (code != NULL) {
         pcre2_code_free(code);
         return 0;

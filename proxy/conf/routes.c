@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTPRoutes and Gateways: what a parentRef attaches to and what a backendRef leads to. A parent's sectionName and a
- * listener's allowedRoutes are settled here, so that who compiles routes finds only attachments that are allowed. A
- * reference to nothing stays in the snapshot (its share of requests is answered with an error) and is warned about.
+ * HTTPRoutes and Gateways: what a parentRef attaches to and what a backendRef leads to. A parent's
+ * sectionName and a listener's allowedRoutes are settled here, so that who compiles routes finds
+ * only attachments that are allowed. A reference to nothing stays in the snapshot (its share of
+ * requests is answered with an error) and is warned about.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,8 @@ int weir_link_gateways(struct weir_link *l) {
         const struct weir_draft_gateway *gateway = (const struct weir_draft_gateway *)draft;
         if (strcmp(gateway->class_name, WEIR_GATEWAY_CLASS) != 0) {
             r = weir_link_warn(l, draft, NULL, "spec.gatewayClassName",
-                               "\"%.64s\" is another controller's class; only \"" WEIR_GATEWAY_CLASS "\" is served",
+                               "\"%.64s\" is another controller's class; only \"" WEIR_GATEWAY_CLASS
+                               "\" is served",
                                gateway->class_name);
             continue;
         }
@@ -36,20 +38,23 @@ int weir_link_gateways(struct weir_link *l) {
 
 struct parent_walk {
     struct weir_link *l;
-    const struct weir_draft *draft;   /* the route's */
-    struct weir_parent_ref *parents;  /* the new list */
-    uint32_t n, index;                /* index of the parentRef at hand in the document */
+    const struct weir_draft *draft;  /* the route's */
+    struct weir_parent_ref *parents; /* the new list */
+    uint32_t n, index;               /* index of the parentRef at hand in the document */
 };
 
-static int warn_parent(struct parent_walk *w, const struct weir_parent_ref *ref, const char *message) {
+static int warn_parent(struct parent_walk *w, const struct weir_parent_ref *ref,
+                       const char *message) {
     char field[64];
 
     snprintf(field, sizeof(field), "spec.parentRefs[%u]", w->index);
     return weir_link_warn(w->l, w->draft, &ref->place, field, "%s %s/%s %s",
-                          ref->kind == WEIR_PARENT_SERVICE ? "Service" : "Gateway", ref->namespace_, ref->name, message);
+                          ref->kind == WEIR_PARENT_SERVICE ? "Service" : "Gateway", ref->namespace_,
+                          ref->name, message);
 }
 
-static bool allows(struct parent_walk *w, const struct weir_draft_listener *listener, const char *gateway_ns) {
+static bool allows(struct parent_walk *w, const struct weir_draft_listener *listener,
+                   const char *gateway_ns) {
     const char *ns = w->draft->meta.namespace_;
     const struct weir_namespace *meta_ns;
 
@@ -63,8 +68,8 @@ static bool allows(struct parent_walk *w, const struct weir_draft_listener *list
         return strcmp(ns, gateway_ns) == 0;
     case WEIR_FROM_SELECTOR:
         meta_ns = weir_snapshot_namespace(w->l->s, ns);
-        return meta_ns != NULL &&
-               weir_selector_matches(&listener->namespaces, meta_ns->meta.labels, meta_ns->meta.n_labels);
+        return meta_ns != NULL && weir_selector_matches(&listener->namespaces, meta_ns->meta.labels,
+                                                        meta_ns->meta.n_labels);
     case WEIR_FROM_NONE:
         break;
     }
@@ -73,8 +78,8 @@ static bool allows(struct parent_walk *w, const struct weir_draft_listener *list
 
 /* One reference to a Gateway becomes one per listener it names and is allowed on. */
 static int expand_gateway(struct parent_walk *w, const struct weir_parent_ref *ref) {
-    const struct weir_draft_gateway *gateway =
-        (const struct weir_draft_gateway *)weir_link_find(w->l, "Gateway", ref->namespace_, ref->name);
+    const struct weir_draft_gateway *gateway = (const struct weir_draft_gateway *)weir_link_find(
+        w->l, "Gateway", ref->namespace_, ref->name);
     bool named = false, allowed = false;
 
     if (gateway == NULL) {
@@ -100,7 +105,8 @@ static int expand_gateway(struct parent_walk *w, const struct weir_parent_ref *r
     return allowed ? 0 : warn_parent(w, ref, "does not allow this route to attach (allowedRoutes)");
 }
 
-/* An HTTP route makes the ports it is attached to HTTP, unless the application has its own TLS there. */
+/* An HTTP route makes the ports it is attached to HTTP, unless the application has its own TLS
+ * there. */
 static bool make_l7(struct weir_service_port *port) {
     if (port->proto != WEIR_PROTO_TCP || port->app == WEIR_APP_TLS) {
         return false;
@@ -140,7 +146,10 @@ static int attach_service(struct parent_walk *w, const struct weir_parent_ref *r
     }
     parent->section = "";
     w->n++;
-    return l7 ? 0 : warn_parent(w, ref, "has only ports that cannot carry plain HTTP (UDP, or TLS of the application)");
+    return l7 ? 0
+              : warn_parent(
+                    w, ref,
+                    "has only ports that cannot carry plain HTTP (UDP, or TLS of the application)");
 }
 
 static uint32_t count_parents(struct weir_link *l, const struct weir_http_route *route) {
@@ -149,15 +158,16 @@ static uint32_t count_parents(struct weir_link *l, const struct weir_http_route 
     for (uint32_t i = 0; i < route->n_parents; i++) {
         const struct weir_parent_ref *ref = &route->parents[i];
         const struct weir_draft_gateway *gateway =
-            ref->kind != WEIR_PARENT_GATEWAY
-                ? NULL
-                : (const struct weir_draft_gateway *)weir_link_find(l, "Gateway", ref->namespace_, ref->name);
+            ref->kind != WEIR_PARENT_GATEWAY ? NULL
+                                             : (const struct weir_draft_gateway *)weir_link_find(
+                                                   l, "Gateway", ref->namespace_, ref->name);
         n += gateway != NULL ? gateway->n_listeners : 0;
     }
     return n;
 }
 
-static int link_parents(struct weir_link *l, const struct weir_draft *draft, struct weir_http_route *route) {
+static int link_parents(struct weir_link *l, const struct weir_draft *draft,
+                        struct weir_http_route *route) {
     struct parent_walk w = { .l = l, .draft = draft };
     int r = 0;
 
@@ -175,7 +185,8 @@ static int link_parents(struct weir_link *l, const struct weir_draft *draft, str
         r = ref->kind == WEIR_PARENT_GATEWAY ? expand_gateway(&w, ref) : attach_service(&w, ref);
     }
     if (r == 0 && route->n_parents == 0) {
-        r = weir_link_warn(l, draft, NULL, "spec.parentRefs", "none given: the route is attached to nothing");
+        r = weir_link_warn(l, draft, NULL, "spec.parentRefs",
+                           "none given: the route is attached to nothing");
     }
     route->parents = w.parents;
     route->n_parents = w.n;
@@ -187,17 +198,18 @@ struct backend_at {
     uint32_t rule, index;
 };
 
-static int warn_backend(struct weir_link *l, const struct backend_at *at, const struct weir_backend_ref *ref,
-                        const char *message) {
+static int warn_backend(struct weir_link *l, const struct backend_at *at,
+                        const struct weir_backend_ref *ref, const char *message) {
     char field[80];
 
     snprintf(field, sizeof(field), "spec.rules[%u].backendRefs[%u]", at->rule, at->index);
     return weir_link_warn(l, at->draft, &ref->place, field,
-                          "Service %s/%s %s; its share of requests is answered with 500", ref->namespace_, ref->name,
-                          message);
+                          "Service %s/%s %s; its share of requests is answered with 500",
+                          ref->namespace_, ref->name, message);
 }
 
-static int link_backend(struct weir_link *l, const struct backend_at *at, struct weir_backend_ref *ref) {
+static int link_backend(struct weir_link *l, const struct backend_at *at,
+                        struct weir_backend_ref *ref) {
     const char *route_ns = at->draft->meta.namespace_;
     const struct weir_service *service;
 
@@ -205,8 +217,10 @@ static int link_backend(struct weir_link *l, const struct backend_at *at, struct
         ref->namespace_ = route_ns;
     }
     if (strcmp(ref->namespace_, route_ns) != 0) {
-        return warn_backend(l, at, ref, "is in another namespace, which needs a ReferenceGrant (not supported by this "
-                                        "version)");
+        return warn_backend(
+            l, at, ref,
+            "is in another namespace, which needs a ReferenceGrant (not supported by this "
+            "version)");
     }
     service = weir_snapshot_service(l->s, ref->namespace_, ref->name);
     if (service == NULL) {
@@ -222,7 +236,8 @@ static int link_backend(struct weir_link *l, const struct backend_at *at, struct
     return warn_backend(l, at, ref, "has no such TCP port");
 }
 
-static int link_backends(struct weir_link *l, const struct weir_draft *draft, struct weir_http_route *route) {
+static int link_backends(struct weir_link *l, const struct weir_draft *draft,
+                         struct weir_http_route *route) {
     struct backend_at at = { .draft = draft };
     int r = 0;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Typing of scalars by the YAML 1.2 core schema: null, true/false, integers (decimal, 0o, 0x), floats; everything else
- * is a string, so `yes`, `on` and dates are. Where YAML 1.1 readers (kubectl) and 1.2 readers would silently disagree
- * about a number it is marked ambiguous, for the decoder to refuse if it needs it. Knows no document.
+ * Typing of scalars by the YAML 1.2 core schema: null, true/false, integers (decimal, 0o, 0x),
+ * floats; everything else is a string, so `yes`, `on` and dates are. Where YAML 1.1 readers
+ * (kubectl) and 1.2 readers would silently disagree about a number it is marked ambiguous, for the
+ * decoder to refuse if it needs it. Knows no document.
  */
 #include "conf/scalar.h"
 
@@ -155,8 +156,10 @@ bool weir_scalar_resolve(struct weir_node *n, bool plain, const char *tag) {
         const char *tag;
         enum weir_node_type type;
     } tags[] = {
-        { "tag:yaml.org,2002:null", WEIR_NODE_NULL }, { "tag:yaml.org,2002:bool", WEIR_NODE_BOOL },
-        { "tag:yaml.org,2002:int", WEIR_NODE_INT },   { "tag:yaml.org,2002:float", WEIR_NODE_FLOAT },
+        { "tag:yaml.org,2002:null", WEIR_NODE_NULL },
+        { "tag:yaml.org,2002:bool", WEIR_NODE_BOOL },
+        { "tag:yaml.org,2002:int", WEIR_NODE_INT },
+        { "tag:yaml.org,2002:float", WEIR_NODE_FLOAT },
     };
 
     if (tag == NULL && plain) {

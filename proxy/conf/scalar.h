@@ -6,8 +6,8 @@
 #include "conf/node.h"
 
 /*
- * Sets type, truth, number and ambiguous of n from n->text. `tag` NULL = none; "!" = string. False: an unknown tag, or
- * one that the text does not fit. An integer beyond 63 bits becomes a FLOAT.
+ * Sets type, truth, number and ambiguous of n from n->text. `tag` NULL = none; "!" = string. False:
+ * an unknown tag, or one that the text does not fit. An integer beyond 63 bits becomes a FLOAT.
  */
 bool weir_scalar_resolve(struct weir_node *n, bool plain, const char *tag);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Does a LabelSelector of meta/v1 select these labels? All terms must hold; a selector without terms selects
- * everything. Knows labels as text only: not whose they are, nor what being selected means.
+ * Does a LabelSelector of meta/v1 select these labels? All terms must hold; a selector without
+ * terms selects everything. Knows labels as text only: not whose they are, nor what being selected
+ * means.
  */
 #include "conf/model.h"
 
@@ -41,7 +42,8 @@ static bool term_holds(const struct weir_selector_term *term, const char *value)
     return false;
 }
 
-bool weir_selector_matches(const struct weir_selector *s, const struct weir_kv *labels, uint32_t n_labels) {
+bool weir_selector_matches(const struct weir_selector *s, const struct weir_kv *labels,
+                           uint32_t n_labels) {
     for (uint32_t i = 0; i < s->n_terms; i++) {
         if (!term_holds(&s->terms[i], label_value(labels, n_labels, s->terms[i].key))) {
             return false;

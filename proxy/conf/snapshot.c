@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From texts to a published configuration: runs loader, decoders and linking in order, keeps the first error from
- * becoming a snapshot, and owns the snapshot's life. All that a snapshot holds lies in its arena; it is never changed
- * after weir_snapshot_build returned it (the publisher sets the generation before sharing it).
+ * From texts to a published configuration: runs loader, decoders and linking in order, keeps the
+ * first error from becoming a snapshot, and owns the snapshot's life. All that a snapshot holds
+ * lies in its arena; it is never changed after weir_snapshot_build returned it (the publisher sets
+ * the generation before sharing it).
  */
 #include "conf/snapshot.h"
 
@@ -78,13 +79,18 @@ static int read_source(struct weir_build *b, const struct weir_source *source, u
         .arena = &b->snapshot->arena, .problems = &b->problems, .file = file, .source = index
     };
     struct document_arg arg = { b, &dec };
-    struct weir_load load = { .source = source, .index = index, .file = file, .problems = &b->problems,
-                              .fn = on_document, .arg = &arg };
+    struct weir_load load = { .source = source,
+                              .index = index,
+                              .file = file,
+                              .problems = &b->problems,
+                              .fn = on_document,
+                              .arg = &arg };
 
     return file == NULL ? -ENOMEM : weir_load(&load);
 }
 
-static int check_size(struct weir_build *b, const struct weir_source *sources, size_t n_sources, bool *ret_fits) {
+static int check_size(struct weir_build *b, const struct weir_source *sources, size_t n_sources,
+                      bool *ret_fits) {
     size_t left = MAX_INPUT;
 
     *ret_fits = true;
@@ -97,7 +103,8 @@ static int check_size(struct weir_build *b, const struct weir_source *sources, s
                 .field = "",
             };
             *ret_fits = false;
-            return weir_problem_add(&b->problems, &at, "the input is larger than %zu MiB", MAX_INPUT >> 20);
+            return weir_problem_add(&b->problems, &at, "the input is larger than %zu MiB",
+                                    MAX_INPUT >> 20);
         }
         left -= sources[i].len;
     }
@@ -117,8 +124,8 @@ static int build(struct weir_build *b, const struct weir_source *sources, size_t
     return r;
 }
 
-int weir_snapshot_build(const struct weir_source *sources, size_t n_sources, struct weir_snapshot **ret_snapshot,
-                        struct weir_problems *ret_problems) {
+int weir_snapshot_build(const struct weir_source *sources, size_t n_sources,
+                        struct weir_snapshot **ret_snapshot, struct weir_problems *ret_problems) {
     struct weir_problems problems = { 0 };
     struct weir_snapshot *s = snapshot_new();
     struct weir_build b;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nearest known word by edit distance (insert, delete, replace, swap of neighbours), ASCII case ignored. Near enough is
- * one edit per three letters, at least one: "pathh" -> "path", "clusterIp" -> "clusterIP", but never a guess so wild
- * that it confuses. Owns no list of words.
+ * Nearest known word by edit distance (insert, delete, replace, swap of neighbours), ASCII case
+ * ignored. Near enough is one edit per three letters, at least one: "pathh" -> "path", "clusterIp"
+ * -> "clusterIP", but never a guess so wild that it confuses. Owns no list of words.
  */
 #include "conf/suggest.h"
 
@@ -31,7 +31,8 @@ static size_t edit_distance(const char *a, size_t n, const char *b, size_t m) {
         for (size_t j = 1; j <= m; j++) {
             size_t replace = above[j - 1] + (lower(a[i - 1]) != lower(b[j - 1]));
             row[j] = min2(replace, min2(above[j], row[j - 1]) + 1);
-            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1])) {
+            if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                lower(a[i - 2]) == lower(b[j - 1])) {
                 row[j] = min2(row[j], before[j - 2] + 1);
             }
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The alphabets of names. One predicate per kind of name, each true only for a text that an API server would take as
- * well. Refuses to know where a name is used and what to say when it is wrong.
+ * The alphabets of names. One predicate per kind of name, each true only for a text that an API
+ * server would take as well. Refuses to know where a name is used and what to say when it is wrong.
  */
 #include "conf/syntax.h"
 
@@ -145,7 +145,8 @@ bool weir_is_clean_path(const char *s) {
         if (segment.len == 0 && rest.ptr == NULL) {
             return true;
         }
-        if (segment.len == 0 || weir_slice_eq(segment, WEIR_SLICE(".")) || weir_slice_eq(segment, WEIR_SLICE(".."))) {
+        if (segment.len == 0 || weir_slice_eq(segment, WEIR_SLICE(".")) ||
+            weir_slice_eq(segment, WEIR_SLICE(".."))) {
             return false;
         }
     }
