@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How much a peer may make us do without getting anything done (attacks.md 2).
+ *
+ * Each frame costs; a request or response head, content that arrived, content that left and each separate read pay
+ * back, up to the full budget. So a connection that lives on one PING a minute never runs dry, and one that packs
+ * thousands of empty frames into its reads does within a few of them. Rapid reset and MadeYouReset (CVE-2023-44487,
+ * CVE-2025-8671) have scores of their own: bad ends against good ends, so that they hold for a connection of any age.
+ * Counts only; it neither reads time nor knows nghttp2.
+ */
+#include "http/h2_internal.h"
+
+#define CALM          1000
+#define EARLY_RESETS  200
+#define PEER_ERRORS   100
+#define PREFACE_BYTES 24u
+#define HEADER_BYTES  9u
+
+void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role) {
+    *g = (struct weir_h2_guard){
+        .magic_left = role == WEIR_ROLE_SERVER ? PREFACE_BYTES : 0,
+        .calm = CALM,
+    };
+}
+
+void weir_h2_guard_progress(struct weir_h2_guard *g, size_t worth) {
+    int32_t n = worth > CALM ? CALM : (int32_t)worth;
+    g->calm = g->calm > CALM - n ? CALM : g->calm + n;
+}
+
+void weir_h2_guard_completed(struct weir_h2_guard *g) {
+    if (g->early_resets > 0)
+        g->early_resets--;
+    if (g->peer_errors > 0)
+        g->peer_errors--;
+}
+
+bool weir_h2_guard_early_reset(struct weir_h2_guard *g) {
+    return ++g->early_resets > EARLY_RESETS;
+}
+
+bool weir_h2_guard_peer_error(struct weir_h2_guard *g) {
+    return ++g->peer_errors > PEER_ERRORS;
+}
+
+/* RFC 9113 4.1. */
+static bool admit(struct weir_h2_guard *g, const uint8_t *header) {
+    uint8_t type = header[3], flags = header[4];
+    int32_t cost = 1;
+
+    g->payload_left = (uint32_t)header[0] << 16 | (uint32_t)header[1] << 8 | header[2];
+    if (type == NGHTTP2_CONTINUATION) {
+        if (++g->continuations > WEIR_H2_CONTINUATIONS)
+            return false;
+    } else {
+        g->continuations = 0;
+    }
+    if (!(flags & NGHTTP2_FLAG_ACK)) {
+        if (type == NGHTTP2_SETTINGS) /* touches every stream and the compression table */
+            cost = 8;
+        else if (type == NGHTTP2_PING) /* makes us write */
+            cost = 2;
+    }
+    g->calm -= cost;
+    return g->calm >= 0;
+}
+
+size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes) {
+    const uint8_t *p = (const uint8_t *)bytes.ptr;
+    size_t i = g->magic_left < bytes.len ? g->magic_left : bytes.len;
+
+    g->magic_left -= (uint32_t)i;
+    weir_h2_guard_progress(g, WEIR_H2_WORTH_READ);
+    while (i < bytes.len) {
+        size_t left = bytes.len - i;
+        if (g->payload_left) {
+            size_t n = g->payload_left < left ? g->payload_left : left;
+            g->payload_left -= (uint32_t)n;
+            i += n;
+            continue;
+        }
+        const uint8_t *header = p + i;
+        size_t n = HEADER_BYTES - g->header_len;
+        if (g->header_len || left < HEADER_BYTES) {
+            n = n < left ? n : left;
+            memcpy(g->header + g->header_len, p + i, n);
+            g->header_len = (uint8_t)(g->header_len + n);
+            if (g->header_len < HEADER_BYTES)
+                return bytes.len;
+            g->header_len = 0;
+            header = g->header;
+        }
+        if (!admit(g, header))
+            return i;
+        i += n;
+    }
+    return bytes.len;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a decoded HTTP/2 header list to the version-neutral head (RFC 9113 8.2, 8.3).
+ *
+ * nghttp2 has already refused, as malformed and without asking us: names that are not lower-case tokens, values with
+ * CR, LF, NUL or outer blanks, pseudo-header fields that are unknown, empty, repeated, late or missing, connection-
+ * specific fields, te other than trailers, and a content-length that is doubled, no number or not the content's.
+ * Here stands what it leaves to its user: the limits, the syntax of target and authority, Host, cookies, methods.
+ * The first thing found wrong is kept in st->bad and nothing more is stored. All text is copied to the head's arena,
+ * but for what lies in nghttp2's static table. Sends nothing and decides no status.
+ */
+#include "http/h2_internal.h"
+
+#include "http/uri.h"
+
+#define FIELD_OVERHEAD 32u /* RFC 9113 6.5.2 */
+#define BOMB_FACTOR    4u  /* beyond that many limits the peer is not mistaken but hostile */
+
+void weir_h2_head_begin(struct weir_h2 *h, struct weir_h2_stream *st) {
+    weir_head_init(st->cs.head, st->cs.head->arena);
+    st->cs.head->is_response = !weir_h2_is_server(h);
+    weir_h2_list_begin(st);
+}
+
+void weir_h2_list_begin(struct weir_h2_stream *st) {
+    st->list_size = 0;
+    st->n_cookies = 0;
+    st->bad = WEIR_FAULT_NONE;
+    st->host = WEIR_SLICE_NONE;
+}
+
+static void blame(struct weir_h2_stream *st, enum weir_fault_kind kind) {
+    if (st->bad == WEIR_FAULT_NONE)
+        st->bad = (uint8_t)kind;
+}
+
+static struct weir_slice text_of(nghttp2_rcbuf *buf) {
+    nghttp2_vec vec = nghttp2_rcbuf_get_buf(buf);
+    return weir_slice_make((const char *)vec.base, vec.len);
+}
+
+/* Charges one field against the limit of the list. False = do not store it. */
+static bool charge(struct weir_h2 *h, struct weir_h2_stream *st, size_t bytes, uint32_t limit) {
+    if (bytes > UINT32_MAX / 2 || st->list_size > UINT32_MAX / 2)
+        return false;
+    st->list_size += (uint32_t)bytes + FIELD_OVERHEAD;
+    if (st->list_size > limit) {
+        blame(st, WEIR_FAULT_HEAD_TOO_LARGE);
+        if (st->list_size / BOMB_FACTOR > limit)
+            weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+    }
+    return st->bad == WEIR_FAULT_NONE;
+}
+
+/* Copies both into the arena in one piece, each unless it is in the static table. */
+static int keep(struct weir_arena *arena, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
+                struct weir_slice ret_text[2]) {
+    struct weir_slice n = text_of(name), v = text_of(value);
+    size_t n_copy = nghttp2_rcbuf_is_static(name) ? 0 : n.len;
+    size_t v_copy = nghttp2_rcbuf_is_static(value) ? 0 : v.len;
+
+    if (n_copy + v_copy) {
+        char *to = weir_arena_alloc(arena, n_copy + v_copy);
+        if (!to)
+            return -ENOMEM;
+        if (n_copy)
+            n.ptr = memcpy(to, n.ptr, n_copy);
+        if (v_copy)
+            v.ptr = memcpy(to + n_copy, v.ptr, v_copy);
+    }
+    ret_text[0] = n;
+    ret_text[1] = v;
+    return 0;
+}
+
+static void request_pseudo(struct weir_head *head, struct weir_slice name, struct weir_slice value) {
+    switch (name.ptr[1]) {
+    case 'm':
+        head->method_name = value;
+        break;
+    case 's':
+        head->scheme = value;
+        break;
+    case 'a':
+        head->authority = value;
+        break;
+    case 'p':
+        if (name.len == 5) /* ":path"; the other one, ":protocol", is refused while we do not announce it */
+            head->target = value;
+        break;
+    default:
+        break;
+    }
+}
+
+static void response_status(struct weir_h2_stream *st, struct weir_slice value) {
+    uint64_t status;
+
+    if (value.len != 3 || weir_slice_to_u64(value, &status) || status < 100) {
+        blame(st, WEIR_FAULT_BAD_RESPONSE);
+        return;
+    }
+    st->cs.head->status = (uint16_t)status;
+}
+
+/* What the field just added means to us; some are taken out of the list again. */
+static void field_meaning(struct weir_h2_stream *st, struct weir_head *head) {
+    struct weir_field *field = &head->fields[head->n_fields - 1];
+
+    switch (field->id) {
+    case WEIR_FIELD_HOST:
+        if (!head->is_response) {
+            st->host = field->value;
+            head->n_fields--;
+        }
+        break;
+    case WEIR_FIELD_TE:
+        head->te_trailers = true;
+        head->n_fields--;
+        break;
+    case WEIR_FIELD_HTTP2_SETTINGS:
+        head->n_fields--;
+        break;
+    case WEIR_FIELD_COOKIE:
+        st->n_cookies++;
+        break;
+    case WEIR_FIELD_CONTENT_LENGTH:
+        if (weir_slice_to_u64(field->value, &head->content_length))
+            blame(st, WEIR_FAULT_BAD_FRAMING);
+        break;
+    case WEIR_FIELD_EXPECT:
+        if (head->is_response)
+            break;
+        if (weir_slice_ieq(field->value, WEIR_SLICE("100-continue")))
+            head->expect_continue = true;
+        else
+            blame(st, WEIR_FAULT_EXPECTATION);
+        break;
+    default:
+        break;
+    }
+}
+
+int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name,
+                       nghttp2_rcbuf *value) {
+    const struct weir_codec_limits *limits = h->base.limits;
+    struct weir_head *head = st->cs.head;
+    struct weir_slice text[2];
+    size_t bytes = text_of(name).len + text_of(value).len;
+
+    if (!charge(h, st, bytes, limits->head_bytes))
+        return 0;
+    if (text_of(name).ptr[0] == ':') {
+        if (text_of(name).len == 5 && text_of(value).len > limits->target_bytes) {
+            blame(st, WEIR_FAULT_TARGET_TOO_LONG);
+            return 0;
+        }
+        if (keep(head->arena, name, value, text) < 0)
+            return -ENOMEM;
+        if (weir_h2_is_server(h))
+            request_pseudo(head, text[0], text[1]);
+        else
+            response_status(st, text[1]);
+        return 0;
+    }
+    /* Cookie crumbs will be one field; the size of the list bounds their number. */
+    if (head->n_fields - st->n_cookies >= limits->fields) {
+        blame(st, WEIR_FAULT_TOO_MANY_FIELDS);
+        return 0;
+    }
+    if (keep(head->arena, name, value, text) < 0 || weir_head_add(head, text[0], text[1]) < 0)
+        return -ENOMEM;
+    field_meaning(st, head);
+    return 0;
+}
+
+/* Fields that have no business behind the content: framing, routing, authentication (RFC 9110 6.5.1), identity. */
+static bool trailer_allowed(enum weir_field_id id) {
+    switch (id) {
+    case WEIR_FIELD_HOST:
+    case WEIR_FIELD_CONNECTION:
+    case WEIR_FIELD_CONTENT_LENGTH:
+    case WEIR_FIELD_TRANSFER_ENCODING:
+    case WEIR_FIELD_TE:
+    case WEIR_FIELD_TRAILER:
+    case WEIR_FIELD_UPGRADE:
+    case WEIR_FIELD_KEEP_ALIVE:
+    case WEIR_FIELD_PROXY_CONNECTION:
+    case WEIR_FIELD_HTTP2_SETTINGS:
+    case WEIR_FIELD_EXPECT:
+    case WEIR_FIELD_COOKIE:
+    case WEIR_FIELD_AUTHORIZATION:
+    case WEIR_FIELD_FORWARDED:
+        return false;
+    default:
+        return true;
+    }
+}
+
+int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name,
+                         nghttp2_rcbuf *value) {
+    const struct weir_codec_limits *limits = h->base.limits;
+    struct weir_head *trailers = st->cs.trailers;
+    struct weir_slice text[2];
+
+    if (!charge(h, st, text_of(name).len + text_of(value).len, limits->trailer_bytes))
+        return 0;
+    if (!trailer_allowed(weir_field_id(text_of(name))) ||
+        weir_slice_starts_with(text_of(name), WEIR_SLICE("x-forwarded-")))
+        return 0;
+    if (trailers->n_fields >= limits->fields) {
+        blame(st, WEIR_FAULT_TOO_MANY_FIELDS);
+        return 0;
+    }
+    if (keep(trailers->arena, name, value, text) < 0)
+        return -ENOMEM;
+    return weir_head_add(trailers, text[0], text[1]);
+}
+
+/* RFC 9113 8.2.3: one field, crumbs joined with "; ", at the place of the first. */
+static int join_cookies(struct weir_head *head) {
+    struct weir_field *first = NULL;
+    size_t size = 0, used = 0;
+    uint16_t n = 0;
+
+    for (uint16_t i = 0; i < head->n_fields; i++)
+        if (head->fields[i].id == WEIR_FIELD_COOKIE)
+            size += head->fields[i].value.len + 2;
+    char *text = weir_arena_alloc(head->arena, size);
+    if (!text)
+        return -ENOMEM;
+    for (uint16_t i = 0; i < head->n_fields; i++) {
+        struct weir_field *field = &head->fields[i];
+        if (field->id != WEIR_FIELD_COOKIE || !first) {
+            head->fields[n] = *field;
+            if (field->id == WEIR_FIELD_COOKIE)
+                first = &head->fields[n];
+            n++;
+        }
+        if (field->id != WEIR_FIELD_COOKIE)
+            continue;
+        if (used) {
+            memcpy(text + used, "; ", 2);
+            used += 2;
+        }
+        memcpy(text + used, field->value.ptr, field->value.len);
+        used += field->value.len;
+    }
+    first->value = weir_slice_make(text, used);
+    head->n_fields = n;
+    return 0;
+}
+
+/* The methods HTTP/1's parser knows: the same request gets the same answer in either version. */
+static bool method_known(struct weir_slice name) {
+    static const char *const others[] = {
+        "COPY",      "LOCK",       "MKCOL",       "MOVE",  "PROPFIND",   "PROPPATCH",
+        "SEARCH",    "UNLOCK",     "BIND",        "REBIND", "UNBIND",    "ACL",
+        "REPORT",    "MKACTIVITY", "CHECKOUT",    "MERGE", "M-SEARCH",   "NOTIFY",
+        "SUBSCRIBE", "UNSUBSCRIBE", "PURGE",      "LINK",  "MKCALENDAR", "UNLINK",
+        "SOURCE",    "QUERY",
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(others); i++)
+        if (weir_slice_eq(name, weir_slice_from_str(others[i])))
+            return true;
+    return false;
+}
+
+static enum weir_fault_kind check_request(struct weir_h2_stream *st, struct weir_head *head) {
+    if (head->method == WEIR_METHOD_OTHER && !method_known(head->method_name))
+        return WEIR_FAULT_METHOD_UNKNOWN;
+    if (st->host.ptr) {
+        if (head->authority.len == 0)
+            head->authority = st->host;
+        else if (!weir_slice_ieq(head->authority, st->host))
+            return WEIR_FAULT_BAD_AUTHORITY;
+    }
+    if (!weir_authority_valid(head->authority))
+        return WEIR_FAULT_BAD_AUTHORITY;
+    if (head->method == WEIR_METHOD_CONNECT) {
+        head->target = head->authority;
+        return WEIR_FAULT_NONE;
+    }
+    if (!weir_slice_ieq(head->scheme, WEIR_SLICE("https")) &&
+        !weir_slice_ieq(head->scheme, WEIR_SLICE("http")))
+        return WEIR_FAULT_BAD_PSEUDO;
+    bool asterisk = head->method == WEIR_METHOD_OPTIONS &&
+                    weir_slice_eq(head->target, WEIR_SLICE("*"));
+    if (!asterisk && !weir_target_valid(head->target))
+        return WEIR_FAULT_BAD_TARGET;
+    return WEIR_FAULT_NONE;
+}
+
+int weir_h2_head_request(struct weir_h2_stream *st, bool end) {
+    struct weir_head *head = st->cs.head;
+
+    head->version = WEIR_HTTP_2;
+    head->keep_alive = true;
+    head->size = st->list_size;
+    if (st->bad != WEIR_FAULT_NONE)
+        return 0;
+    head->method = (uint8_t)weir_method_id(head->method_name);
+    blame(st, check_request(st, head));
+    if (st->n_cookies > 1 && st->bad == WEIR_FAULT_NONE && join_cookies(head) < 0)
+        return -ENOMEM;
+    if (head->method == WEIR_METHOD_CONNECT)
+        head->content_length = UINT64_MAX; /* RFC 9110 9.3.6: none there */
+    if (head->content_length != UINT64_MAX)
+        head->body = WEIR_BODY_LENGTH;
+    else
+        head->body = end ? WEIR_BODY_NONE : WEIR_BODY_STREAM;
+    return 0;
+}
+
+void weir_h2_head_response(struct weir_h2_stream *st, bool end) {
+    struct weir_head *head = st->cs.head;
+
+    head->version = WEIR_HTTP_2;
+    head->keep_alive = true;
+    head->size = st->list_size;
+    if (st->bad != WEIR_FAULT_NONE)
+        return;
+    if (head->status < 200 || head->status == 204 || head->status == 304 || st->no_content)
+        head->body = WEIR_BODY_NONE;
+    else if (head->content_length != UINT64_MAX)
+        head->body = WEIR_BODY_LENGTH;
+    else
+        head->body = end ? WEIR_BODY_NONE : WEIR_BODY_STREAM;
+}
