@@ -108,7 +108,11 @@ struct weir_codec_ops {
     size_t (*pending)(const struct weir_codec *c, const struct weir_cstream *cs);
     /* n received content bytes have left the proxy: give the sender credit (HTTP/2); no-op for HTTP/1. */
     void (*consumed)(struct weir_codec *c, struct weir_cstream *cs, size_t n);
-    /* Abort an exchange: RST_STREAM, or for HTTP/1 the connection can only be closed (c->must_close). No event. */
+    /*
+     * Abort an exchange: RST_STREAM, or for HTTP/1 the connection can only be closed (c->must_close). No event.
+     * HTTP/2 server, kind NONE after send_end: the response is still delivered, only the rest of the request is not
+     * wanted (RST_STREAM NO_ERROR behind it).
+     */
     void (*reset)(struct weir_codec *c, struct weir_cstream *cs, struct weir_fault why);
     /* Start no further exchange and tell the peer: GOAWAY, or Connection: close on the next response. */
     void (*drain)(struct weir_codec *c);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP/2 codec: one nghttp2 session behind the codec interface, either role. Makes the session, feeds it, drains
- * it and keeps the codec's flags true; h2_recv.c and h2_write.c hold its callbacks, h2_stream.c the streams,
- * h2_guard.c the peer's budget.
+ * The HTTP/2 codec: one nghttp2 session behind the codec interface, either role. Makes the session,
+ * feeds it, drains it and keeps the codec's flags true; h2_recv.c and h2_write.c hold its
+ * callbacks, h2_stream.c the streams, h2_guard.c the peer's budget.
  *
- * Received credit goes back only through `consumed`, so a slow sink slows its source; the connection's share of what
- * a stream leaves behind when it ends is given back at once, or one dead stream would starve its neighbours. Sending
- * happens in pull alone, once per loop turn, so that all streams' frames leave in as few writes as there can be.
- * nghttp2 itself reads a clock in one place, its limiter of received resets.
+ * Received credit goes back only through `consumed`, so a slow sink slows its source; the
+ * connection's share of what a stream leaves behind when it ends is given back at once, or one dead
+ * stream would starve its neighbours. Sending happens in pull alone, once per loop turn, so that
+ * all streams' frames leave in as few writes as there can be. nghttp2 itself reads a clock in one
+ * place, its limiter of received resets.
  */
 #include "base/mem.h"
 #include "http/h2_config.h"
@@ -21,35 +22,14 @@
 #define STREAM_ID_LAST     0x7fffff00u
 #define WINDOW_MAX         0x7fffffffu
 
-/* ---- memory ---- */
-
-static void *mem_malloc(size_t n, void *arg) {
-    (void)arg;
-    return weir_malloc(n);
-}
-
-static void mem_free(void *p, void *arg) {
-    (void)arg;
-    weir_free(p);
-}
-
-static void *mem_calloc(size_t n, size_t size, void *arg) {
-    (void)arg;
-    return weir_calloc(n, size);
-}
-
-static void *mem_realloc(void *p, size_t n, void *arg) {
-    (void)arg;
-    return weir_reallocarray(p, n, 1);
-}
-
 /* ---- flags ---- */
 
 void weir_h2_settle(struct weir_h2 *h) {
-    if (h->killed || !nghttp2_session_want_read(h->session))
+    if (h->broken || h->killed || !nghttp2_session_want_read(h->session))
         h->base.must_close = true;
+    /* Pulling a broken one is how its owner hears of it. */
     h->base.want_pull =
-        !h->broken && (nghttp2_session_want_write(h->session) || !weir_list_empty(&h->over));
+        h->broken || nghttp2_session_want_write(h->session) || !weir_list_empty(&h->over);
 }
 
 /* ---- ops ---- */
@@ -141,7 +121,7 @@ static void h2_consumed(struct weir_codec *c, struct weir_cstream *cs, size_t n)
 
     if (n > st->unconsumed)
         n = st->unconsumed;
-    if (n == 0)
+    if (n == 0 || h->broken)
         return;
     st->unconsumed -= n;
     if (cs->recv_done) /* no more will come here */
@@ -174,6 +154,8 @@ static void h2_drain(struct weir_codec *c) {
     struct weir_h2 *h = weir_h2_of(c);
     int r = 0;
 
+    if (h->broken)
+        return;
     if (!weir_h2_is_server(h)) {
         if (h->drain == WEIR_H2_DRAIN_NO)
             r = weir_h2_drain_final(h);
@@ -193,7 +175,7 @@ static void h2_free(struct weir_codec *c) {
 
     if (!h)
         return;
-    nghttp2_session_del(h->session);
+    weir_h2_mem_free(h);
     weir_h2_streams_free(h);
     weir_free(h);
 }
@@ -225,13 +207,15 @@ static int set_options(nghttp2_option **ret_option, const struct weir_codec_limi
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_peer_max_concurrent_streams(option, PEER_STREAMS_FIRST);
     nghttp2_option_set_max_outbound_ack(option, ACKS_MAX);
-    /* HTTP/1 heads of the full size, and what was added to them, must pass; names may take a few bytes more here. */
+    /* HTTP/1 heads of the full size, and what was added to them, must pass; names may take a few
+     * bytes more here. */
     nghttp2_option_set_max_send_header_block_length(option, 2 * (size_t)limits->head_bytes + 65536);
 #if WEIR_H2_HAVE_RESET_RATE_LIMIT
     nghttp2_option_set_stream_reset_rate_limit(option, RESET_BURST, RESET_PER_S);
 #endif
 #if WEIR_H2_HAVE_MAX_CONTINUATIONS
-    /* It counts a frame header anew for each read it is spread over; the exact count is the guard's. */
+    /* It counts a frame header anew for each read it is spread over; the exact count is the
+     * guard's. */
     nghttp2_option_set_max_continuations(option, (size_t)WEIR_H2_CONTINUATIONS * 9);
 #endif
     *ret_option = option;
@@ -239,7 +223,7 @@ static int set_options(nghttp2_option **ret_option, const struct weir_codec_limi
 }
 
 static int session_new(struct weir_h2 *h) {
-    nghttp2_mem mem = { NULL, mem_malloc, mem_free, mem_calloc, mem_realloc };
+    nghttp2_mem mem = weir_h2_mem(h);
     nghttp2_session_callbacks *cbs = NULL;
     nghttp2_option *option = NULL;
     int r = set_options(&option, h->base.limits);
@@ -299,6 +283,7 @@ int weir_h2_new(const struct weir_codec_params *params, struct weir_codec **ret_
         .max_active =
             params->role == WEIR_ROLE_SERVER ? params->limits->streams : PEER_STREAMS_FIRST,
     };
+    weir_list_init(&h->blocks);
     weir_list_init(&h->streams);
     weir_list_init(&h->over);
     weir_list_init(&h->grave);

@@ -2,13 +2,16 @@
 /*
  * How much a peer may make us do without getting anything done (attacks.md 2).
  *
- * Each frame costs; a request or response head, content that arrived, content that left and each separate read pay
- * back, up to the full budget. So a connection that lives on one PING a minute never runs dry, and one that packs
- * thousands of empty frames into its reads does within a few of them. Rapid reset and MadeYouReset (CVE-2023-44487,
- * CVE-2025-8671) have scores of their own: bad ends against good ends, so that they hold for a connection of any age.
- * Counts only; it neither reads time nor knows nghttp2.
+ * Each frame costs; a request or response head, content that arrived, content that left and each
+ * separate read pay back, up to the full budget. So a connection that lives on one PING a minute
+ * never runs dry, and one that packs thousands of empty frames into its reads does within a few of
+ * them. Rapid reset and MadeYouReset (CVE-2023-44487, CVE-2025-8671) have scores of their own: bad
+ * ends against good ends, so that they hold for a connection of any age. Counts only; it neither
+ * reads time nor knows nghttp2.
  */
-#include "http/h2_internal.h"
+#include "http/h2_guard.h"
+
+#include <nghttp2/nghttp2.h>
 
 #define CALM          1000
 #define EARLY_RESETS  200

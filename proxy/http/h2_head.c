@@ -2,12 +2,13 @@
 /*
  * From a decoded HTTP/2 header list to the version-neutral head (RFC 9113 8.2, 8.3).
  *
- * nghttp2 has already refused, as malformed and without asking us: names that are not lower-case tokens, values with
- * CR, LF, NUL or outer blanks, pseudo-header fields that are unknown, empty, repeated, late or missing, connection-
- * specific fields, te other than trailers, and a content-length that is doubled, no number or not the content's.
- * Here stands what it leaves to its user: the limits, the syntax of target and authority, Host, cookies, methods.
- * The first thing found wrong is kept in st->bad and nothing more is stored. All text is copied to the head's arena,
- * but for what lies in nghttp2's static table. Sends nothing and decides no status.
+ * nghttp2 has already refused, as malformed and without asking us: names that are not lower-case
+ * tokens, values with CR, LF, NUL or outer blanks, pseudo-header fields that are unknown, empty,
+ * repeated, late or missing, connection- specific fields, te other than trailers, and a
+ * content-length that is doubled, no number or not the content's. Here stands what it leaves to its
+ * user: the limits, the syntax of target and authority, Host, cookies, methods. The first thing
+ * found wrong is kept in st->bad and nothing more is stored. All text is copied to the head's
+ * arena, but for what lies in nghttp2's static table. Sends nothing and decides no status.
  */
 #include "http/h2_internal.h"
 
@@ -73,7 +74,8 @@ static int keep(struct weir_arena *arena, nghttp2_rcbuf *name, nghttp2_rcbuf *va
     return 0;
 }
 
-static void request_pseudo(struct weir_head *head, struct weir_slice name, struct weir_slice value) {
+static void request_pseudo(struct weir_head *head, struct weir_slice name,
+                           struct weir_slice value) {
     switch (name.ptr[1]) {
     case 'm':
         head->method_name = value;
@@ -85,7 +87,8 @@ static void request_pseudo(struct weir_head *head, struct weir_slice name, struc
         head->authority = value;
         break;
     case 'p':
-        if (name.len == 5) /* ":path"; the other one, ":protocol", is refused while we do not announce it */
+        if (name.len ==
+            5) /* ":path"; the other one, ":protocol", is refused while we do not announce it */
             head->target = value;
         break;
     default:
@@ -174,7 +177,8 @@ int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcb
     return 0;
 }
 
-/* Fields that have no business behind the content: framing, routing, authentication (RFC 9110 6.5.1), identity. */
+/* Fields that have no business behind the content: framing, routing, authentication (RFC
+ * 9110 6.5.1), identity. */
 static bool trailer_allowed(enum weir_field_id id) {
     switch (id) {
     case WEIR_FIELD_HOST:
@@ -254,11 +258,10 @@ static int join_cookies(struct weir_head *head) {
 /* The methods HTTP/1's parser knows: the same request gets the same answer in either version. */
 static bool method_known(struct weir_slice name) {
     static const char *const others[] = {
-        "COPY",      "LOCK",       "MKCOL",       "MOVE",  "PROPFIND",   "PROPPATCH",
-        "SEARCH",    "UNLOCK",     "BIND",        "REBIND", "UNBIND",    "ACL",
-        "REPORT",    "MKACTIVITY", "CHECKOUT",    "MERGE", "M-SEARCH",   "NOTIFY",
-        "SUBSCRIBE", "UNSUBSCRIBE", "PURGE",      "LINK",  "MKCALENDAR", "UNLINK",
-        "SOURCE",    "QUERY",
+        "COPY",     "LOCK",       "MKCOL",    "MOVE",   "PROPFIND",  "PROPPATCH",   "SEARCH",
+        "UNLOCK",   "BIND",       "REBIND",   "UNBIND", "ACL",       "REPORT",      "MKACTIVITY",
+        "CHECKOUT", "MERGE",      "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE",
+        "LINK",     "MKCALENDAR", "UNLINK",   "SOURCE", "QUERY",
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(others); i++)
         if (weir_slice_eq(name, weir_slice_from_str(others[i])))
@@ -284,8 +287,8 @@ static enum weir_fault_kind check_request(struct weir_h2_stream *st, struct weir
     if (!weir_slice_ieq(head->scheme, WEIR_SLICE("https")) &&
         !weir_slice_ieq(head->scheme, WEIR_SLICE("http")))
         return WEIR_FAULT_BAD_PSEUDO;
-    bool asterisk = head->method == WEIR_METHOD_OPTIONS &&
-                    weir_slice_eq(head->target, WEIR_SLICE("*"));
+    bool asterisk =
+        head->method == WEIR_METHOD_OPTIONS && weir_slice_eq(head->target, WEIR_SLICE("*"));
     if (!asterisk && !weir_target_valid(head->target))
         return WEIR_FAULT_BAD_TARGET;
     return WEIR_FAULT_NONE;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the h2*.c files share: one HTTP/2 connection, its streams, and the budget its peer may spend. */
+/* What the h2*.c files share: one HTTP/2 connection, its streams, and the budget its peer may
+ * spend. */
 #ifndef WEIR_HTTP_H2_INTERNAL_H
 #define WEIR_HTTP_H2_INTERNAL_H
 
@@ -8,64 +9,36 @@
 #include "base/list.h"
 #include "http/codec.h"
 #include "http/fault.h"
-
-#define WEIR_H2_CONTINUATIONS 8u /* per header block */
-
-/*
- * Watches the frame headers before nghttp2 sees them: some frames it skips without telling anybody. There is no clock
- * here, so a budget stands for time: each frame costs, progress (requests, content, output) and each read pay back.
- */
-struct weir_h2_guard {
-    uint32_t magic_left;     /* bytes of the client's preface still to come */
-    uint32_t payload_left;   /* of the frame at hand */
-    uint8_t header[9];       /* of a frame header cut by the end of a read */
-    uint8_t header_len;
-    uint8_t continuations;   /* of the header block at hand */
-    int32_t calm;            /* below 0: flood */
-    int32_t early_resets;    /* requests the peer took back before any answer, less those completed */
-    int32_t peer_errors;     /* streams we had to reset for the peer's mistakes, less those completed */
-};
-
-void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role);
-/* How many of these bytes may be read; fewer than bytes.len = flood. */
-size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes);
-void weir_h2_guard_progress(struct weir_h2_guard *g, size_t worth);
-void weir_h2_guard_completed(struct weir_h2_guard *g);
-/* True = too many. */
-bool weir_h2_guard_early_reset(struct weir_h2_guard *g);
-bool weir_h2_guard_peer_error(struct weir_h2_guard *g);
-
-/* What one frame, or one exchange, pays back. */
-enum { WEIR_H2_WORTH_READ = 4, WEIR_H2_WORTH_HEAD = 8, WEIR_H2_WORTH_DATA = 1, WEIR_H2_WORTH_SENT = 3 };
+#include "http/h2_guard.h"
 
 struct weir_h2_stream {
     struct weir_cstream cs; /* first: the owner's handle is this address */
     struct weir_list link;  /* in h2->streams */
     struct weir_list over;  /* in h2->over, or h2->grave */
     struct weir_bufq out;   /* content waiting for the peer's window */
-    nghttp2_nv *trailers;   /* to send behind `out`: one allocation with the bytes behind the array */
+    nghttp2_nv *trailers; /* to send behind `out`: one allocation with the bytes behind the array */
     size_t n_trailers;
     size_t unconsumed;      /* content handed to the owner and not yet credited to the peer */
     uint64_t send_left;     /* of the announced length; UINT64_MAX = none announced */
     struct weir_slice host; /* the Host field beside :authority */
     struct weir_fault fault;
-    uint32_t list_size;     /* of the header list being read, RFC 9113 6.5.2 */
+    uint32_t list_size; /* of the header list being read, RFC 9113 6.5.2 */
     uint32_t rst_code;
     uint16_t informational;
     uint16_t n_cookies;
-    uint8_t bad;            /* enum weir_fault_kind found while reading a head */
-    bool owned;             /* the owner holds cs */
-    bool is_over;           /* in h2->over: its last event is due, no other may come */
-    bool live;              /* nghttp2 knows it */
-    bool head_done;         /* the incoming head, 1xx apart, is complete */
-    bool head_sent;         /* the outgoing head, 1xx apart, is queued */
-    bool head_flushed;      /* and has left */
-    bool end_flushed;       /* END_STREAM has left */
-    bool deferred;          /* nghttp2 waits for content */
-    bool rst_behind_end;    /* RST_STREAM(rst_code) once END_STREAM has left */
-    bool rst_ours;          /* we reset it on the owner's wish, or as the answer to an early end */
-    bool counted;           /* as a peer's mistake */
-    bool no_content;        /* client: the response to this method has none */
+    uint8_t bad;         /* enum weir_fault_kind found while reading a head */
+    bool owned;          /* the owner holds cs */
+    bool is_over;        /* in h2->over: its last event is due, no other may come */
+    bool live;           /* nghttp2 knows it */
+    bool head_done;      /* the incoming head, 1xx apart, is complete */
+    bool head_sent;      /* the outgoing head, 1xx apart, is queued */
+    bool head_flushed;   /* and has left */
+    bool end_flushed;    /* END_STREAM has left */
+    bool deferred;       /* nghttp2 waits for content */
+    bool rst_behind_end; /* RST_STREAM(rst_code) once END_STREAM has left */
+    bool rst_ours;       /* we reset it on the owner's wish, or as the answer to an early end */
+    bool counted;        /* as a peer's mistake */
+    bool no_content;     /* client: the response to this method has none */
 };
 
 enum weir_h2_drain { WEIR_H2_DRAIN_NO, WEIR_H2_DRAIN_NOTICE, WEIR_H2_DRAIN_FINAL };
@@ -73,21 +46,22 @@ enum weir_h2_drain { WEIR_H2_DRAIN_NO, WEIR_H2_DRAIN_NOTICE, WEIR_H2_DRAIN_FINAL
 struct weir_h2 {
     struct weir_codec base;
     nghttp2_session *session;
-    struct weir_list streams;     /* all that the owner or nghttp2 still holds */
-    struct weir_list over;        /* their `reset` or `closed` is due */
-    struct weir_list grave;       /* dropped while a callback may still look at them */
-    struct weir_list spare;       /* for reuse */
-    struct weir_h2_stream *at;    /* the stream at_id of the frame being read */
+    struct weir_list blocks;   /* its memory */
+    struct weir_list streams;  /* all that the owner or nghttp2 still holds */
+    struct weir_list over;     /* their `reset` or `closed` is due */
+    struct weir_list grave;    /* dropped while a callback may still look at them */
+    struct weir_list spare;    /* for reuse */
+    struct weir_h2_stream *at; /* the stream at_id of the frame being read */
     int32_t at_id;
-    struct weir_chunk *chunk;     /* being fed */
-    struct weir_bufq *out;        /* being pulled into */
+    struct weir_chunk *chunk; /* being fed */
+    struct weir_bufq *out;    /* being pulled into */
     struct weir_h2_guard guard;
     uint32_t n_spare;
-    uint8_t drain;                /* enum weir_h2_drain */
-    bool busy;                    /* inside feed, eof or pull */
-    bool broken;                  /* no memory: nothing works any more */
-    bool killed;                  /* connection error: only the GOAWAY is left to send */
-    bool draining;                /* no exchange may be started */
+    uint8_t drain; /* enum weir_h2_drain */
+    bool busy;     /* inside feed, eof or pull */
+    bool broken;   /* no memory: nothing works any more */
+    bool killed;   /* connection error: only the GOAWAY is left to send */
+    bool draining; /* no exchange may be started */
 };
 
 static inline struct weir_h2 *weir_h2_of(struct weir_codec *c) {
@@ -103,13 +77,19 @@ static inline bool weir_h2_is_server(const struct weir_h2 *h) {
 static inline bool weir_h2_listens(const struct weir_h2_stream *st) {
     return st && st->owned && !st->is_over;
 }
-static inline struct weir_fault weir_h2_peer_fault(const struct weir_h2 *h, enum weir_fault_kind kind) {
-    return (struct weir_fault){ weir_h2_is_server(h) ? WEIR_SIDE_DOWNSTREAM : WEIR_SIDE_UPSTREAM, (uint8_t)kind };
+static inline struct weir_fault weir_h2_peer_fault(const struct weir_h2 *h,
+                                                   enum weir_fault_kind kind) {
+    return (struct weir_fault){ weir_h2_is_server(h) ? WEIR_SIDE_DOWNSTREAM : WEIR_SIDE_UPSTREAM,
+                                (uint8_t)kind };
 }
 
 /* h2.c */
-#define WEIR_H2_DRAIN_PING "weirdrn" /* 8 bytes with its NUL */
+#define WEIR_H2_DRAIN_PING "weirdrn"        /* 8 bytes with its NUL */
 int weir_h2_drain_final(struct weir_h2 *h); /* 0 or -ENOMEM */
+
+/* h2_mem.c */
+nghttp2_mem weir_h2_mem(struct weir_h2 *h);
+void weir_h2_mem_free(struct weir_h2 *h); /* with the session */
 
 /* h2_stream.c: from begin or open to the last event. */
 struct weir_h2_stream *weir_h2_stream_new(struct weir_h2 *h); /* NULL = no memory */
@@ -137,17 +117,22 @@ void weir_h2_send_callbacks(nghttp2_session_callbacks *cbs);
 /* h2_head.c: 0 or -ENOMEM; what is wrong goes to st->bad. */
 void weir_h2_head_begin(struct weir_h2 *h, struct weir_h2_stream *st);
 void weir_h2_list_begin(struct weir_h2_stream *st);
-int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
-int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name, nghttp2_rcbuf *value);
+int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name,
+                       nghttp2_rcbuf *value);
+int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name,
+                         nghttp2_rcbuf *value);
 int weir_h2_head_request(struct weir_h2_stream *st, bool end);
 void weir_h2_head_response(struct weir_h2_stream *st, bool end);
 
 /* h2_write.c */
-int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head, bool end);
+int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head,
+                      bool end);
 int weir_h2_send_data(struct weir_codec *c, struct weir_cstream *cs, struct weir_bufq *data);
-int weir_h2_send_end(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *trailers);
+int weir_h2_send_end(struct weir_codec *c, struct weir_cstream *cs,
+                     const struct weir_head *trailers);
 /* The codec's own answer to a request the owner never sees. */
-int weir_h2_answer(struct weir_h2 *h, struct weir_h2_stream *st, const struct weir_fault_answer *answer);
+int weir_h2_answer(struct weir_h2 *h, struct weir_h2_stream *st,
+                   const struct weir_fault_answer *answer);
 int weir_h2_pull(struct weir_codec *c, struct weir_bufq *out);
 /* Brings the flags of the codec up to date. */
 void weir_h2_settle(struct weir_h2 *h);

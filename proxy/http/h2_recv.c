@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What nghttp2 tells us about the peer, turned into codec events. Runs inside nghttp2_session_mem_recv: owners may
- * submit from here but nothing is sent, and a stream's last event waits until nghttp2 is done (h2_stream.c).
+ * What nghttp2 tells us about the peer, turned into codec events. Runs inside
+ * nghttp2_session_mem_recv: owners may submit from here but nothing is sent, and a stream's last
+ * event waits until nghttp2 is done (h2_stream.c).
  *
- * Who finds a message malformed decides the answer. nghttp2's own checks end in RST_STREAM(PROTOCOL_ERROR), queued
- * before we hear of it; ours end in the status of the fault table, then RST_STREAM if the request still goes on. In
- * both cases `reset` follows `begin` and `head` never comes.
+ * Who finds a message malformed decides the answer. nghttp2's own checks end in
+ * RST_STREAM(PROTOCOL_ERROR), queued before we hear of it; ours end in the status of the fault
+ * table, then RST_STREAM if the request still goes on. In both cases `reset` follows `begin` and
+ * `head` never comes.
  */
 #include "http/h2_internal.h"
 
@@ -19,14 +21,23 @@ static int broken(struct weir_h2 *h) {
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
+/*
+ * First thing in each callback that begins something new, where nghttp2 walks no streams: what an
+ * earlier frame has ended is told before this one, however the bytes were cut into reads.
+ */
+static struct weir_h2 *next(void *arg) {
+    struct weir_h2 *h = arg;
+    if (!weir_list_empty(&h->over))
+        weir_h2_tell_over(h);
+    return h;
+}
+
 /* The callback's result while all is well. */
 static int done(struct weir_h2 *h) {
     return h->broken ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
 static int begin_request(struct weir_h2 *h, int32_t id) {
-    /* Streams that ended earlier in this read must not add up with new ones. */
-    weir_h2_tell_over(h);
     struct weir_h2_stream *st = weir_h2_stream_new(h);
     if (!st)
         return broken(h);
@@ -37,7 +48,8 @@ static int begin_request(struct weir_h2 *h, int32_t id) {
         h->at_id = id;
         if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM))
             return broken(h);
-        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* decode the rest for HPACK's sake, tell nobody */
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* decode the rest for HPACK's sake, tell
+                                                         nobody */
     }
     st->owned = st->live = true;
     h->base.n_active++;
@@ -51,7 +63,7 @@ static int begin_request(struct weir_h2 *h, int32_t id) {
 }
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg) {
-    struct weir_h2 *h = arg;
+    struct weir_h2 *h = next(arg);
 
     (void)session;
     if (frame->hd.type != NGHTTP2_HEADERS)
@@ -158,11 +170,12 @@ static void rst_received(struct weir_h2 *h, const nghttp2_frame *frame) {
 static void settings_received(struct weir_h2 *h, const nghttp2_frame *frame) {
     if (frame->hd.flags & NGHTTP2_FLAG_ACK || weir_h2_is_server(h))
         return;
-    h->base.max_active = nghttp2_session_get_remote_settings(
-        h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    h->base.max_active =
+        nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
 }
 
-/* The answer to the PING behind the notice: what the client sent before it read that has arrived. */
+/* The answer to the PING behind the notice: what the client sent before it read that has arrived.
+ */
 static int ping_received(struct weir_h2 *h, const nghttp2_frame *frame) {
     if (!(frame->hd.flags & NGHTTP2_FLAG_ACK) || h->drain != WEIR_H2_DRAIN_NOTICE ||
         memcmp(frame->ping.opaque_data, WEIR_H2_DRAIN_PING, 8) != 0)
@@ -178,7 +191,7 @@ static void goaway_received(struct weir_h2 *h) {
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg) {
-    struct weir_h2 *h = arg;
+    struct weir_h2 *h = next(arg);
     struct weir_h2_stream *st;
 
     (void)session;
@@ -209,7 +222,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
                          size_t len, void *arg) {
-    struct weir_h2 *h = arg;
+    struct weir_h2 *h = next(arg);
     struct weir_h2_stream *st = weir_h2_stream_find(h, id);
 
     (void)flags;
@@ -217,8 +230,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         return nghttp2_session_consume_connection(session, len) ? broken(h) : 0;
     weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_DATA + len / 256);
     st->unconsumed += len;
-    h->base.events->data(h->base.arg, &st->cs, h->chunk,
-                         weir_slice_make((const char *)data, len));
+    h->base.events->data(h->base.arg, &st->cs, h->chunk, weir_slice_make((const char *)data, len));
     return done(h);
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lives of HTTP/2 streams. A stream has two holders: the owner (from begin or open to its `reset` or `closed`) and
- * nghttp2 (until it calls the stream closed); it rests when both have let go. Either may be first: an owner resets,
- * or the codec keeps a stream it has already given up only to deliver an answer.
+ * Lives of HTTP/2 streams. A stream has two holders: the owner (from begin or open to its `reset`
+ * or `closed`) and nghttp2 (until it calls the stream closed); it rests when both have let go.
+ * Either may be first: an owner resets, or the codec keeps a stream it has already given up only to
+ * deliver an answer.
  *
- * Last events are not told from nghttp2's callbacks but behind them, from `over`: nghttp2 may be walking its streams
- * then, and owners start new exchanges from there. Knows nothing of heads and frames.
+ * Last events are not told from nghttp2's callbacks but behind them, from `over`: nghttp2 may be
+ * walking its streams then, and owners start new exchanges from there. Knows nothing of heads and
+ * frames.
  */
 #include "http/h2_internal.h"
 
@@ -80,7 +82,7 @@ void weir_h2_stream_over(struct weir_h2 *h, struct weir_h2_stream *st, struct we
 }
 
 void weir_h2_over_all(struct weir_h2 *h, struct weir_fault fault) {
-    WEIR_LIST_FOREACH(it, &h->streams) {
+    WEIR_LIST_FOREACH (it, &h->streams) {
         struct weir_h2_stream *st = WEIR_CONTAINER_OF(it, struct weir_h2_stream, link);
         bool unsent = !weir_h2_is_server(h) && !st->head_flushed;
         weir_h2_stream_over(h, st, unsent ? WEIR_FAULT(UPSTREAM, GOAWAY) : fault);
@@ -94,8 +96,7 @@ static void release_owner(struct weir_h2 *h, struct weir_h2_stream *st) {
 
 void weir_h2_tell_over(struct weir_h2 *h) {
     while (!weir_list_empty(&h->over)) {
-        struct weir_h2_stream *st =
-            WEIR_CONTAINER_OF(h->over.next, struct weir_h2_stream, over);
+        struct weir_h2_stream *st = WEIR_CONTAINER_OF(h->over.next, struct weir_h2_stream, over);
         weir_list_unlink(&st->over);
         release_owner(h, st);
         if (st->fault.kind == WEIR_FAULT_NONE)
@@ -105,14 +106,14 @@ void weir_h2_tell_over(struct weir_h2 *h) {
         weir_h2_stream_drop(h, st);
     }
     if (!weir_list_empty(&h->grave)) {
-        WEIR_LIST_FOREACH_SAFE(it, next, &h->grave) {
+        WEIR_LIST_FOREACH_SAFE (it, next, &h->grave) {
             rest(h, WEIR_CONTAINER_OF(it, struct weir_h2_stream, link));
         }
     }
 }
 
 void weir_h2_stream_rst(struct weir_h2 *h, struct weir_h2_stream *st, uint32_t code) {
-    if (!st->live)
+    if (!st->live || h->broken)
         return;
     if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, (int32_t)st->cs.id, code))
         h->broken = true;
@@ -133,7 +134,7 @@ void weir_h2_stream_refuse(struct weir_h2 *h, struct weir_h2_stream *st) {
 
     weir_h2_stream_over(h, st, fault);
     weir_h2_peer_error(h, st);
-    if (h->killed)
+    if (h->killed || h->broken)
         return;
     if (weir_h2_is_server(h) && answer->status && !st->head_sent) {
         st->rst_behind_end = true;
@@ -142,11 +143,12 @@ void weir_h2_stream_refuse(struct weir_h2 *h, struct weir_h2_stream *st) {
             h->broken = true;
         return;
     }
-    weir_h2_stream_rst(h, st, answer->h2_error);
+    /* The table's code is for a client; towards an upstream it is the upstream's mistake. */
+    weir_h2_stream_rst(h, st, weir_h2_is_server(h) ? answer->h2_error : NGHTTP2_PROTOCOL_ERROR);
 }
 
 void weir_h2_kill(struct weir_h2 *h, uint32_t code, struct weir_fault fault) {
-    if (h->killed)
+    if (h->killed || h->broken)
         return;
     h->killed = true;
     h->draining = true;
@@ -167,14 +169,17 @@ void weir_h2_reset(struct weir_codec *c, struct weir_cstream *cs, struct weir_fa
         return;
     weir_list_unlink(&st->over);
     release_owner(h, st);
-    if (st->live) {
+    if (st->live && !h->broken) {
         if (st->unconsumed && nghttp2_session_consume_connection(h->session, st->unconsumed))
             h->broken = true;
         st->unconsumed = 0;
         st->rst_ours = true;
-        st->rst_code = weir_fault_answer(why)->h2_error;
-        if (why.kind == WEIR_FAULT_NONE)
-            st->rst_code = answered ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL;
+        /* To an upstream every reason of ours means that its answer is no longer wanted. */
+        st->rst_code = NGHTTP2_CANCEL;
+        if (answered)
+            st->rst_code = NGHTTP2_NO_ERROR;
+        else if (weir_h2_is_server(h) && why.kind != WEIR_FAULT_NONE)
+            st->rst_code = weir_fault_answer(why)->h2_error;
         st->rst_behind_end = answered && !st->end_flushed;
         if (!st->rst_behind_end)
             weir_h2_stream_rst(h, st, st->rst_code);
@@ -184,7 +189,7 @@ void weir_h2_reset(struct weir_codec *c, struct weir_cstream *cs, struct weir_fa
 }
 
 static void free_list(struct weir_list *list) {
-    WEIR_LIST_FOREACH_SAFE(it, next, list) {
+    WEIR_LIST_FOREACH_SAFE (it, next, list) {
         struct weir_h2_stream *st = WEIR_CONTAINER_OF(it, struct weir_h2_stream, link);
         weir_bufq_deinit(&st->out);
         weir_free(st->trailers);

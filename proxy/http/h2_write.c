@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way out: heads become header lists, content becomes DATA frames, and pull gathers the frames of all streams.
+ * The way out: heads become header lists, content becomes DATA frames, and pull gathers the frames
+ * of all streams.
  *
- * This is the last place that can keep CR, LF, NUL or a connection-specific field off the wire, whatever wrote the
- * head; a head that holds such bytes is refused whole. nghttp2 copies the list and lower-cases its names. Content is
- * not copied: the frame header goes to the out queue and the stream's segments are moved behind it. nghttp2 decides
- * whose turn it is and how much the peer's windows allow.
+ * This is the last place that can keep CR, LF, NUL or a connection-specific field off the wire,
+ * whatever wrote the head; a head that holds such bytes is refused whole. nghttp2 copies the list
+ * and lower-cases its names. Content is not copied: the frame header goes to the out queue and the
+ * stream's segments are moved behind it. nghttp2 decides whose turn it is and how much the peer's
+ * windows allow.
  */
 #include "http/h2_internal.h"
 
@@ -48,7 +50,8 @@ static bool value_ok(struct weir_slice value) {
     return value.len == 0 || weir_chars_are(value, WEIR_CHAR_VALUE);
 }
 
-/* Fields that mean something else, or nothing, in HTTP/2 (RFC 9113 8.2.2), and those written from the head itself. */
+/* Fields that mean something else, or nothing, in HTTP/2 (RFC 9113 8.2.2), and those written from
+ * the head itself. */
 static bool is_written(const struct weir_field *field) {
     if (field->dropped)
         return false;
@@ -83,8 +86,8 @@ static int add_fields(struct list *list, const struct weir_head *head) {
 
 static int add_request(struct list *list, const struct weir_head *head) {
     bool connect = head->method == WEIR_METHOD_CONNECT;
-    bool asterisk = head->method == WEIR_METHOD_OPTIONS &&
-                    weir_slice_eq(head->target, WEIR_SLICE("*"));
+    bool asterisk =
+        head->method == WEIR_METHOD_OPTIONS && weir_slice_eq(head->target, WEIR_SLICE("*"));
 
     if (!weir_chars_are(head->method_name, WEIR_CHAR_TOKEN))
         return -EPROTO;
@@ -320,6 +323,8 @@ int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struc
     char number[24];
     int r;
 
+    if (h->broken)
+        return -ENOMEM;
     if (st->head_sent || head->is_response != weir_h2_is_server(h))
         return -EPROTO;
     if (end && !head->is_response && head->body == WEIR_BODY_LENGTH && head->content_length != 0)
@@ -344,18 +349,39 @@ int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struc
     return 0;
 }
 
+/* "weir: <text>" and a line feed, as core/ writes its own answers. Static bytes. */
+static int answer_content(struct weir_h2_stream *st, const struct weir_fault_answer *answer) {
+    const struct weir_slice parts[] = {
+        WEIR_SLICE("weir: "),
+        weir_slice_from_str(answer->text),
+        WEIR_SLICE("\n"),
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(parts); i++)
+        if (weir_bufq_append_ref(&st->out, NULL, parts[i]) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
 int weir_h2_answer(struct weir_h2 *h, struct weir_h2_stream *st,
                    const struct weir_fault_answer *answer) {
+    bool head_only = weir_method_id(st->cs.head->method_name) == WEIR_METHOD_HEAD;
     struct list list;
-    char number[8];
+    char number[24];
 
-    list_init(&list, 3);
+    if (!head_only && answer_content(st, answer) < 0)
+        return -ENOMEM;
+    list_init(&list, 4);
     decimal(number + 3, answer->status);
     list_add(&list, WEIR_SLICE(":status"), weir_slice_make(number, 3));
-    list_add(&list, WEIR_SLICE("content-length"), WEIR_SLICE("0"));
+    list_add(&list, WEIR_SLICE("content-type"), WEIR_SLICE("text/plain; charset=utf-8"));
     list_add(&list, WEIR_SLICE("x-weir-reason"), weir_slice_from_str(answer->name));
+    if (!head_only) {
+        size_t n = decimal(number + 24, st->out.len);
+        list_add(&list, WEIR_SLICE("content-length"), weir_slice_make(number + 24 - n, n));
+    }
     st->head_sent = true;
-    return submit(h, st, &list, true, true);
+    st->cs.send_done = true;
+    return submit(h, st, &list, head_only, true);
 }
 
 static int wake(struct weir_h2 *h, struct weir_h2_stream *st) {
@@ -377,6 +403,8 @@ int weir_h2_send_data(struct weir_codec *c, struct weir_cstream *cs, struct weir
     size_t n = data->len;
     int r;
 
+    if (h->broken)
+        return -ENOMEM;
     if (n == 0)
         return 0;
     if (!st->live || st->is_over) { /* the peer has left; the owner will hear of it */
@@ -431,6 +459,8 @@ int weir_h2_send_end(struct weir_codec *c, struct weir_cstream *cs,
     struct weir_h2 *h = weir_h2_of(c);
     struct weir_h2_stream *st = weir_h2_stream_of(cs);
 
+    if (h->broken)
+        return -ENOMEM;
     if (!st->live || st->is_over) {
         cs->send_done = true;
         return 0;

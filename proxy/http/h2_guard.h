@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The budget an HTTP/2 peer may spend without getting anything done. Private to h2*.c. */
+#ifndef WEIR_HTTP_H2_GUARD_H
+#define WEIR_HTTP_H2_GUARD_H
+
+#include "base/slice.h"
+#include "http/codec.h"
+
+#define WEIR_H2_CONTINUATIONS 8u /* per header block */
+
+/*
+ * Watches the frame headers before nghttp2 sees them: some frames it skips without telling anybody.
+ * There is no clock here, so a budget stands for time: each frame costs, progress (requests,
+ * content, output) and each read pay back.
+ */
+struct weir_h2_guard {
+    uint32_t magic_left;   /* bytes of the client's preface still to come */
+    uint32_t payload_left; /* of the frame at hand */
+    uint8_t header[9];     /* of a frame header cut by the end of a read */
+    uint8_t header_len;
+    uint8_t continuations; /* of the header block at hand */
+    int32_t calm;          /* below 0: flood */
+    int32_t early_resets;  /* requests the peer took back before any answer, less those completed */
+    int32_t peer_errors; /* streams we had to reset for the peer's mistakes, less those completed */
+};
+
+void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role);
+/* How many of these bytes may be read; fewer than bytes.len = flood. */
+size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes);
+void weir_h2_guard_progress(struct weir_h2_guard *g, size_t worth);
+void weir_h2_guard_completed(struct weir_h2_guard *g);
+/* True = too many. */
+bool weir_h2_guard_early_reset(struct weir_h2_guard *g);
+bool weir_h2_guard_peer_error(struct weir_h2_guard *g);
+
+/* What one frame, or one exchange, pays back. */
+enum {
+    WEIR_H2_WORTH_READ = 4,
+    WEIR_H2_WORTH_HEAD = 8,
+    WEIR_H2_WORTH_DATA = 1,
+    WEIR_H2_WORTH_SENT = 3
+};
+
+#endif
