@@ -41,8 +41,8 @@ static __always_inline bool denied(struct weir_call *c, const struct weir_policy
 }
 
 /*
- * The receiving side, when that pod is on this node and our own address is known (q->peer): an early answer, its own
- * sk_lookup program decides again.
+ * The receiving side, when that pod is on this node and our own address is known (q->peer): an
+ * early answer, its own sk_lookup program decides again.
  */
 static __always_inline void police_receiver(struct weir_call *c, const struct weir_policy_query *q,
                                             __u32 receiver) {

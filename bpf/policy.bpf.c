@@ -3,8 +3,7 @@
 #include "lib/policy.bpf.h"
 
 int weir_verdict_block(const struct weir_rule_block *block, const struct weir_policy_query *query,
-                       __u32 before, struct weir_policy_answer *ret)
-{
+                       __u32 before, struct weir_policy_answer *ret) {
     if (!block || !query || !ret)
         return 0;
     return weir_policy_block_decide(NULL, block, query, before, ret);

@@ -28,8 +28,9 @@ static __always_inline void weir_addr_set_loopback(struct weir_addr *a, bool v4)
 }
 
 /*
- * The address of a context's fields PREFIX_ip4 and PREFIX_ip6, by its family. The barriers keep the compiler from
- * merging the loads of both branches through one computed pointer into the context, which the verifier refuses.
+ * The address of a context's fields PREFIX_ip4 and PREFIX_ip6, by its family. The barriers keep the
+ * compiler from merging the loads of both branches through one computed pointer into the context,
+ * which the verifier refuses.
  */
 #define weir_barrier() asm volatile("" ::: "memory")
 #define WEIR_ADDR_FROM(a, ctx, prefix)                                                             \

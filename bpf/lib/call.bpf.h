@@ -41,7 +41,8 @@ static __always_inline void weir_call_refuse(struct weir_call *c, __u8 reason, _
     c->error = error;
 }
 
-/* Counts, and reports a denial (or an allowed flow that audit mode would have denied). Returns 0. */
+/* Counts, and reports a denial (or an allowed flow that audit mode would have denied). Returns 0.
+ */
 int weir_call_report(const struct weir_call *c);
 
 #endif

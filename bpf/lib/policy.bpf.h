@@ -7,7 +7,8 @@
 
 struct weir_policy_query;
 struct weir_policy_answer;
-/* weir_policy_block_decide (weir/abi/policy.h) as a function of its own: the verifier walks it once. */
+/* weir_policy_block_decide (weir/abi/policy.h) as a function of its own: the verifier walks it
+ * once. */
 int weir_verdict_block(const struct weir_rule_block *block, const struct weir_policy_query *query,
                        __u32 before, struct weir_policy_answer *ret);
 
@@ -35,7 +36,6 @@ static __always_inline int weir_policy_cidr(__u32 set, const struct weir_addr *a
 #define WEIR_POLICY_IN_BLOCK(env, b, q, before, a) weir_verdict_block(b, q, before, a)
 
 #include "weir/abi/policy.h"
-
 
 /* weir_policy_decide over the live maps, as a function of its own: verified once, whoever calls it.
  * Returns 0. */

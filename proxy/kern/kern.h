@@ -34,9 +34,18 @@ enum weir_kern_outcome {
 };
 const char *weir_kern_outcome_text(int outcome);
 
-/* Loads or adopts everything that is not per pod. Takes the owner's lock. 0, -errno, OWNED, LAYOUT,
- * FOREIGN, REFUSED. */
+/*
+ * Takes the owner's lock, loads the programs, makes or adopts the maps. Nothing new is attached
+ * yet: what was pinned goes on as it was until weir_kern_attach. 0, -errno, OWNED, LAYOUT, FOREIGN,
+ * REFUSED.
+ */
 int weir_kern_open(const struct weir_kern_options *options, struct weir_kern **ret_kern);
+/*
+ * Puts the programs on the pods' parent, or replaces each one that is there through its link. Call
+ * it when the maps say what they should: from here on a cgroup without an entry is held back (if
+ * WEIR_META_HOLD is set). 0, -errno, REFUSED.
+ */
+int weir_kern_attach(struct weir_kern *k);
 /* Whether weir_kern_open found pinned programs and took them over. */
 bool weir_kern_adopted(const struct weir_kern *k);
 /* Lets go of the lock and every descriptor; what is pinned stays and works. Takes NULL; returns
@@ -97,11 +106,6 @@ int weir_kern_pod_each(struct weir_kern *k, int (*fn)(void *arg, uint32_t pod), 
 /* Cookie of the network namespace behind an open descriptor; enters it in a thread of its own. 0 or
  * -errno. */
 int weir_kern_netns_cookie(int netns_fd, uint64_t *ret_cookie);
-/* Id of a cgroup2 directory. 0 or -errno. */
-int weir_kern_cgroup_id(const char *path, uint64_t *ret_id);
-/* Where cgroup2 is mounted, from /proc/self/mountinfo. 0, -ENOENT, -ENAMETOOLONG. */
-int weir_kern_cgroup_mount(char *ret_path, size_t size);
-
 /* Sum over cores, index enum weir_reason. */
 int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]);
 /* "deny_ingress"; "" beyond the known ones. */

@@ -46,8 +46,9 @@ struct weir_cgroup_value {
 #define WEIR_ROLE_APP  1
 #define WEIR_ROLE_PROXY                                                                            \
     2 /* the pod's sidecar: never rewritten, may ask for original destinations */
-#define WEIR_ROLE_OUTSIDE 3 /* classified as none of ours: nothing is translated, checked or held  \
-                             */
+#define WEIR_ROLE_OUTSIDE                                                                          \
+    3 /* classified as none of ours: nothing is translated, checked or held                        \
+       */
 #define WEIR_ROLE_REFUSED                                                                          \
     4 /* classification failed and the fail mode is closed: every connect is refused */
 WEIR_ABI_SIZE(weir_cgroup_value, 8);
@@ -62,9 +63,10 @@ struct weir_policy_slot {
     __u32 flags;  /* WEIR_SLOT_* */
     __u32 pad;
 };
-#define WEIR_SLOT_ISOLATED 1u /* some policy selects the pod here: what no rule allows is denied   \
-                               */
-#define WEIR_SLOT_AUDIT 2u    /* a default deny is counted and reported, not enforced */
+#define WEIR_SLOT_ISOLATED                                                                         \
+    1u                     /* some policy selects the pod here: what no rule allows is denied      \
+                            */
+#define WEIR_SLOT_AUDIT 2u /* a default deny is counted and reported, not enforced */
 WEIR_ABI_SIZE(weir_policy_slot, 16);
 WEIR_ABI_AT(weir_policy_slot, block, 0);
 WEIR_ABI_AT(weir_policy_slot, policy, 4);
@@ -111,8 +113,9 @@ struct weir_svc_value {
     __u32 flags;   /* WEIR_SVC_* */
     __u32 pad;
 };
-#define WEIR_SVC_L7 1u /* must pass the caller's sidecar, if the caller has one (decisions.md 11)  \
-                        */
+#define WEIR_SVC_L7                                                                                \
+    1u /* must pass the caller's sidecar, if the caller has one (decisions.md 11)                  \
+        */
 WEIR_ABI_SIZE(weir_svc_key, 20);
 WEIR_ABI_AT(weir_svc_key, addr, 0);
 WEIR_ABI_AT(weir_svc_key, port, 16);
@@ -182,8 +185,9 @@ struct weir_rule_item {
 };
 #define WEIR_PEER_ANY      0
 #define WEIR_PEER_IDENTITY 1 /* the peer's identity is in weir_idset {set, identity} */
-#define WEIR_PEER_CIDR     2 /* the longest prefix of set in weir_cidr that holds the peer says "in" \
-                              */
+#define WEIR_PEER_CIDR                                                                             \
+    2 /* the longest prefix of set in weir_cidr that holds the peer says "in"                      \
+       */
 #define WEIR_RULE_DENY  1u
 #define WEIR_RULE_AUDIT 2u /* with DENY: counted and reported, and the next rule is tried */
 WEIR_ABI_SIZE(weir_rule_item, 16);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The maps the agent writes, by enum, with their sizes; and waiting until no program reads what was
+ * replaced. */
+#include "kern/priv.h"
+
+#include <bpf/bpf.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct map_kind {
+    const char *name;
+    size_t key, value;
+} kinds[WEIR_MAP_COUNT_] = {
+    [WEIR_MAP_NAME] = { "weir_name", sizeof(struct weir_name_key), sizeof(struct weir_name_value) },
+    [WEIR_MAP_IDSET] = { "weir_idset", sizeof(struct weir_idset_key), sizeof(__u8) },
+    [WEIR_MAP_CIDR] = { "weir_cidr", sizeof(struct weir_cidr_key), sizeof(__u8) },
+    [WEIR_MAP_RULE] = { "weir_rule", sizeof(__u32), sizeof(struct weir_rule_block) },
+    [WEIR_MAP_EP] = { "weir_ep", sizeof(struct weir_ep_key), sizeof(struct weir_ep_value) },
+    [WEIR_MAP_IP] = { "weir_ip", sizeof(struct weir_addr), sizeof(struct weir_ip_value) },
+    [WEIR_MAP_PROBE] = { "weir_probe", sizeof(struct weir_probe_key), sizeof(__u8) },
+    [WEIR_MAP_PORT] = { "weir_port", sizeof(struct weir_port_key), sizeof(__u32) },
+    [WEIR_MAP_POD] = { "weir_pod", sizeof(__u32), sizeof(struct weir_pod_value) },
+    [WEIR_MAP_CGROUP] = { "weir_cgroup", sizeof(__u64), sizeof(struct weir_cgroup_value) },
+    [WEIR_MAP_SVC] = { "weir_svc", sizeof(struct weir_svc_key), sizeof(struct weir_svc_value) },
+    [WEIR_MAP_META] = { "weir_meta", sizeof(__u32), sizeof(struct weir_meta_value) },
+};
+
+/* The largest key and value of the table above. */
+#define KEY_MAX   32
+#define VALUE_MAX sizeof(struct weir_rule_block)
+_Static_assert(sizeof(struct weir_cidr_key) <= KEY_MAX, "key buffer");
+_Static_assert(sizeof(struct weir_name_value) <= VALUE_MAX, "value buffer");
+
+const char *weir_map_name(enum weir_map map) {
+    return kinds[map].name;
+}
+
+size_t weir_map_key_size(enum weir_map map) {
+    return kinds[map].key;
+}
+
+size_t weir_map_value_size(enum weir_map map) {
+    return kinds[map].value;
+}
+
+int weir_kern_put(struct weir_kern *k, enum weir_map map, const void *key, const void *value) {
+    return bpf_map_update_elem(k->map_fds[map], key, value, BPF_ANY);
+}
+
+int weir_kern_get(struct weir_kern *k, enum weir_map map, const void *key, void *ret_value) {
+    return bpf_map_lookup_elem(k->map_fds[map], key, ret_value);
+}
+
+int weir_kern_delete(struct weir_kern *k, enum weir_map map, const void *key) {
+    int r = bpf_map_delete_elem(k->map_fds[map], key);
+
+    return r == -ENOENT ? 0 : r;
+}
+
+/* The next key is asked for before fn runs, so fn may delete the entry it is told of. */
+int weir_kern_each(struct weir_kern *k, enum weir_map map, weir_kern_entry_fn *fn, void *arg) {
+    unsigned char key[KEY_MAX], next[KEY_MAX];
+    uint64_t value[VALUE_MAX / sizeof(uint64_t)];
+    int fd = k->map_fds[map], more, r;
+
+    more = bpf_map_get_next_key(fd, NULL, key);
+    while (more == 0) {
+        more = bpf_map_get_next_key(fd, key, next);
+        r = bpf_map_lookup_elem(fd, key, value);
+        if (r == 0)
+            r = fn(arg, key, value);
+        else if (r == -ENOENT)
+            r = 0;
+        if (r != 0)
+            return r;
+        memcpy(key, next, sizeof(key));
+    }
+    return more == -ENOENT ? 0 : more;
+}
+
+int weir_kern_settle(struct weir_kern *k) {
+    struct timespec pause = { .tv_nsec = 200 * 1000 * 1000 };
+
+    (void)k;
+    /* synchronize_rcu() by another name: every program that ran at the call has returned. */
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
+        return 0;
+    /* Kernels with nohz_full refuse it; a program runs for microseconds. */
+    nanosleep(&pause, NULL);
+    return 0;
+}
+
+int weir_kern_epoch_next(struct weir_kern *k, uint64_t *ret_epoch) {
+    struct weir_meta_value meta;
+    uint32_t zero = 0;
+    int r = weir_kern_get(k, WEIR_MAP_META, &zero, &meta);
+
+    if (r < 0)
+        return r;
+    meta.epoch++;
+    r = weir_kern_put(k, WEIR_MAP_META, &zero, &meta);
+    if (r == 0)
+        *ret_epoch = meta.epoch;
+    return r;
+}
+
+int weir_kern_set_flags(struct weir_kern *k, uint32_t flags) {
+    struct weir_meta_value meta;
+    uint32_t zero = 0;
+    int r = weir_kern_get(k, WEIR_MAP_META, &zero, &meta);
+
+    if (r < 0)
+        return r;
+    meta.flags = flags;
+    return weir_kern_put(k, WEIR_MAP_META, &zero, &meta);
+}

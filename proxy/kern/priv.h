@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this room share. Nobody else includes it. */
+#ifndef WEIR_KERN_PRIV_H
+#define WEIR_KERN_PRIV_H
+
+#include <limits.h>
+
+#include "kern/kern.h"
+
+struct weir_bpf;
+struct ring_buffer;
+
+struct weir_kern {
+    char pin_dir[PATH_MAX];
+    char cgroup[PATH_MAX];
+    int lock_fd;   /* pin_dir itself, flock()ed: one owner */
+    int cgroup_fd; /* the pods' parent */
+    bool adopted;
+    struct weir_bpf *bpf;
+    int map_fds[WEIR_MAP_COUNT_]; /* owned by bpf */
+    struct ring_buffer *rings;
+    weir_kern_event_fn *event_fn;
+    void *event_arg;
+};
+
+/* "pin_dir/sub" or "pin_dir/sub/name". 0 or -ENAMETOOLONG. */
+int weir_pin_path(const char *pin_dir, const char *sub, const char *name, char *ret, size_t size);
+/* Directory of pins made, looked at for strangers, and locked. 0, -errno, OWNED, FOREIGN. */
+int weir_pin_dir_open(const char *pin_dir, bool create, int *ret_lock_fd);
+/* Names in pin_dir/sub; fn returns nonzero to stop (forwarded). No such directory: 0. */
+int weir_pin_each(const char *pin_dir, const char *sub, int (*fn)(void *arg, const char *name),
+                  void *arg);
+/* Takes down what the link pinned at path does, at once and even if somebody else holds it, and the
+ * pin. 0 or -errno. */
+int weir_pin_link_remove(const char *path);
+
+/* Routes libbpf's messages into sys/log. */
+void weir_libbpf_log(void);
+
+/* The object with its maps pinned under pin_dir/maps; for one pod's namespace when pod is not 0. 0,
+ * -errno, REFUSED. */
+int weir_object_load(const char *pin_dir, uint32_t pod, uint64_t netns, struct weir_bpf **ret_bpf);
+
+/* In kern.c: descriptor of a map not in enum weir_map, "weir_count"; borrowed, -ENOENT. */
+int weir_kern_map_fd(const struct weir_kern *k, const char *name);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names for people, of what the kernel counts. Metrics and logs use them, so they never change. */
+#include "kern/kern.h"
+
+static const char *const names[] = {
+    [WEIR_REASON_NONE] = "none",
+    [WEIR_ALLOW_DIRECT] = "allow_direct",
+    [WEIR_ALLOW_SERVICE] = "allow_service",
+    [WEIR_ALLOW_STEERED] = "allow_steered",
+    [WEIR_ALLOW_PROXY] = "allow_proxy",
+    [WEIR_ALLOW_LOCAL] = "allow_local",
+    [WEIR_ALLOW_OUTSIDE] = "allow_outside",
+    [WEIR_ALLOW_INGRESS] = "allow_ingress",
+    [WEIR_ALLOW_INGRESS_PROXY] = "allow_ingress_proxy",
+    [WEIR_ALLOW_APP_BOUND] = "allow_app_bound",
+    [WEIR_ALLOW_PROBE] = "allow_probe",
+    [WEIR_ALLOW_UDP_ANSWER] = "allow_udp_answer",
+    [WEIR_ALLOW_FAIL_OPEN] = "allow_fail_open",
+    [WEIR_ALLOW_AUDIT] = "allow_audit",
+    [WEIR_DENY_EGRESS] = "deny_egress",
+    [WEIR_DENY_INGRESS] = "deny_ingress",
+    [WEIR_DENY_NO_POD] = "deny_no_pod",
+    [WEIR_DENY_NO_ENDPOINT] = "deny_no_endpoint",
+    [WEIR_DENY_NO_LISTENER] = "deny_no_listener",
+    [WEIR_DENY_REFUSED_CGROUP] = "deny_refused_cgroup",
+    [WEIR_DENY_UNDECIDED] = "deny_undecided",
+    [WEIR_DENY_PROXY_PORT] = "deny_proxy_port",
+    [WEIR_DENY_SPOOFED] = "deny_spoofed",
+    [WEIR_DENY_SOCKET] = "deny_socket",
+    [WEIR_DENY_MAP_FULL] = "deny_map_full",
+    [WEIR_DENY_NO_ORIGIN] = "deny_no_origin",
+    [WEIR_DENY_EARLY_L7] = "deny_early_l7",
+    [WEIR_HELD] = "held",
+    [WEIR_LOST_EVENT] = "lost_event",
+    [WEIR_LOST_DENIAL] = "lost_denial",
+    [WEIR_SEEN_LISTENER] = "seen_listener",
+    [WEIR_SEEN_OPEN] = "seen_open",
+    [WEIR_SEEN_CLOSE] = "seen_close",
+};
+_Static_assert(WEIR_ARRAY_LEN(names) == WEIR_REASON_COUNT_, "every reason has a name");
+_Static_assert(WEIR_REASON_COUNT_ <= WEIR_REASON_SLOTS, "weir_count has a slot for each");
+
+const char *weir_reason_name(unsigned reason) {
+    return reason < WEIR_ARRAY_LEN(names) ? names[reason] : "";
+}
