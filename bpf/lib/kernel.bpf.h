@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* lint: size one pinned list of kernel types */
 /*
  * The kernel as these programs see it: program contexts and constants (stable UAPI, linux/bpf.h)
  * and the few fields of internal structs that are read, relocated at load time by field name

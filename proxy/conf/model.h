@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* lint: size the vocabulary in one place */
 /*
  * The typed configuration: what the documents say after decoding and checking, in Kubernetes' own
  * words. Everything lies in the snapshot's arena, never changes after publication and dies with it.

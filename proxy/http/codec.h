@@ -83,6 +83,7 @@ struct weir_codec_events {
 
 struct weir_codec;
 
+/* lint: size two versions of HTTP, both sides of each */
 struct weir_codec_ops {
     const char *name; /* "h1" or "h2" */
     /* Parses bytes lying in chunk. 0, -ENOMEM, WEIR_CODEC_FAULT. *ret_used < bytes.len: feed the rest after `closed`. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* lint: size each struct with its offsets asserted */
 /*
  * What the kernel says: the reasons it counts, the event records of the two ring buffers, and the
  * facts about one connection that an unprivileged sidecar may ask for with getsockopt().

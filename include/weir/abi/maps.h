@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* lint: size each struct with its offsets asserted */
 /*
  * The maps: name, key, value, who writes. A map's name is the identifier in the comment; it is
  * pinned as <pin_dir>/maps/<name>. Written by the agent unless the comment says "kernel".
