@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* lint: size one struct per document kind */
 /*
  * What the decoders make of the documents before anything is cross-checked: the model's structs
  * with what only the linking needs beside them. Drafts live in the build's own arena, what they

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* lint: size the whole contract between codecs and core */
 /*
  * Bytes <-> messages, for one connection, without any I/O, clock or log. Two implementations (h1.c, h2.c), two roles:
  * a SERVER codec reads requests and writes responses, a CLIENT codec the reverse. The owner feeds received bytes in

@@ -83,7 +83,8 @@ def parameters(inside):
     for c in inside:
         depth += (c in '([{') - (c in ')]}')
         n += c == ',' and depth == 0
-    return n + 1
+    # A format and what it formats are one thing to say.
+    return n + 1 - bool(re.search(r',\s*(\.\.\.|va_list\s+\w+)$', inside))
 
 
 def nesting(body):

@@ -148,6 +148,12 @@ class Sizes(Planted):
         self.c('int f(int a, int b,\n      int c, int d, int e, int g);\n')
         self.finds('sizes', 'f has 6 parameters')
 
+    def test_a_format_and_its_arguments_count_once(self):
+        self.c('int f(int a, int b, int c, int d, const char *fmt, ...);\n')
+        self.passes('sizes')
+        self.c('int f(int a, int b, int c, int d, int e, const char *fmt, ...);\n')
+        self.finds('sizes', 'f has 6 parameters')
+
     def test_a_librarys_callback_may_have_more(self):
         self.c('static int f(SSL *ssl, int b, int c, int d, int e, void *arg) {\n    return 0;\n}\n')
         self.passes('sizes')
