@@ -4,8 +4,6 @@
  * by the stream's `error` event, never from within the call; what is our own lack (descriptors,
  * memory, ports) is the call's result.
  */
-#include <assert.h>
-
 #include "base/mem.h"
 #include "io/addr.h"
 #include "io/tcp.h"

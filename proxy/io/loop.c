@@ -23,23 +23,17 @@
 #include "base/mem.h"
 #include "io/state.h"
 #include "io/tcp.h"
+#include "sys/clock.h"
 
 static struct weir_loop *of_net(struct weir_net *net) {
     return (struct weir_loop *)net;
 }
 
-static uint64_t clock_us(clockid_t id) {
-    struct timespec ts;
-
-    clock_gettime(id, &ts);
-    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
-}
-
 static void clock_refresh(struct weir_loop *loop) {
     if (loop->clock_read)
         return;
-    loop->now = clock_us(CLOCK_MONOTONIC);
-    loop->wall = clock_us(CLOCK_REALTIME);
+    loop->now = weir_clock_mono_us();
+    loop->wall = weir_clock_wall_us();
     loop->clock_read = true;
 }
 
@@ -211,6 +205,8 @@ fail:
 }
 
 struct weir_loop *weir_loop_free(struct weir_loop *loop) {
+    int r;
+
     if (!loop)
         return NULL;
     if (!loop->ran) {
@@ -219,7 +215,9 @@ struct weir_loop *weir_loop_free(struct weir_loop *loop) {
         weir_loop_stop(loop);
         weir_loop_run(loop);
     }
-    uv_loop_close(&loop->uv);
+    r = uv_loop_close(&loop->uv);
+    assert(r == 0); /* otherwise somebody's handle outlives its loop */
+    (void)r;
     weir_tcp_outs_free(loop);
     weir_chunk_unref(loop->read_chunk);
     if (loop->spare_fd >= 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One worker's view of the outside: time, dialling, accepted connections, turns of the loop. io/loop.c implements it with
- * libuv; tests/support implements it with memory streams and a fake clock, so that core runs whole without a socket.
+ * One worker's view of the outside: time, dialling, accepted connections, turns of the loop.
+ * io/loop.c implements it with libuv; tests/support implements it with memory streams and a fake
+ * clock, so that core runs whole without a socket.
  */
 #ifndef WEIR_IO_NET_H
 #define WEIR_IO_NET_H
@@ -14,7 +15,8 @@ struct weir_net;
 struct weir_net_events {
     /* A connection on a listener; the stream is open and belongs to the callee. */
     void (*accept)(void *arg, struct weir_stream *s, void *listener_user);
-    /* Asked for by weir_net_wake: once, at the end of the current loop turn, after every I/O event of the turn. */
+    /* Asked for by weir_net_wake: once, at the end of the current loop turn, after every I/O event
+     * of the turn. */
     void (*turn)(void *arg);
     /* Every WEIR_TICK_US while weir_net_tick(true) is on. */
     void (*tick)(void *arg);
@@ -35,8 +37,10 @@ struct weir_net_ops {
     uint64_t (*now)(struct weir_net *net);
     /* Wall clock microseconds since the epoch at the same instant. */
     uint64_t (*wall)(struct weir_net *net);
-    /* The stream is returned at once, connecting; `open` or `error` follows, never from within this call. 0, -errno. */
-    int (*dial)(struct weir_net *net, const struct weir_dial *dial, struct weir_stream **ret_stream);
+    /* The stream is returned at once, connecting; `open` or `error` follows, never from within this
+     * call. 0, -errno. */
+    int (*dial)(struct weir_net *net, const struct weir_dial *dial,
+                struct weir_stream **ret_stream);
     void (*wake)(struct weir_net *net);
     void (*tick)(struct weir_net *net, bool on);
     /* Stop accepting, close every listener. */

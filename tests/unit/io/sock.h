@@ -32,6 +32,7 @@ struct end {
     bool drop;    /* do not keep what was read */
     bool echo;
     bool close_in_read;
+    void (*in_read)(struct end *e);
     bool close_in_error;
     bool wake_in_closed;
     char text[64 * 1024];
@@ -80,6 +81,8 @@ static WEIR_UNUSED void on_read(void *arg, struct weir_chunk *chunk, struct weir
     }
     if (!e->drop)
         assert_int_equal(weir_bufq_append_ref(&e->got, chunk, bytes), 0);
+    if (e->in_read)
+        e->in_read(e);
     if (e->close_in_read)
         weir_stream_close(e->s, false);
 }

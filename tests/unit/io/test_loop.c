@@ -187,6 +187,7 @@ static void a_peer_that_went_away_does_not_kill_the_process(void **state) {
     signal(SIGPIPE, SIG_DFL);
     f->paused_reads = true;
     fd = accepted_client(f);
+    shutdown(fd, SHUT_WR); /* a reset behind a FIN is EPIPE, not ECONNRESET */
     client_reset(fd);
     f->in_turn = write_to_the_dead;
     wake(f);

@@ -102,6 +102,28 @@ static void a_long_body_is_read_by_whole_chunks(void **state) {
     close(fd);
 }
 
+static void stop_reading(struct end *e) {
+    weir_stream_read_stop(e->s);
+}
+
+static void a_long_body_gets_a_whole_chunk_although_others_read_in_between(void **state) {
+    struct fix *f = *state;
+    char *p = pattern(2 * WEIR_CHUNK_SIZE);
+    int fd = accepted_client(f), fd2 = accepted_client(f);
+
+    f->a[0].in_read = stop_reading;
+    assert_int_equal(send(fd, p, 2 * WEIR_CHUNK_SIZE, 0), 2 * WEIR_CHUNK_SIZE);
+    until(f, f->a[0].n_bytes == WEIR_CHUNK_SIZE);
+    client_send(fd2, "other");
+    until(f, f->a[1].n_read == 1);
+    weir_stream_read_start(f->a[0].s);
+    until(f, f->a[0].n_read == 2);
+    assert_int_equal(f->a[0].n_bytes, 2 * WEIR_CHUNK_SIZE);
+    free(p);
+    close(fd);
+    close(fd2);
+}
+
 static void reading_stops_and_goes_on(void **state) {
     struct fix *f = *state;
     int fd = accepted_client(f);
@@ -251,6 +273,31 @@ static void an_early_answer_is_read_although_writing_failed(void **state) {
     assert_int_equal(e->n_eof, 0);
     turn_now(f);
     assert_int_equal(e->n_error, 1);
+}
+
+static int early_fd;
+
+/* After epoll_wait returned and before the end of the turn: the server answers and resets, and we
+ * write to it. */
+static void answer_and_reset_the_other(struct end *e) {
+    client_send(early_fd, "413");
+    client_reset(early_fd);
+    end_write_text(&e->f->a[0], "body");
+}
+
+static void an_early_answer_is_read_although_writing_failed_in_the_same_turn(void **state) {
+    struct fix *f = *state;
+    struct end *e = &f->a[0];
+    int fd;
+
+    early_fd = accepted_client(f);
+    fd = accepted_client(f);
+    f->a[1].in_read = answer_and_reset_the_other;
+    client_send(fd, "go");
+    until(f, e->n_error == 1);
+    weir_assert_bufq(&e->got, "413");
+    assert_int_equal(e->n_eof, 0);
+    close(fd);
 }
 
 static void a_failed_write_is_told_at_the_end_of_the_turn_when_nobody_reads(void **state) {
@@ -409,6 +456,7 @@ int main(void) {
         CASE(small_reads_share_a_chunk_while_they_are_kept),
         CASE(a_chunk_nobody_kept_is_used_again),
         CASE(a_long_body_is_read_by_whole_chunks),
+        CASE(a_long_body_gets_a_whole_chunk_although_others_read_in_between),
         CASE(reading_stops_and_goes_on),
         CASE(half_closed_by_the_client_the_stream_still_writes),
         CASE(half_closed_by_us_the_stream_still_reads),
@@ -417,6 +465,7 @@ int main(void) {
         CASE(a_reset_is_an_error_and_no_end),
         CASE(a_reset_right_behind_bytes_is_not_taken_for_the_end),
         CASE(an_early_answer_is_read_although_writing_failed),
+        CASE(an_early_answer_is_read_although_writing_failed_in_the_same_turn),
         CASE(a_failed_write_is_told_at_the_end_of_the_turn_when_nobody_reads),
         CASE(a_queued_write_fails_when_the_reader_resets),
         CASE(closing_sends_fin_and_resetting_rst),
