@@ -134,10 +134,14 @@ def check_own_first(report, path, text):
         return
     first = next(includes(text), None)
     own = own_name(path)[:-2] + '.h'
-    # thing_internal.h and the like include thing.h first in their turn
-    if (first and os.path.exists(os.path.join(ARGS.root, 'proxy', own)) and first[2] != own
-            and not first[2].startswith(own[:-2] + '_')):
-        report.breach(path, first[0], f'the first include is not "{own}"')
+    if not first or not os.path.exists(os.path.join(ARGS.root, 'proxy', own)) or first[2] == own:
+        return
+    # A private header that in its turn begins with the own one will do.
+    through = os.path.join('proxy', first[2])
+    if first[1] and os.path.exists(os.path.join(ARGS.root, through)):
+        if any(name == own for _, _, name in includes(lintlib.read(ARGS.root, through))):
+            return
+    report.breach(path, first[0], f'the first include is not "{own}"')
 
 
 ARGS = None
