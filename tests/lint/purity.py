@@ -15,7 +15,7 @@ import lintlib
 
 # C that computes and does nothing else.
 C_PURE = r'''
-    mem(chr|rchr|cmp|cpy|move|set|mem)|rawmemchr|mempcpy
+    bcmp|bzero|mem(chr|rchr|cmp|cpy|move|set|mem)|rawmemchr|mempcpy
     str(n?len|chr|rchr|chrnul|n?cmp|n?casecmp|spn|cspn|pbrk|str|casestr|n?cpy|n?cat|sep|tok_r|tol|toll|toul|toull|tod|tof)
     (__)?(v?s?nprintf|vsnprintf|sprintf)(_chk)?|sscanf
     __isoc(99|23)_(sscanf|strto\w+)
@@ -124,10 +124,10 @@ def check_globals(report, room, library):
             member = named.group(1) if named else member
             continue
         name, section = fields[0], fields[6]
-        # gcc numbers static locals: fail_met.0
         if re.match(r'\.(data|bss|tdata|tbss)$|\*COM\*', section) or (
                 re.match(r'\.(data|bss)\.', section) and not section.startswith('.data.rel.ro')):
-            if name and not name.startswith('.') and (room, name.split('.')[0]) not in GLOBALS:
+            # static locals: gcc says name.0, clang function.name
+            if name and not name.startswith('.') and not any((room, n) in GLOBALS for n in name.split('.')):
                 report.breach(library, 0, f'{member}: writable global {name} in {section}')
 
 
