@@ -33,7 +33,8 @@ static int check(pcre2_compile_context *context, const char *pattern, char *mess
 
     pcre2_set_parens_nest_limit(context, MAX_NESTING);
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                                     PCRE2_ANCHORED | PCRE2_ENDANCHORED, &error, &offset, context);
+                                     PCRE2_ANCHORED | PCRE2_ENDANCHORED | PCRE2_DOLLAR_ENDONLY,
+                                     &error, &offset, context);
     if (code != NULL) {
         pcre2_code_free(code);
         return 0;
