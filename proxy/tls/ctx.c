@@ -196,6 +196,12 @@ static int set_alpn(struct weir_tls_ctx *ctx, struct weir_slice alpn, const char
     return 0;
 }
 
+/* Any name will do here. Without a callback that says so OpenSSL forgets it in sessions, and a
+ * resumed TLS 1.2 connection would seem to have sent none. */
+static int accept_name(SSL *ssl, int *alert, void *arg) {
+    return SSL_TLSEXT_ERR_OK;
+}
+
 static bool set_protocol(SSL_CTX *ssl_ctx, bool mesh) {
     SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                      SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -207,6 +213,7 @@ static bool set_protocol(SSL_CTX *ssl_ctx, bool mesh) {
     SSL_CTX_set_security_level(ssl_ctx, 2);
     SSL_CTX_set_verify_depth(ssl_ctx, MAX_DEPTH);
     SSL_CTX_set_max_cert_list(ssl_ctx, MAX_CHAIN_BYTES);
+    SSL_CTX_set_tlsext_servername_callback(ssl_ctx, accept_name);
     return SSL_CTX_set_min_proto_version(ssl_ctx, mesh ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_max_proto_version(ssl_ctx, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ssl_ctx, CIPHERS_12) == 1 &&
