@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `weir agent`: one per node. Turns configuration into map entries, finds and enrols pods, reads what the kernel
- * reports. When it ends, however it ends, everything pinned stays in force; when it starts, it takes that over without a
- * gap.
+ * `weir agent`: one per node. Turns configuration into map entries, finds and enrols pods, reads
+ * what the kernel reports. When it ends, however it ends, everything pinned stays in force; when it
+ * starts, it takes that over without a gap.
  *
  * Admin socket (unix, stream): one line in, an answer out, then the end of the stream.
  *   status      one JSON object
@@ -20,21 +20,23 @@
 
 enum weir_flow_format { WEIR_FLOW_TEXT, WEIR_FLOW_JSON };
 
-/* Strings are borrowed until return. What is NULL here comes from the Agent document, else from its default. */
+/* Strings are borrowed until return. What is NULL here comes from the Agent document, else from its
+ * default. */
 struct weir_agent_params {
     const char *const *configs; /* files, directories, "-" */
     size_t n_configs;
-    const char *cgroup;         /* pods' parent, below the cgroup2 mount */
+    const char *cgroup; /* pods' parent, below the cgroup2 mount */
     const char *pin_dir;
     const char *node;
-    const char *admin;          /* unix socket path; "" = none */
-    const char *flow_log;       /* "-" = standard output, "" = none, else a file appended to */
+    const char *admin;    /* unix socket path; "" = none */
+    const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
     enum weir_flow_format flow_format;
 };
 
 /*
- * Runs until SIGTERM or SIGINT. SIGHUP, and any change of the files, reloads. Returns the process's exit code:
- * 0, or 1 with the reason logged (refused configuration, another agent owns the pin directory, the kernel refuses).
+ * Runs until SIGTERM or SIGINT. SIGHUP, and any change of the files, reloads. Returns the process's
+ * exit code: 0, or 1 with the reason logged (refused configuration, another agent owns the pin
+ * directory, the kernel refuses).
  */
 int weir_agent_run(const struct weir_agent_params *params);
 /* Detaches and removes all that weir pinned, and proves it: exit code 0 only if nothing is left. */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files -> snapshot, for the agent: read everything, build, and only then let go of what is in
+ * force. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "node/state.h"
+#include "sys/log.h"
+#include "sys/texts.h"
+
+#define CONFIG_MAX_BYTES (256UL * 1024 * 1024)
+
+static void refuse(struct weir_agent *a, const struct weir_problems *problems) {
+    a->refused++;
+    for (uint32_t i = 0; i < problems->n; i++) {
+        const struct weir_problem *p = &problems->items[i];
+        char at[256];
+
+        snprintf(at, sizeof(at), "%s:%u:%u", p->place.file ? p->place.file : "?", p->place.line,
+                 p->place.col);
+        if (i == 0)
+            snprintf(a->last_refusal, sizeof(a->last_refusal), "%s: %s%s%s", at, p->field,
+                     p->field[0] ? ": " : "", p->message);
+        weir_log(WEIR_LOG_ERROR, "config_refused", "at=%s field=%s problem=%s", at,
+                 p->field[0] ? p->field : "-", weir_log_quote(weir_slice_from_str(p->message)).s);
+    }
+}
+
+static int build(struct weir_agent *a, const struct weir_texts *texts,
+                 struct weir_snapshot **ret_snapshot) {
+    struct weir_source *sources = weir_calloc(texts->n + 1, sizeof(*sources));
+    struct weir_problems problems = { 0 };
+    int r;
+
+    if (!sources)
+        return -ENOMEM;
+    for (size_t i = 0; i < texts->n; i++)
+        sources[i] = (struct weir_source){ .name = texts->items[i].name,
+                                           .text = texts->items[i].text,
+                                           .len = texts->items[i].len };
+    r = weir_snapshot_build(sources, texts->n, ret_snapshot, &problems);
+    if (r == WEIR_CONF_REFUSED)
+        refuse(a, &problems);
+    weir_problems_deinit(&problems);
+    weir_free(sources);
+    return r;
+}
+
+static int read_all(struct weir_agent *a, struct weir_texts *texts) {
+    for (size_t i = 0; i < a->params->n_configs; i++) {
+        int r = weir_texts_read(texts, a->params->configs[i]);
+
+        if (r == -ENOMEM)
+            return r;
+        if (r) {
+            const char *failed = texts->failed ? texts->failed : a->params->configs[i];
+
+            a->refused++;
+            snprintf(a->last_refusal, sizeof(a->last_refusal), "%s: %s", failed, strerror(-r));
+            weir_log(WEIR_LOG_ERROR, "config_refused", "at=%s problem=%s",
+                     weir_log_quote(weir_slice_from_str(failed)).s,
+                     weir_log_quote(weir_slice_from_str(strerror(-r))).s);
+            return WEIR_CONF_REFUSED;
+        }
+    }
+    return 0;
+}
+
+int weir_agent_load(struct weir_agent *a) {
+    struct weir_snapshot *snapshot = NULL;
+    struct weir_texts texts;
+    int r;
+
+    weir_texts_init(&texts, CONFIG_MAX_BYTES);
+    r = read_all(a, &texts);
+    if (r == 0)
+        r = build(a, &texts, &snapshot);
+    weir_texts_deinit(&texts);
+    if (r == 0) {
+        snapshot->generation = ++a->generation;
+        weir_snapshot_unref(a->snapshot);
+        a->snapshot = snapshot;
+        a->last_refusal[0] = '\0';
+    } else if (r == WEIR_CONF_REFUSED && a->snapshot) {
+        weir_log(WEIR_LOG_WARN, "config_kept", "generation=%llu",
+                 (unsigned long long)a->generation);
+    }
+    return r;
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything is looked at again each time (a directory, two ids, one stat per pod): that is cheap,
+ * and no event can be missed. A network namespace is kept open while its pod is enrolled and
+ * compared by device and inode, so that a name that now means another namespace is noticed; its
+ * cookie is asked for once, because that costs a thread.
+ */
+#include "node/enrol.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "sys/cgroup.h"
+
+#define SIDECAR_DIRECTORY "weir"
+#define DEPTH_MAX         16
+
+static const char *const no_cgroup = "its cgroup does not exist";
+static const char *const bad_cgroup = "its cgroup is not below the pods' parent";
+static const char *const no_netns = "its network namespace cannot be opened";
+static const char *const bad_netns = "its network namespace is not one";
+
+int weir_enrol_init(struct weir_enrol *e, const char *cgroup, uint64_t hold_us) {
+    uint64_t id;
+    size_t len;
+    int r;
+
+    memset(e, 0, sizeof(*e));
+    weir_list_init(&e->places);
+    weir_list_init(&e->strangers);
+    e->hold_us = hold_us;
+    r = weir_cgroup_mount(e->mount, sizeof(e->mount));
+    if (r == 0)
+        r = weir_cgroup_path(cgroup, e->parent, sizeof(e->parent));
+    if (r == 0)
+        r = weir_cgroup_id(e->parent, &id);
+    if (r)
+        return r;
+    for (len = strlen(e->parent); len > 1 && e->parent[len - 1] == '/'; len--)
+        e->parent[len - 1] = '\0';
+    return 0;
+}
+
+static void place_free(struct weir_place_of_pod *p) {
+    weir_list_unlink(&p->link);
+    if (p->netns_fd >= 0)
+        close(p->netns_fd);
+    weir_free(p->name);
+    weir_free(p->cgroup_path);
+    weir_free(p->netns_path);
+    weir_free(p);
+}
+
+static void stranger_free(struct weir_stranger *s) {
+    weir_list_unlink(&s->link);
+    weir_free(s->path);
+    weir_free(s);
+}
+
+void weir_enrol_deinit(struct weir_enrol *e) {
+    if (!e->places.next)
+        return;
+    WEIR_LIST_FOREACH_SAFE (it, next, &e->places)
+        place_free(WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link));
+    WEIR_LIST_FOREACH_SAFE (it, next, &e->strangers)
+        stranger_free(WEIR_CONTAINER_OF(it, struct weir_stranger, link));
+}
+
+static char *join(const char *a, const char *separator, const char *b) {
+    size_t na = strlen(a), ns = strlen(separator), nb = strlen(b);
+    char *text = weir_malloc(na + ns + nb + 1);
+
+    if (text) {
+        memcpy(text, a, na);
+        memcpy(text + na, separator, ns);
+        memcpy(text + na + ns, b, nb + 1);
+    }
+    return text;
+}
+
+static struct weir_place_of_pod *place_find(struct weir_enrol *e, const struct weir_pod *pod) {
+    size_t n = strlen(pod->meta.namespace_);
+
+    WEIR_LIST_FOREACH (it, &e->places) {
+        struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
+
+        if (strncmp(p->name, pod->meta.namespace_, n) == 0 && p->name[n] == '/' &&
+            strcmp(p->name + n + 1, pod->meta.name) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+static struct weir_place_of_pod *place_new(struct weir_enrol *e, const struct weir_pod *pod) {
+    struct weir_place_of_pod *p = weir_calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->netns_fd = -1;
+    p->pending = "";
+    weir_list_init(&p->link);
+    p->name = join(pod->meta.namespace_, "/", pod->meta.name);
+    if (!p->name) {
+        place_free(p);
+        return NULL;
+    }
+    weir_list_push_back(&e->places, &p->link);
+    return p;
+}
+
+static void netns_close(struct weir_place_of_pod *p) {
+    if (p->netns_fd >= 0)
+        close(p->netns_fd);
+    p->netns_fd = -1;
+    p->cookie = 0;
+    p->attached = 0;
+}
+
+/* NULL, or why it is not to be had. */
+static const char *netns_look(struct weir_place_of_pod *p) {
+    const char *path = p->netns_path[0] ? p->netns_path : "/proc/self/ns/net";
+    struct stat st;
+    int fd, r;
+
+    p->error = 0;
+    if (p->netns_fd >= 0 && stat(path, &st) == 0 && st.st_dev == p->netns_dev &&
+        st.st_ino == p->netns_ino)
+        return NULL;
+    netns_close(p);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        p->error = errno;
+        if (fd >= 0)
+            close(fd);
+        return no_netns;
+    }
+    if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
+        close(fd);
+        return bad_netns;
+    }
+    r = weir_kern_netns_cookie(fd, &p->cookie);
+    if (r) {
+        p->error = -r;
+        close(fd);
+        return no_netns;
+    }
+    p->netns_fd = fd;
+    p->netns_dev = st.st_dev;
+    p->netns_ino = st.st_ino;
+    return NULL;
+}
+
+static const char *cgroup_look(const struct weir_enrol *e, struct weir_place_of_pod *p) {
+    size_t n = strlen(e->parent);
+    char *sidecar;
+    int r;
+
+    p->error = 0;
+    p->cgroup = p->proxy_cgroup = 0;
+    if (strncmp(p->cgroup_path, e->parent, n) != 0 || p->cgroup_path[n] != '/' ||
+        p->cgroup_path[n + 1] == '\0' || strstr(p->cgroup_path, "/../"))
+        return bad_cgroup;
+    r = weir_cgroup_id(p->cgroup_path, &p->cgroup);
+    if (r) {
+        p->cgroup = 0;
+        p->error = -r;
+        return no_cgroup;
+    }
+    sidecar = join(p->cgroup_path, "/", SIDECAR_DIRECTORY);
+    if (!sidecar || weir_cgroup_id(sidecar, &p->proxy_cgroup))
+        p->proxy_cgroup = 0;
+    weir_free(sidecar);
+    return NULL;
+}
+
+static int paths_set(const struct weir_enrol *e, struct weir_place_of_pod *p) {
+    const char *relative = p->pod->cgroup;
+    char *cgroup, *netns = weir_strndup(p->pod->netns, strlen(p->pod->netns));
+
+    while (*relative == '/')
+        relative++;
+    cgroup = join(e->mount, "/", relative);
+    if (!cgroup || !netns) {
+        weir_free(cgroup);
+        weir_free(netns);
+        return -ENOMEM;
+    }
+    for (size_t n = strlen(cgroup); n > 1 && cgroup[n - 1] == '/'; n--)
+        cgroup[n - 1] = '\0';
+    if (p->netns_path && strcmp(p->netns_path, netns) != 0)
+        netns_close(p);
+    weir_free(p->cgroup_path);
+    weir_free(p->netns_path);
+    p->cgroup_path = cgroup;
+    p->netns_path = netns;
+    return 0;
+}
+
+static int place_look(struct weir_enrol *e, struct weir_place_of_pod *p, bool *ret_changed) {
+    uint64_t cgroup = p->cgroup, proxy = p->proxy_cgroup, cookie = p->cookie;
+    const char *pending = p->pending;
+    int r = paths_set(e, p);
+
+    if (r)
+        return r;
+    p->pending = cgroup_look(e, p);
+    if (!p->pending)
+        p->pending = netns_look(p);
+    if (p->pending)
+        p->attached = 0;
+    if (cgroup != p->cgroup || proxy != p->proxy_cgroup || cookie != p->cookie ||
+        pending != p->pending)
+        *ret_changed = true;
+    return 0;
+}
+
+static int places_look(struct weir_enrol *e, const struct weir_snapshot *s, const char *node,
+                       bool *ret_changed) {
+    WEIR_LIST_FOREACH (it, &e->places)
+        WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link)->seen = false;
+    for (uint32_t i = 0; i < s->n_pods; i++) {
+        const struct weir_pod *pod = &s->pods[i];
+        struct weir_place_of_pod *p;
+        int r;
+
+        if (pod->cgroup[0] == '\0' || (node[0] && pod->node[0] && strcmp(node, pod->node) != 0))
+            continue;
+        p = place_find(e, pod);
+        if (!p)
+            p = place_new(e, pod);
+        if (!p)
+            return -ENOMEM;
+        p->pod = pod;
+        p->seen = true;
+        r = place_look(e, p, ret_changed);
+        if (r)
+            return r;
+    }
+    e->n_places = e->n_enrolled = 0;
+    WEIR_LIST_FOREACH_SAFE (it, next, &e->places) {
+        struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
+
+        if (!p->seen) {
+            place_free(p);
+            *ret_changed = true;
+            continue;
+        }
+        e->n_places++;
+        e->n_enrolled += p->pending == NULL;
+    }
+    return 0;
+}
+
+static int stranger_note(struct weir_enrol *e, const char *path, uint64_t now_us,
+                         bool *ret_changed) {
+    struct weir_stranger *s = NULL;
+    uint64_t id;
+
+    if (weir_cgroup_id(path, &id)) /* gone meanwhile */
+        return 0;
+    WEIR_LIST_FOREACH (it, &e->strangers)
+        if (WEIR_CONTAINER_OF(it, struct weir_stranger, link)->id == id)
+            s = WEIR_CONTAINER_OF(it, struct weir_stranger, link);
+    if (!s) {
+        s = weir_calloc(1, sizeof(*s));
+        if (!s)
+            return -ENOMEM;
+        weir_list_init(&s->link);
+        s->path = weir_strndup(path, strlen(path));
+        if (!s->path) {
+            stranger_free(s);
+            return -ENOMEM;
+        }
+        s->id = id;
+        s->first_seen_us = now_us;
+        weir_list_push_back(&e->strangers, &s->link);
+    }
+    s->seen = true;
+    if (!s->refused && now_us - s->first_seen_us >= e->hold_us) {
+        s->refused = true;
+        *ret_changed = true;
+    }
+    return 0;
+}
+
+enum relation { IS_STRANGER, IS_POD, LEADS_TO_POD };
+
+static enum relation relation_of(const struct weir_enrol *e, const char *path) {
+    size_t n = strlen(path);
+
+    WEIR_LIST_FOREACH (it, &e->places) {
+        const char *cgroup = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link)->cgroup_path;
+
+        if (strncmp(cgroup, path, n) == 0 && (cgroup[n] == '\0' || cgroup[n] == '/'))
+            return cgroup[n] ? LEADS_TO_POD : IS_POD;
+    }
+    return IS_STRANGER;
+}
+
+static int strangers_look(struct weir_enrol *e, const char *directory, int depth, uint64_t now_us,
+                          bool *ret_changed) {
+    DIR *dir = opendir(directory);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!dir)
+        return 0;
+    while (r == 0 && (entry = readdir(dir))) {
+        enum relation relation;
+        char *path;
+
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        path = join(directory, "/", entry->d_name);
+        if (!path) {
+            r = -ENOMEM;
+            break;
+        }
+        relation = relation_of(e, path);
+        if (relation == IS_STRANGER)
+            r = stranger_note(e, path, now_us, ret_changed);
+        else if (relation == LEADS_TO_POD && depth < DEPTH_MAX)
+            r = strangers_look(e, path, depth + 1, now_us, ret_changed);
+        weir_free(path);
+    }
+    closedir(dir);
+    return r;
+}
+
+int weir_enrol_look(struct weir_enrol *e, const struct weir_snapshot *snapshot, const char *node,
+                    uint64_t now_us, bool *ret_changed) {
+    bool changed = false;
+    int r = places_look(e, snapshot, node, &changed);
+
+    if (r)
+        return r;
+    WEIR_LIST_FOREACH (it, &e->strangers)
+        WEIR_CONTAINER_OF(it, struct weir_stranger, link)->seen = false;
+    r = strangers_look(e, e->parent, 0, now_us, &changed);
+    if (r)
+        return r;
+    e->n_strangers = 0;
+    WEIR_LIST_FOREACH_SAFE (it, next, &e->strangers) {
+        struct weir_stranger *s = WEIR_CONTAINER_OF(it, struct weir_stranger, link);
+
+        if (s->seen) {
+            e->n_strangers++;
+            continue;
+        }
+        changed = changed || s->refused;
+        stranger_free(s);
+    }
+    *ret_changed = changed;
+    return 0;
+}
+
+int weir_enrol_facts(const struct weir_enrol *e, struct weir_plan_pod **ret_pods, uint32_t *ret_n,
+                     struct weir_plan_cgroup **ret_cgroups, uint32_t *ret_n_cgroups) {
+    struct weir_plan_pod *pods = weir_calloc(e->n_places + 1UL, sizeof(*pods));
+    struct weir_plan_cgroup *cgroups = weir_calloc(e->n_strangers + 1UL, sizeof(*cgroups));
+    uint32_t n = 0, n_cgroups = 0;
+
+    if (!pods || !cgroups) {
+        weir_free(pods);
+        weir_free(cgroups);
+        return -ENOMEM;
+    }
+    WEIR_LIST_FOREACH (it, &e->places) {
+        const struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
+
+        if (!p->pending)
+            pods[n++] = (struct weir_plan_pod){ p->pod, p->cookie, p->cgroup, p->proxy_cgroup };
+    }
+    WEIR_LIST_FOREACH (it, &e->strangers) {
+        const struct weir_stranger *s = WEIR_CONTAINER_OF(it, struct weir_stranger, link);
+
+        if (s->refused)
+            cgroups[n_cgroups++] = (struct weir_plan_cgroup){ s->id, WEIR_ROLE_REFUSED };
+    }
+    *ret_pods = pods;
+    *ret_n = n;
+    *ret_cgroups = cgroups;
+    *ret_n_cgroups = n_cgroups;
+    return 0;
+}

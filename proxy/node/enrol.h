@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the pods of this node are: their cgroup, the sidecar's cgroup below it (a directory named
+ * "weir"), their network namespace. A pod is enrolled when its places are found; until then it is
+ * pending, with the reason. Everything else found below the pods' parent is a stranger: held for a
+ * while by the kernel, then refused.
+ *
+ * It only looks: what follows from it is plan's and sync's business.
+ */
+#ifndef WEIR_NODE_ENROL_H
+#define WEIR_NODE_ENROL_H
+
+#include "base/list.h"
+#include "conf/snapshot.h"
+#include "kern/plan.h"
+
+struct weir_place_of_pod {
+    struct weir_list link;
+    char *name; /* "namespace/name" */
+    const struct weir_pod *pod;
+    char *cgroup_path;
+    char *netns_path; /* "" = the agent's own namespace: no inbound steering */
+    uint64_t cgroup, proxy_cgroup, cookie;
+    int netns_fd; /* -1 = none; held open, so that its number is not given to another namespace */
+    uint64_t netns_dev, netns_ino;
+    const char *pending; /* why it is not enrolled; NULL = it is */
+    int error;           /* errno of that; 0 = none */
+    uint32_t attached;   /* pod id that sk_lookup was attached for in this namespace; 0 = not yet */
+    bool seen;
+};
+
+struct weir_stranger {
+    struct weir_list link;
+    uint64_t id;
+    uint64_t first_seen_us;
+    char *path;
+    bool refused, seen;
+};
+
+struct weir_enrol {
+    char mount[256];            /* cgroup2 */
+    char parent[4096];          /* absolute path of the pods' parent */
+    struct weir_list places;    /* struct weir_place_of_pod */
+    struct weir_list strangers; /* struct weir_stranger */
+    uint64_t hold_us;
+    uint32_t n_places, n_enrolled, n_strangers;
+};
+
+/* cgroup: below the mount. 0, -errno (-ENOENT: no such directory; -EINVAL: the root). */
+int weir_enrol_init(struct weir_enrol *e, const char *cgroup, uint64_t hold_us);
+void weir_enrol_deinit(struct weir_enrol *e);
+/*
+ * Looks again. node: "" = every pod that names a cgroup. *ret_changed: something that the maps say
+ * has changed. 0, -ENOMEM.
+ */
+int weir_enrol_look(struct weir_enrol *e, const struct weir_snapshot *snapshot, const char *node,
+                    uint64_t now_us, bool *ret_changed);
+/* The pods found and the strangers to refuse, for a plan; weir_free both. 0, -ENOMEM. */
+int weir_enrol_facts(const struct weir_enrol *e, struct weir_plan_pod **ret_pods, uint32_t *ret_n,
+                     struct weir_plan_cgroup **ret_cgroups, uint32_t *ret_n_cgroups);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Source and destination are told from the flow's point of view, not from the local pod's: on
+ * ingress the remote side is the source. A side that is no pod of the snapshot has an address and
+ * no name. Values that are not known are left out, so that a key that is there always says
+ * something.
+ */
+#include "node/flow.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "kern/plan.h"
+
+struct side {
+    const struct weir_addr *addr;
+    uint16_t port;
+    bool local;
+};
+
+struct line {
+    struct weir_textbuf *t;
+    enum weir_flow_format format;
+    const struct weir_event *event;
+    const struct weir_flow_names *names;
+};
+
+const char *weir_flow_verdict(const struct weir_event *event) {
+    switch (event->kind) {
+    case WEIR_EVENT_DENY:
+        return event->reason == WEIR_ALLOW_AUDIT ? "audit" : "deny";
+    case WEIR_EVENT_OPEN:
+    case WEIR_EVENT_CLOSE:
+        return "allow";
+    default:
+        return "none";
+    }
+}
+
+static const char *kind_name(const struct weir_event *event) {
+    static const char *const names[] = { "", "open", "close", "deny", "listen" };
+
+    return event->kind < WEIR_ARRAY_LEN(names) ? names[event->kind] : "";
+}
+
+static void text(struct line *l, const char *key, const char *value) {
+    if (value[0] == '\0')
+        return;
+    if (l->format == WEIR_FLOW_JSON)
+        weir_textbuf_member(l->t, key, value);
+    else
+        weir_textbuf_printf(l->t, " %s=%s", key, value);
+}
+
+static void number(struct line *l, const char *key, uint64_t value) {
+    if (l->format == WEIR_FLOW_JSON)
+        weir_textbuf_number(l->t, key, value);
+    else
+        weir_textbuf_printf(l->t, " %s=%llu", key, (unsigned long long)value);
+}
+
+static void address(struct line *l, const char *key, const struct weir_addr *addr) {
+    char buf[64];
+    struct weir_ip ip;
+
+    memcpy(&ip, addr, sizeof(ip));
+    text(l, key, weir_ip_format(&ip, buf, sizeof(buf)));
+}
+
+/* The pod's "namespace/name": by id when it is the local one, else by address. */
+static void pod(struct line *l, const char *key, const struct side *side) {
+    const struct weir_pod *p;
+    struct weir_ip ip;
+    char buf[336];
+
+    if (side->local && l->event->pod != 0) {
+        text(l, key, weir_plan_name(l->names->installed, WEIR_NAME_POD, l->event->pod));
+        return;
+    }
+    memcpy(&ip, side->addr, sizeof(ip));
+    p = weir_snapshot_pod_by_ip(l->names->snapshot, &ip);
+    if (!p || p->host_network)
+        return;
+    snprintf(buf, sizeof(buf), "%s/%s", p->meta.namespace_, p->meta.name);
+    text(l, key, buf);
+}
+
+static void begin(struct line *l, uint64_t wall_us) {
+    time_t seconds = (time_t)(wall_us / 1000000);
+    char buf[64] = "";
+    struct tm tm;
+
+    if (gmtime_r(&seconds, &tm)) {
+        size_t n = strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%S", &tm);
+
+        snprintf(buf + n, sizeof(buf) - n, ".%06uZ", (unsigned)(wall_us % 1000000));
+    }
+    if (l->format == WEIR_FLOW_JSON) {
+        weir_textbuf_add(l->t, "{", 1);
+        weir_textbuf_member(l->t, "time", buf);
+    } else {
+        weir_textbuf_printf(l->t, "%s", buf);
+    }
+}
+
+static void sides(struct line *l) {
+    const struct weir_event *e = l->event;
+    struct side local = { &e->local, e->local_port, true };
+    struct side remote = { &e->remote, e->remote_port, false };
+    const struct side *from = e->direction == WEIR_INGRESS ? &remote : &local;
+    const struct side *to = e->direction == WEIR_INGRESS ? &local : &remote;
+
+    pod(l, "source", from);
+    address(l, "source_ip", from->addr);
+    if (from->port)
+        number(l, "source_port", from->port);
+    pod(l, "destination", to);
+    address(l, "destination_ip", to->addr);
+    number(l, "destination_port", to->port);
+    if (e->original_port &&
+        (!weir_addr_equal(&e->original, &e->remote) || e->original_port != e->remote_port) &&
+        e->direction == WEIR_EGRESS) {
+        address(l, "original_ip", &e->original);
+        number(l, "original_port", e->original_port);
+    }
+}
+
+static void flags(struct line *l) {
+    const uint32_t flags = l->event->flags;
+
+    if (flags & WEIR_FLOW_STEERED)
+        text(l, "steered", "yes");
+    if (flags & WEIR_FLOW_PROXY)
+        text(l, "role", "proxy");
+    if (flags & WEIR_FLOW_FAILED)
+        text(l, "established", "no");
+}
+
+void weir_flow_write(struct weir_textbuf *t, enum weir_flow_format format,
+                     const struct weir_event *event, const struct weir_flow_names *names,
+                     uint64_t wall_us) {
+    struct line l = { t, format, event, names };
+    const struct weir_mapset *set = names->installed;
+
+    begin(&l, wall_us);
+    text(&l, "event", kind_name(event));
+    text(&l, "verdict", weir_flow_verdict(event));
+    text(&l, "direction", event->direction == WEIR_INGRESS ? "ingress" : "egress");
+    text(&l, "reason", weir_reason_name(event->reason));
+    text(&l, "policy", weir_plan_name(set, WEIR_NAME_POLICY, event->policy));
+    text(&l, "protocol", event->proto == WEIR_IPPROTO_UDP ? "udp" : "tcp");
+    sides(&l);
+    text(&l, "service", weir_plan_name(set, WEIR_NAME_SERVICE, event->service));
+    text(&l, "source_identity",
+         weir_plan_name(set, WEIR_NAME_IDENTITY,
+                        event->direction == WEIR_INGRESS ? event->peer_identity : event->identity));
+    flags(&l);
+    if (event->kind == WEIR_EVENT_CLOSE) {
+        number(&l, "bytes_in", event->bytes_in);
+        number(&l, "bytes_out", event->bytes_out);
+        number(&l, "duration_us", event->duration_ns / 1000);
+        number(&l, "srtt_us", event->srtt_us);
+        number(&l, "retransmits", event->retransmits);
+    }
+    if (format == WEIR_FLOW_JSON)
+        weir_textbuf_add(t, "}", 1);
+    weir_textbuf_add(t, "\n", 1);
+}

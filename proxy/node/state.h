@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of the agent: everything that hangs off one struct weir_agent, and what its files ask of
+ * each other. */
+#ifndef WEIR_NODE_STATE_H
+#define WEIR_NODE_STATE_H
+
+#include "node/agent.h"
+#include "node/enrol.h"
+#include "node/flow.h"
+#include "sys/watch.h"
+
+#define WEIR_AGENT_FLOWS   1024 /* records kept for `flows` */
+#define WEIR_AGENT_CLIENTS 32
+
+/* A descriptor in the loop. */
+struct weir_agent_source {
+    void (*ready)(void *arg, uint32_t events); /* EPOLL* */
+    void *arg;
+    int fd;
+};
+
+struct weir_agent_client {
+    struct weir_agent *agent;
+    struct weir_agent_source source; /* fd -1 = free */
+    struct weir_textbuf out;
+    size_t sent, n_line;
+    char line[64];
+    bool answered, follow;
+};
+
+struct weir_agent {
+    const struct weir_agent_params *params;
+    /* of this run: flags beat the Agent document of the first configuration */
+    const char *pin_dir, *node, *admin_path, *flow_log;
+    char *owned[4]; /* copies of the four above */
+
+    struct weir_snapshot *snapshot;
+    uint64_t generation;    /* of the configuration in force */
+    uint64_t refused;       /* reloads refused so far */
+    char last_refusal[512]; /* first problem of the last reload if it was refused, else "" */
+
+    struct weir_kern *kern;
+    struct weir_mapset *installed;
+    struct weir_plan_report report;
+    struct weir_enrol enrol;
+    bool adopted;
+    bool attached; /* the programs on the pods' parent are ours and new */
+    bool stale;    /* the maps are not known to be what the configuration says: try again */
+    uint64_t puts, deletes;
+
+    struct weir_watch *config_watch, *place_watch;
+    struct weir_agent_source signals, timer, config_news, place_news, events, listener;
+    struct weir_agent_client clients[WEIR_AGENT_CLIENTS];
+    int epoll_fd, flow_fd;
+    struct weir_textbuf flows[WEIR_AGENT_FLOWS];
+    uint64_t n_flows;      /* ever */
+    uint64_t n_flows_lost; /* could not be written to the flow log or to a follower */
+    bool stop;
+};
+
+/* agent.c: 0 or -errno. */
+int weir_agent_poll(struct weir_agent *a, struct weir_agent_source *source, uint32_t events);
+/*
+ * config.c: reads and checks all of it; what is in force is replaced only when all is good. 0,
+ * WEIR_CONF_REFUSED (logged and counted), -ENOMEM.
+ */
+int weir_agent_load(struct weir_agent *a);
+/*
+ * sync.c: looks at the places and makes the kernel hold what they and the configuration say.
+ * Nothing is done when nothing changed, unless forced. A failure is logged and tried again with the
+ * next tick.
+ */
+void weir_agent_sync(struct weir_agent *a, bool force);
+/* flows.c */
+int weir_agent_flows_open(struct weir_agent *a);
+void weir_agent_flows_close(struct weir_agent *a);
+void weir_agent_flow_event(void *arg, const struct weir_event *event, bool from_denials);
+/* admin.c: 0 or -errno. */
+int weir_agent_admin_open(struct weir_agent *a);
+void weir_agent_admin_close(struct weir_agent *a);
+/* One flow record to every follower. */
+void weir_agent_admin_flow(struct weir_agent *a, const struct weir_textbuf *record);
+/* status.c */
+void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out);
+void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out);
+void weir_agent_generation(struct weir_agent *a, struct weir_textbuf *out);
+
+#endif

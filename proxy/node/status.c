@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the agent says of itself, as JSON objects. */
+#include <string.h>
+
+#include "node/state.h"
+
+static void pods(struct weir_agent *a, struct weir_textbuf *out) {
+    weir_textbuf_name(out, "pods");
+    weir_textbuf_add(out, "[", 1);
+    WEIR_LIST_FOREACH (it, &a->enrol.places) {
+        const struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
+        uint32_t id = a->installed ? weir_plan_id(a->installed, WEIR_NAME_POD, p->name) : 0;
+        bool inbound = p->netns_path[0] == '\0' || p->attached != 0;
+
+        if (out->ptr && out->ptr[out->len - 1] == '}')
+            weir_textbuf_add(out, ",", 1);
+        weir_textbuf_add(out, "{", 1);
+        weir_textbuf_member(out, "name", p->name);
+        weir_textbuf_member(out, "state",
+                            p->pending           ? "pending"
+                            : id != 0 && inbound ? "enrolled"
+                                                 : "attaching");
+        if (p->pending) {
+            weir_textbuf_member(out, "why", p->pending);
+            if (p->error)
+                weir_textbuf_member(out, "error", strerror(p->error));
+        }
+        weir_textbuf_number(out, "id", id);
+        weir_textbuf_bool(out, "meshed", p->pod->mode == WEIR_MESH_SIDECAR);
+        weir_textbuf_bool(out, "sidecar", p->proxy_cgroup != 0);
+        weir_textbuf_member(out, "cgroup", p->cgroup_path);
+        weir_textbuf_member(out, "netns", p->netns_path);
+        weir_textbuf_add(out, "}", 1);
+    }
+    weir_textbuf_add(out, "]", 1);
+}
+
+static void strangers(const struct weir_agent *a, struct weir_textbuf *out) {
+    weir_textbuf_name(out, "unclassified");
+    weir_textbuf_add(out, "[", 1);
+    WEIR_LIST_FOREACH (it, &a->enrol.strangers) {
+        const struct weir_stranger *s = WEIR_CONTAINER_OF(it, struct weir_stranger, link);
+
+        if (out->ptr && out->ptr[out->len - 1] == '}')
+            weir_textbuf_add(out, ",", 1);
+        weir_textbuf_add(out, "{", 1);
+        weir_textbuf_member(out, "cgroup", s->path);
+        weir_textbuf_member(out, "state", s->refused ? "refused" : "held");
+        weir_textbuf_add(out, "}", 1);
+    }
+    weir_textbuf_add(out, "]", 1);
+}
+
+static uint64_t epoch_of(struct weir_agent *a) {
+    struct weir_meta_value meta = { 0 };
+    uint32_t key = 0;
+
+    return weir_kern_get(a->kern, WEIR_MAP_META, &key, &meta) == 0 ? meta.epoch : 0;
+}
+
+void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
+    weir_textbuf_add(out, "{", 1);
+    weir_textbuf_member(out, "kind", "agent");
+    weir_textbuf_member(out, "state", a->stale ? "degraded" : "in_force");
+    weir_textbuf_number(out, "generation", a->generation);
+    weir_textbuf_number(out, "epoch", epoch_of(a));
+    weir_textbuf_bool(out, "adopted", a->adopted);
+    weir_textbuf_number(out, "reloads_refused", a->refused);
+    if (a->last_refusal[0])
+        weir_textbuf_member(out, "last_refusal", a->last_refusal);
+    weir_textbuf_member(out, "parent_cgroup", a->enrol.parent);
+    weir_textbuf_member(out, "pin_dir", a->pin_dir);
+    weir_textbuf_number(out, "pods_named", a->enrol.n_places);
+    weir_textbuf_number(out, "pods_enrolled", a->enrol.n_enrolled);
+    weir_textbuf_number(out, "services", a->report.n_services);
+    weir_textbuf_number(out, "endpoints", a->report.n_endpoints);
+    weir_textbuf_number(out, "identities", a->report.n_identities);
+    weir_textbuf_number(out, "policies", a->report.n_policies);
+    weir_textbuf_number(out, "rules", a->report.n_rules);
+    weir_textbuf_number(out, "map_puts", a->puts);
+    weir_textbuf_number(out, "map_deletes", a->deletes);
+    weir_textbuf_number(out, "flows", a->n_flows);
+    weir_textbuf_number(out, "flows_lost", a->n_flows_lost);
+    pods(a, out);
+    strangers(a, out);
+    weir_textbuf_add(out, "}\n", 2);
+}
+
+void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out) {
+    uint64_t counts[WEIR_REASON_SLOTS] = { 0 };
+    int r = weir_kern_counts(a->kern, counts);
+
+    weir_textbuf_add(out, "{", 1);
+    if (r)
+        weir_textbuf_member(out, "error", strerror(-r));
+    for (unsigned i = 1; r == 0 && i < WEIR_REASON_COUNT_; i++)
+        weir_textbuf_number(out, weir_reason_name(i), counts[i]);
+    weir_textbuf_add(out, "}\n", 2);
+}
+
+void weir_agent_generation(struct weir_agent *a, struct weir_textbuf *out) {
+    weir_textbuf_add(out, "{", 1);
+    weir_textbuf_number(out, "generation", a->generation);
+    weir_textbuf_number(out, "epoch", epoch_of(a));
+    weir_textbuf_bool(out, "in_force", !a->stale);
+    weir_textbuf_add(out, "}\n", 2);
+}
