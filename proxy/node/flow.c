@@ -37,6 +37,13 @@ const char *weir_flow_verdict(const struct weir_event *event) {
     }
 }
 
+/* Whether the local side is the one that calls. Only a caller has a socket (a cookie) when it is
+ * denied. */
+static bool is_caller(const struct weir_event *event) {
+    return event->direction == WEIR_EGRESS ||
+           (event->kind == WEIR_EVENT_DENY && event->cookie != 0);
+}
+
 static const char *kind_name(const struct weir_event *event) {
     static const char *const names[] = { "", "open", "close", "deny", "listen" };
 
@@ -85,6 +92,23 @@ static void pod(struct line *l, const char *key, const struct side *side) {
     text(l, key, buf);
 }
 
+/* The side's address; of a socket that is not bound yet, the pod's. */
+static void side_address(struct line *l, const char *key, const struct side *side) {
+    const struct weir_pod_value *value;
+
+    if (!weir_addr_is_any(side->addr)) {
+        address(l, key, side->addr);
+        return;
+    }
+    value = weir_mapset_get(l->names->installed, WEIR_MAP_POD, &l->event->pod);
+    if (side->local && value) {
+        const struct weir_addr *addr = &value->addr[!weir_addr_is_v4(&l->event->remote)];
+
+        if (!weir_addr_is_any(addr))
+            address(l, key, addr);
+    }
+}
+
 static void begin(struct line *l, uint64_t wall_us) {
     time_t seconds = (time_t)(wall_us / 1000000);
     char buf[64] = "";
@@ -107,19 +131,20 @@ static void sides(struct line *l) {
     const struct weir_event *e = l->event;
     struct side local = { &e->local, e->local_port, true };
     struct side remote = { &e->remote, e->remote_port, false };
-    const struct side *from = e->direction == WEIR_INGRESS ? &remote : &local;
-    const struct side *to = e->direction == WEIR_INGRESS ? &local : &remote;
+    bool caller = is_caller(e);
+    const struct side *from = caller ? &local : &remote;
+    const struct side *to = caller ? &remote : &local;
 
     pod(l, "source", from);
-    address(l, "source_ip", from->addr);
+    side_address(l, "source_ip", from);
     if (from->port)
         number(l, "source_port", from->port);
     pod(l, "destination", to);
-    address(l, "destination_ip", to->addr);
+    side_address(l, "destination_ip", to);
     number(l, "destination_port", to->port);
     if (e->original_port &&
         (!weir_addr_equal(&e->original, &e->remote) || e->original_port != e->remote_port) &&
-        e->direction == WEIR_EGRESS) {
+        caller) {
         address(l, "original_ip", &e->original);
         number(l, "original_port", e->original_port);
     }
@@ -153,7 +178,7 @@ void weir_flow_write(struct weir_textbuf *t, enum weir_flow_format format,
     text(&l, "service", weir_plan_name(set, WEIR_NAME_SERVICE, event->service));
     text(&l, "source_identity",
          weir_plan_name(set, WEIR_NAME_IDENTITY,
-                        event->direction == WEIR_INGRESS ? event->peer_identity : event->identity));
+                        is_caller(event) ? event->identity : event->peer_identity));
     flags(&l);
     if (event->kind == WEIR_EVENT_CLOSE) {
         number(&l, "bytes_in", event->bytes_in);
