@@ -11,6 +11,11 @@
 #include "conf/mode.h"
 #include "conf/syntax.h"
 
+/* Far beyond what an API server lets through; they keep the work of checking and linking in bounds.
+ */
+#define MAX_PORTS       1000
+#define MAX_CLUSTER_IPS 16
+
 int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const words[] = { "TCP", "UDP", "SCTP", NULL };
     unsigned i = 0;
@@ -239,6 +244,9 @@ static int check_port_names(struct weir_dec *d, const struct weir_node *n,
     uint32_t i = 0;
     int r = 0;
 
+    if (s->n_ports > MAX_PORTS) {
+        return weir_dec_error(d, ports, "more than %d ports", MAX_PORTS);
+    }
     if (s->n_ports < 2) {
         return 0;
     }
@@ -248,11 +256,13 @@ static int check_port_names(struct weir_dec *d, const struct weir_node *n,
         for (uint32_t j = 0; j < i && !twice; j++) {
             twice = strcmp(s->ports[j].value.name, name) == 0;
         }
+        weir_dec_enter(d, NULL, i);
         if (name[0] == '\0' || twice) {
             r = weir_dec_error(d, it,
                                name[0] == '\0' ? "a service of several ports needs a name for each"
                                                : "two ports have the same name");
         }
+        weir_dec_leave(d);
         if (r != 0) {
             return r;
         }
@@ -288,6 +298,9 @@ int weir_decode_service(struct weir_dec *d, const struct weir_node *n, void *out
     s->cluster_ip = "";
     s->value.affinity_seconds = 10800;
     int r = weir_dec_object(d, n, &service_object, s);
+    if (r == 0 && s->n_cluster_ips > MAX_CLUSTER_IPS) {
+        return weir_dec_error(d, n, "more than %d clusterIPs", MAX_CLUSTER_IPS);
+    }
     if (r == 0) {
         r = settle_cluster_ips(d, s);
     }

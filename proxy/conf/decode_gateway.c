@@ -10,6 +10,7 @@
 #include "conf/syntax.h"
 
 #define GATEWAY_GROUP "gateway.networking.k8s.io"
+#define MAX_LISTENERS 64 /* as in the CRD */
 
 static int decode_tls_mode(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const words[] = { "Terminate", "Passthrough", NULL };
@@ -204,6 +205,9 @@ static int decode_gateway_spec(struct weir_dec *d, const struct weir_node *n, vo
 
     if (r != 0 || errors != d->problems->n_errors || listeners == NULL) {
         return r;
+    }
+    if (gateway->n_listeners > MAX_LISTENERS) {
+        return weir_dec_error_in(d, n, "listeners", "more than %d listeners", MAX_LISTENERS);
     }
     weir_dec_enter(d, "listeners", 0);
     WEIR_NODE_FOREACH(it, listeners) {

@@ -105,6 +105,8 @@ static const struct weir_object expression_object =
 
 static int decode_expression(struct weir_dec *d, const struct weir_node *n,
                              struct weir_selector_term *term) {
+    uint32_t errors = d->problems->n_errors;
+
     term->key = "";
     int r = weir_dec_object(d, n, &expression_object, term);
     bool wants_values = term->op == WEIR_OP_IN || term->op == WEIR_OP_NOT_IN;
@@ -113,7 +115,7 @@ static int decode_expression(struct weir_dec *d, const struct weir_node *n,
     for (uint32_t i = 0; i < term->n_values; i++) {
         term->values[i] = term->values[i] != NULL ? term->values[i] : "";
     }
-    if (r == 0 && n->type == WEIR_NODE_MAP && wants_values != (term->n_values > 0)) {
+    if (r == 0 && errors == d->problems->n_errors && wants_values != (term->n_values > 0)) {
         r = weir_dec_error_in(d, n, "values",
                               wants_values ? "required with In and NotIn"
                                            : "not allowed with Exists and DoesNotExist");

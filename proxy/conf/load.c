@@ -284,12 +284,24 @@ static int on_event(struct loader *l, const yaml_event_t *e) {
     }
 }
 
+/* The byte order mark some editors write; libyaml would count it as a column. */
+static struct weir_slice skip_mark(const struct weir_source *source) {
+    static const char mark[] = "\xef\xbb\xbf";
+    struct weir_slice text = { source->text, source->len };
+
+    if (weir_slice_starts_with(text, weir_slice_make(mark, 3))) {
+        text.ptr += 3;
+        text.len -= 3;
+    }
+    return text;
+}
+
 /* libyaml gives only a byte offset for text it could not decode. */
-static yaml_mark_t mark_of_offset(const struct weir_source *source, size_t offset) {
+static yaml_mark_t mark_of_offset(struct weir_slice text, size_t offset) {
     yaml_mark_t mark = { 0 };
 
-    for (size_t i = 0; i < offset && i < source->len; i++) {
-        unsigned char c = (unsigned char)source->text[i];
+    for (size_t i = 0; i < offset && i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
         if (c == '\n') {
             mark.line++;
             mark.column = 0;
@@ -308,8 +320,8 @@ static int report_syntax(struct loader *l) {
         return -ENOMEM;
     }
     if (p->error == YAML_READER_ERROR) {
-        return REFUSE(l, mark_of_offset(l->params->source, p->problem_offset), "not UTF-8 text: %s",
-                      problem);
+        return REFUSE(l, mark_of_offset(skip_mark(l->params->source), p->problem_offset),
+                      "not UTF-8 text: %s", problem);
     }
     if (p->context != NULL) {
         return REFUSE(l, p->problem_mark, "%s (%s that begins on line %u)", problem, p->context,
@@ -328,8 +340,8 @@ int weir_load(const struct weir_load *params) {
     }
     weir_arena_init(&l.arena, TREE_BLOCK);
     yaml_parser_set_encoding(&l.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&l.parser, (const unsigned char *)params->source->text,
-                                 params->source->len);
+    struct weir_slice text = skip_mark(params->source);
+    yaml_parser_set_input_string(&l.parser, (const unsigned char *)text.ptr, text.len);
     while (r == 0 && !l.stop) {
         if (!yaml_parser_parse(&l.parser, &event)) {
             r = report_syntax(&l);
