@@ -17,8 +17,9 @@
 #include "base/mem.h"
 #include "tls/tls.h"
 
-#define CLOCK_SKEW 60 /* seconds: peers whose clock is a little behind accept a fresh certificate  \
-                       */
+#define CLOCK_SKEW                                                                                 \
+    60 /* seconds: peers whose clock is a little behind accept a fresh certificate                 \
+        */
 #define SERIAL_BYTES 16
 #define DNS_MAX      253u
 

@@ -214,6 +214,7 @@ static bool set_protocol(SSL_CTX *ssl_ctx, bool mesh) {
     SSL_CTX_set_verify_depth(ssl_ctx, MAX_DEPTH);
     SSL_CTX_set_max_cert_list(ssl_ctx, MAX_CHAIN_BYTES);
     SSL_CTX_set_tlsext_servername_callback(ssl_ctx, accept_name);
+    SSL_CTX_set_msg_callback(ssl_ctx, weir_tls_on_message);
     return SSL_CTX_set_min_proto_version(ssl_ctx, mesh ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_max_proto_version(ssl_ctx, TLS1_3_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ssl_ctx, CIPHERS_12) == 1 &&

@@ -34,6 +34,8 @@ struct weir_tls {
     const char *reason; /* NULL = none; static or reason_text */
     char *reason_text;
     uint32_t held;      /* ciphertext taken since plaintext last came out */
+    uint32_t refilled;  /* plaintext bytes since `messages` was cleared */
+    uint16_t messages;  /* handshake messages after the handshake */
     uint8_t state;      /* enum weir_tls_state */
     uint8_t fault_kind; /* enum weir_fault_kind */
     bool nomem;
@@ -49,6 +51,11 @@ static inline bool weir_tls_mode_is_server(enum weir_tls_mode mode) {
 
 /* engine.c: the BIO that reads tls->in and writes to tls->out. NULL = no memory. */
 BIO_METHOD *weir_tls_bio_method(void);
+
+/* engine.c: SSL_CTX_set_msg_callback; counts what a peer sends after the handshake that is not
+ * data. */
+void weir_tls_on_message(int write, int version, int content, const void *bytes, size_t n, SSL *ssl,
+                         void *arg);
 
 /* verify.c: mesh modes' SSL_CTX_set_cert_verify_callback; arg is unused. */
 int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg);

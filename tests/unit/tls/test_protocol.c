@@ -302,6 +302,47 @@ static void key_updates_are_answered(void **state) {
     weir_tls_ctx_unref(server);
 }
 
+static void a_flood_of_key_updates_ends_the_connection(void **state) {
+    struct raw t;
+    struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, false);
+    SSL_CTX *client = make_client(TLS1_3_VERSION, TLS1_3_VERSION);
+    raw_init(&t, client, server);
+    raw_pump(&t, NULL, 0);
+    int sent = 0;
+    while (t.server_r == 0 && sent < 1000) {
+        assert_int_equal(SSL_key_update(t.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        SSL_do_handshake(t.client);
+        raw_pump(&t, NULL, 0);
+        sent++;
+    }
+    assert_int_equal(sent, 33);
+    assert_int_equal(t.server_r, WEIR_TLS_FAULT);
+    assert_string_equal(weir_tls_fault_reason(t.server), "too many handshake messages");
+    assert_int_equal(weir_tls_fault(t.server).kind, WEIR_FAULT_TLS);
+    raw_deinit(&t);
+    SSL_CTX_free(client);
+    weir_tls_ctx_unref(server);
+}
+
+static void key_updates_among_much_data_are_no_flood(void **state) {
+    struct raw t;
+    struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, false);
+    SSL_CTX *client = make_client(TLS1_3_VERSION, TLS1_3_VERSION);
+    char block[16384] = { 0 };
+    raw_init(&t, client, server);
+    raw_pump(&t, NULL, 0);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(SSL_key_update(t.client, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_write(t.client, block, sizeof(block)), sizeof(block));
+        raw_pump(&t, NULL, 0);
+        weir_bufq_clear(&t.plain);
+    }
+    assert_int_equal(t.server_r, 0);
+    raw_deinit(&t);
+    SSL_CTX_free(client);
+    weir_tls_ctx_unref(server);
+}
+
 static void messages_after_our_close_notify_are_passed_over(void **state) {
     struct raw t;
     struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, false);
@@ -344,6 +385,8 @@ int main(void) {
         cmocka_unit_test(no_early_data_is_offered),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(key_updates_are_answered),
+        cmocka_unit_test(a_flood_of_key_updates_ends_the_connection),
+        cmocka_unit_test(key_updates_among_much_data_are_no_flood),
         cmocka_unit_test(messages_after_our_close_notify_are_passed_over),
     };
     return cmocka_run_group_tests_name("tls/protocol", tests, set_up, tear_down);
