@@ -86,13 +86,16 @@ int weir_call_police(struct weir_call *c) {
         c->reason = WEIR_ALLOW_LOCAL;
         return 0;
     }
+    if (c->answer)
+        return 0;
     q.peer = c->dst;
     q.peer_identity = c->peer_identity;
     q.port = c->dport;
     q.proto = c->proto;
     if (denied(c, &slot, &q, WEIR_DENY_EGRESS))
         return 0;
-    if (receiver) {
+    /* A datagram may be an answer, which only the receiver can tell. */
+    if (receiver && c->proto == WEIR_IPPROTO_TCP) {
         q.peer = weir_addr_is_v4(&c->dst) ? self->addr[0] : self->addr[1];
         q.peer_identity = c->identity;
         police_receiver(c, &q, receiver);

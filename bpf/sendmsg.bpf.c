@@ -6,18 +6,28 @@
  */
 #include "lib/sock.bpf.h"
 
-/* An isolated pod admits answers only to what it asked. Full map or not: an unremembered answer is
- * dropped, not let in. */
-static __always_inline void remember_peer(struct bpf_sock_addr *ctx, const struct weir_call *c) {
+/*
+ * The common path of both families. What the peer asked first may be answered whatever egress
+ * policy says; what we ask is remembered, so that an isolated pod admits the answer and nothing
+ * else. A forgotten one is dropped, not let in.
+ */
+static __always_inline bool send(struct bpf_sock_addr *ctx, struct weir_call *c) {
     struct bpf_sock *sk = weir_ctx_sk(ctx);
-    struct weir_tuple key = { .dst = c->dst, .dport = c->dport };
-    __u64 now = bpf_ktime_get_ns();
+    struct weir_tuple key = { .dst = c->dst, .dport = c->dport, .kind = WEIR_UDP_THEY_ASKED };
 
-    if (c->role != WEIR_ROLE_APP && c->role != WEIR_ROLE_PROXY)
-        return;
+    c->proto = WEIR_IPPROTO_UDP;
     key.netns = bpf_get_netns_cookie(ctx);
     key.sport = sk->src_port;
-    bpf_map_update_elem(&weir_udp_peer, &key, &now, BPF_ANY);
+    c->answer = weir_udp_remembers(&key);
+    if (!weir_sock_call(ctx, c))
+        return false;
+    if (c->answer || (c->role != WEIR_ROLE_APP && c->role != WEIR_ROLE_PROXY))
+        return true;
+    key.kind = WEIR_UDP_WE_ASKED;
+    key.dst = c->dst;
+    key.dport = c->dport;
+    weir_udp_remember(&key);
+    return true;
 }
 
 SEC("cgroup/sendmsg4")
@@ -28,10 +38,8 @@ int weir_sendmsg4(struct bpf_sock_addr *ctx) {
     c.asked_port = bpf_ntohs((__u16)ctx->user_port);
     c.dst = c.asked;
     c.dport = c.asked_port;
-    c.proto = WEIR_IPPROTO_UDP;
-    if (!weir_sock_call(ctx, &c))
+    if (!send(ctx, &c))
         return 0;
-    remember_peer(ctx, &c);
     ctx->user_ip4 = c.dst.w[3];
     ctx->user_port = bpf_htons(c.dport);
     return 1;
@@ -46,10 +54,8 @@ int weir_sendmsg6(struct bpf_sock_addr *ctx) {
     c.asked_port = bpf_ntohs((__u16)ctx->user_port);
     c.dst = c.asked;
     c.dport = c.asked_port;
-    c.proto = WEIR_IPPROTO_UDP;
-    if (!weir_sock_call(ctx, &c))
+    if (!send(ctx, &c))
         return 0;
-    remember_peer(ctx, &c);
     ctx->user_ip6[0] = c.dst.w[0];
     ctx->user_ip6[1] = c.dst.w[1];
     ctx->user_ip6[2] = c.dst.w[2];

@@ -64,13 +64,33 @@ static __always_inline bool app_bound(const struct arrival *a) {
     return bpf_map_lookup_elem(&weir_app_tuple, &key) != NULL;
 }
 
+static __always_inline void udp_key(const struct arrival *a, __u32 kind, struct weir_tuple *ret) {
+    __builtin_memset(ret, 0, sizeof(*ret));
+    ret->netns = weir_lookup_netns;
+    ret->dst = a->remote;
+    ret->sport = a->lport;
+    ret->dport = a->rport;
+    ret->kind = kind;
+}
+
 /* An answer to a datagram this pod has sent from that port. */
 static __always_inline bool udp_answer(const struct arrival *a) {
-    struct weir_tuple key = {
-        .netns = weir_lookup_netns, .dst = a->remote, .sport = a->lport, .dport = a->rport
-    };
+    struct weir_tuple key;
 
-    return a->proto == WEIR_IPPROTO_UDP && bpf_map_lookup_elem(&weir_udp_peer, &key) != NULL;
+    if (a->proto != WEIR_IPPROTO_UDP)
+        return false;
+    udp_key(a, WEIR_UDP_WE_ASKED, &key);
+    return weir_udp_remembers(&key);
+}
+
+/* A datagram that policy let in may be answered, whatever egress policy says. */
+static __always_inline void remember_asker(const struct arrival *a) {
+    struct weir_tuple key;
+
+    if (a->proto != WEIR_IPPROTO_UDP || !(a->pod.policy[WEIR_EGRESS].flags & WEIR_SLOT_ISOLATED))
+        return;
+    udp_key(a, WEIR_UDP_THEY_ASKED, &key);
+    weir_udp_remember(&key);
 }
 
 static __always_inline bool probe(const struct arrival *a) {
@@ -90,15 +110,19 @@ static __always_inline bool admitted(struct arrival *a) {
     };
     struct weir_policy_answer answer = {};
 
-    if (slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED))
+    if (slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED)) {
+        remember_asker(a);
         return true;
+    }
     weir_verdict(slot, &q, &answer);
     if (answer.audited) {
         weir_count_one(WEIR_ALLOW_AUDIT);
         refuse(a, WEIR_ALLOW_AUDIT, answer.audited);
     }
-    if (answer.verdict == WEIR_VERDICT_ALLOW)
+    if (answer.verdict == WEIR_VERDICT_ALLOW) {
+        remember_asker(a);
         return true;
+    }
     if (udp_answer(a)) {
         weir_count_one(WEIR_ALLOW_UDP_ANSWER);
         return true;

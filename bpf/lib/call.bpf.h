@@ -24,7 +24,8 @@ struct weir_call {
     __u32 sticky_set; /* UDP: the set, and below the endpoint, this socket has used for `asked`
                          before */
     struct weir_addr sticky;
-    __u16 sticky_port, pad;
+    __u16 sticky_port;
+    __u8 answer, pad; /* answer: UDP, to a peer that policy let ask us */
     __u32 pad2;
 };
 

@@ -53,6 +53,19 @@ static __always_inline bool weir_pod_get(__u32 id, struct weir_pod_value *ret) {
     return ret->pod == id && *(volatile __u32 *)&v->pod == id;
 }
 
+/* Did the conversation of this key take place within the last minute? */
+static __always_inline bool weir_udp_remembers(const struct weir_tuple *key) {
+    __u64 *at = bpf_map_lookup_elem(&weir_udp_peer, key);
+
+    return at && bpf_ktime_get_ns() - *at < WEIR_UDP_MEMORY_NS;
+}
+
+static __always_inline void weir_udp_remember(const struct weir_tuple *key) {
+    __u64 now = bpf_ktime_get_ns();
+
+    bpf_map_update_elem(&weir_udp_peer, key, &now, BPF_ANY);
+}
+
 static __always_inline __u64 weir_meta_epoch(void) {
     __u32 zero = 0;
     struct weir_meta_value *m = bpf_map_lookup_elem(&weir_meta, &zero);

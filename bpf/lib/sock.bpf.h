@@ -29,20 +29,25 @@ static __always_inline void weir_sock_fill(struct weir_sock_value *s, const stru
     s->set = c->set;
 }
 
+/* A service's endpoint stays with the UDP socket that has used it for the same address before. */
+static __always_inline void weir_sock_stick(const struct weir_sock_value *s, struct weir_call *c) {
+    if (!s || c->proto != WEIR_IPPROTO_UDP || s->facts.original_port != c->asked_port ||
+        !weir_addr_equal(&s->facts.original, &c->asked))
+        return;
+    c->sticky_set = s->set;
+    c->sticky = s->chosen;
+    c->sticky_port = s->chosen_port;
+}
+
 /* The common path of connect() and sendto(), after the caller has filled asked and dst. True: go on
  * to c->dst. */
 static __always_inline bool weir_sock_call(struct bpf_sock_addr *ctx, struct weir_call *c) {
     struct bpf_sock *sk = weir_ctx_sk(ctx);
-    struct weir_sock_value *s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
     struct weir_cgroup_value owner;
+    struct weir_sock_value *s;
 
     c->cookie = bpf_get_socket_cookie(ctx);
-    if (s && c->proto == WEIR_IPPROTO_UDP && s->facts.original_port == c->asked_port &&
-        weir_addr_equal(&s->facts.original, &c->asked)) {
-        c->sticky_set = s->set;
-        c->sticky = s->chosen;
-        c->sticky_port = s->chosen_port;
-    }
+    weir_sock_stick(bpf_sk_storage_get(&weir_sock, sk, NULL, 0), c);
     weir_cgroup_of(sk, &owner);
     c->role = owner.role;
     c->pod = owner.pod;

@@ -71,7 +71,7 @@ enum weir_reason {
 struct weir_event {
     __u64 at_ns;               /* CLOCK_MONOTONIC */
     __u64 cookie;              /* socket; 0 when none exists yet (sk_lookup) */
-    __u64 bytes_in, bytes_out; /* CLOSE: payload received, payload sent and acknowledged */
+    __u64 bytes_in, bytes_out; /* CLOSE: received; sent and acknowledged. A SYN or FIN counts 1 */
     __u64 duration_ns;         /* CLOSE: since connect() or accept */
     struct weir_addr local,
         remote; /* as on the wire: remote is the endpoint, or the sidecar when steered */

@@ -299,32 +299,41 @@ WEIR_ABI_SIZE(weir_name_value, 328);
 WEIR_ABI_AT(weir_name_value, text, 0);
 
 /*
- * weir_tuple as a key, all written by the kernel:
- *   weir_flow      HASH -> struct weir_facts. From the application's TCP_CONNECT_CB until the
- * sidecar's accept takes it. weir_app_tuple HASH -> __u8. The sidecar's own connections to its
- * application: never steered back. weir_udp_peer  LRU  -> __u64 ns. Unconnected UDP sockets have
- * asked this peer: its answers may come in.
+ * weir_tuple as a key, all written by the kernel.
+ *
+ * weir_flow: HASH -> struct weir_facts. From the application's TCP_CONNECT_CB until the sidecar's
+ * accept takes it.
+ *
+ * weir_app_tuple: HASH -> __u8. The sidecar's own connections to its application: never steered
+ * back.
+ *
+ * weir_udp_peer: LRU -> __u64 ns. A conversation of an unconnected UDP socket that policy allowed;
+ * src is unused, sport the local port, dst and dport the peer. `kind` says who began: the other
+ * side may answer for a minute.
  */
 struct weir_tuple {
     __u64 netns; /* cookie */
     struct weir_addr src, dst;
     __u16 sport, dport;
-    __u32 pad;
+    __u32 kind; /* weir_udp_peer: WEIR_UDP_*; else 0 */
 };
+#define WEIR_UDP_WE_ASKED   1u
+#define WEIR_UDP_THEY_ASKED 2u
+#define WEIR_UDP_MEMORY_NS  60000000000ull
 WEIR_ABI_SIZE(weir_tuple, 48);
 WEIR_ABI_AT(weir_tuple, netns, 0);
 WEIR_ABI_AT(weir_tuple, src, 8);
 WEIR_ABI_AT(weir_tuple, dst, 24);
 WEIR_ABI_AT(weir_tuple, sport, 40);
 WEIR_ABI_AT(weir_tuple, dport, 42);
-WEIR_ABI_AT(weir_tuple, pad, 44);
+WEIR_ABI_AT(weir_tuple, kind, 44);
 
-/* weir_listener: SOCKHASH, kernel. The sidecar's listeners, several workers each. The kernel drops
- * a closed one. */
+/* weir_listener: SOCKHASH, kernel. The sidecar's listeners, several workers each, dropped when
+ * closed. port: sk_lookup steers to WEIR_PORT_INBOUND; of WEIR_PORT_OUTBOUND only the presence
+ * matters. */
 struct weir_listener_key {
     __u32 pod;
-    __u16
-        port; /* WEIR_PORT_INBOUND: where sk_lookup steers to. WEIR_PORT_OUTBOUND: presence only */
+    __u16 port;
     __u8 family; /* 4 or 6: what the socket accepts; one that accepts both is listed twice */
     __u8 slot;   /* 0..WEIR_LISTENER_SLOTS-1 */
 };

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""include/weir/abi in Python: packing of map entries, unpacking of events and facts. The driver checks every size."""
+import ipaddress
+import struct
+
+APP, PROXY, OUTSIDE, REFUSED = 1, 2, 3, 4
+MESHED, FAIL_OPEN = 1, 2
+ISOLATED, AUDIT_SLOT = 1, 2
+ANY, IDENTITY, CIDR = 0, 1, 2
+DENY, AUDIT = 1, 2
+OUT, IN = 1, 2
+STEER, PLAIN = 1, 2
+L7 = 1
+HOLD = 1
+TCP, UDP = 6, 17
+INGRESS, EGRESS = 0, 1
+SOL, SO_FACTS = 0x5745, 1
+OPEN, CLOSE, DENIED, LISTEN = 1, 2, 3, 4
+BLOCK_RULES = 32
+
+
+def addr(text):
+    ip = ipaddress.ip_address(text)
+    if ip.version == 4:
+        return b"\0" * 10 + b"\xff\xff" + ip.packed
+    return ip.packed
+
+
+def show(raw):
+    ip = ipaddress.ip_address(raw)
+    return str(ip.ipv4_mapped or ip)
+
+
+def slot(block=0, policy=0, flags=0):
+    return struct.pack("=IIII", block, policy, flags, 0)
+
+
+def pod(ident, identity, netns, flags, ingress, egress, v4, v6, generation=1):
+    return (struct.pack("=IIQII", ident, identity, netns, flags, generation) + ingress + egress +
+            (addr(v4) if v4 else bytes(16)) + (addr(v6) if v6 else bytes(16)))
+
+
+def rule(policy, peer=ANY, set=0, ports=(0, 65535), proto=0, flags=0):
+    return struct.pack("=IIHHBBBB", set, policy, ports[0], ports[1], proto, peer, flags, 0)
+
+
+def block(ident, rules, next=0):
+    assert len(rules) <= BLOCK_RULES
+    return struct.pack("=IIII", ident, next, len(rules), 0) + b"".join(rules).ljust(16 * BLOCK_RULES, b"\0")
+
+
+def svc_key(ip, port, proto=TCP):
+    return addr(ip) + struct.pack("=HBB", port, proto, 0)
+
+
+def svc(service, set, count, weight=0, flags=0):
+    return struct.pack("=IIIIII", service, set, count, weight, flags, 0)
+
+
+def ep(ip, port, upto=0, pod=0):
+    return addr(ip) + struct.pack("=IIHHHH", upto, pod, port, 0, 0, 0)
+
+
+def cidr_key(set, text):
+    net = ipaddress.ip_network(text)
+    prefix = net.prefixlen + (96 if net.version == 4 else 0)
+    return struct.pack("=II", 32 + prefix, set) + addr(net.network_address)
+
+
+EVENT = struct.Struct("=QQQQQ16s16s16sHHHBBIIIIIIIIBBB5x")
+EVENT_FIELDS = ("at_ns cookie bytes_in bytes_out duration_ns local remote original local_port remote_port "
+                "original_port kind direction pod identity peer_identity policy service srtt_us retransmits "
+                "flags reason proto role").split()
+FACTS = struct.Struct("=II16s16sHHBBBBIIIIIIQQQ")
+FACTS_FIELDS = ("size flags original peer original_port peer_port direction reason join pad pod identity "
+                "peer_identity service policy pad2 epoch cookie at_ns").split()
+
+
+class Record:
+    def __init__(self, layout, fields, raw):
+        for name, value in zip(fields, layout.unpack(raw)):
+            setattr(self, name, show(value) if isinstance(value, bytes) else value)
+
+    def __repr__(self):
+        return str(self.__dict__)
+
+
+def event(raw):
+    return Record(EVENT, EVENT_FIELDS, raw)
+
+
+def facts(raw):
+    return Record(FACTS, FACTS_FIELDS, raw)

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proxy/kern on a leash: the tests of tests/bpf drive the product's own loader, maps and events
+ * through it, one command a line on standard input, one answer a line ("ok ..." or "err OUTCOME").
+ * It decides nothing and knows no layout.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kern/kern.h"
+#include "sys/cgroup.h"
+
+#define WORDS 6
+#define BYTES 1024
+
+struct driver {
+    struct weir_kern *k;
+    int events_fd;
+};
+
+static int unhex(const char *text, unsigned char *ret, size_t want) {
+    if (strlen(text) != want * 2 || want > BYTES)
+        return -EINVAL;
+    for (size_t i = 0; i < want; i++) {
+        unsigned v;
+
+        if (sscanf(text + 2 * i, "%2x", &v) != 1)
+            return -EINVAL;
+        ret[i] = (unsigned char)v;
+    }
+    return 0;
+}
+
+static void print_hex(const void *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        printf("%02x", ((const unsigned char *)bytes)[i]);
+}
+
+static int find_map(const char *name) {
+    for (int m = 0; m < WEIR_MAP_COUNT_; m++)
+        if (strcmp(weir_map_name((enum weir_map)m), name) == 0)
+            return m;
+    return -EINVAL;
+}
+
+static int do_open(struct driver *d, char **w) {
+    struct weir_kern_options o = { .pin_dir = w[1], .cgroup = w[2] };
+    int r = weir_kern_open(&o, &d->k);
+
+    if (r == 0)
+        printf("ok %d\n", weir_kern_adopted(d->k));
+    return r;
+}
+
+static int do_map(struct driver *d, char **w) {
+    unsigned char key[BYTES], value[BYTES];
+    int m = find_map(w[1]), r;
+
+    if (m < 0 || !d->k)
+        return -EINVAL;
+    r = unhex(w[2], key, weir_map_key_size((enum weir_map)m));
+    if (r == 0 && strcmp(w[0], "put") == 0) {
+        r = unhex(w[3], value, weir_map_value_size((enum weir_map)m));
+        if (r == 0)
+            r = weir_kern_put(d->k, (enum weir_map)m, key, value);
+    } else if (r == 0 && strcmp(w[0], "get") == 0) {
+        r = weir_kern_get(d->k, (enum weir_map)m, key, value);
+        if (r == 0) {
+            printf("ok ");
+            print_hex(value, weir_map_value_size((enum weir_map)m));
+            printf("\n");
+            return 0;
+        }
+    } else if (r == 0) {
+        r = weir_kern_delete(d->k, (enum weir_map)m, key);
+    }
+    if (r == 0)
+        printf("ok\n");
+    return r;
+}
+
+static int count_entry(void *arg, const void *key, const void *value) {
+    ++*(unsigned *)arg;
+    return 0;
+}
+
+static int do_each(struct driver *d, char **w) {
+    int m = find_map(w[1]), r;
+    unsigned n = 0;
+
+    if (m < 0)
+        return -EINVAL;
+    r = weir_kern_each(d->k, (enum weir_map)m, count_entry, &n);
+    if (r == 0)
+        printf("ok %u\n", n);
+    return r;
+}
+
+static int do_pod(struct driver *d, char **w) {
+    uint32_t pod = (uint32_t)strtoul(w[1], NULL, 10);
+    int fd, r;
+
+    if (strcmp(w[0], "pod_detach") == 0) {
+        r = weir_kern_pod_detach(d->k, pod);
+    } else {
+        fd = open(w[2], O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return -errno;
+        r = weir_kern_pod_attach(d->k, pod, fd);
+        close(fd);
+    }
+    if (r == 0)
+        printf("ok\n");
+    return r;
+}
+
+static int print_pod(void *arg, uint32_t pod) {
+    printf(" %u", pod);
+    return 0;
+}
+
+static int do_cookie(char **w) {
+    int fd = open(w[1], O_RDONLY | O_CLOEXEC), r;
+    uint64_t cookie;
+
+    if (fd < 0)
+        return -errno;
+    r = weir_kern_netns_cookie(fd, &cookie);
+    close(fd);
+    if (r == 0)
+        printf("ok %llu\n", (unsigned long long)cookie);
+    return r;
+}
+
+static int do_counts(struct driver *d) {
+    uint64_t counts[WEIR_REASON_SLOTS];
+    int r = weir_kern_counts(d->k, counts);
+
+    if (r != 0)
+        return r;
+    printf("ok");
+    for (unsigned i = 0; i < WEIR_REASON_COUNT_; i++)
+        printf(" %s=%llu", weir_reason_name(i), (unsigned long long)counts[i]);
+    printf("\n");
+    return 0;
+}
+
+static void print_event(void *arg, const struct weir_event *e, bool denial) {
+    printf(" %d:", denial);
+    print_hex(e, sizeof(*e));
+}
+
+static int do_events(struct driver *d) {
+    int r = 0;
+
+    if (d->events_fd < 0)
+        r = weir_kern_events_open(d->k, print_event, d, &d->events_fd);
+    if (r != 0)
+        return r;
+    printf("ok");
+    r = weir_kern_events_read(d->k, NULL);
+    printf("\n");
+    return 0;
+}
+
+static void print_left(void *arg, const char *what) {
+    fprintf(stderr, "left: %s\n", what);
+}
+
+static int do_uninstall(char **w) {
+    struct weir_kern_options o = { .pin_dir = w[1] };
+    int r = weir_kern_uninstall(&o, print_left, NULL);
+
+    if (r == 0)
+        printf("ok\n");
+    return r;
+}
+
+static void print_check(void *arg, const struct weir_check_line *line) {
+    printf("%d\t%s\t%s\t%s\n", (int)line->state, line->what, line->found, line->fix);
+}
+
+static int do_check(char **w) {
+    struct weir_kern_options o = { .pin_dir = w[1], .cgroup = w[2] };
+    int r = weir_kern_check(&o, print_check, NULL);
+
+    printf("ok\n");
+    return r;
+}
+
+static int plain(int r) {
+    if (r == 0)
+        printf("ok\n");
+    return r;
+}
+
+static int run(struct driver *d, char **w) {
+    uint64_t u;
+    int r;
+
+    if (strcmp(w[0], "open") == 0)
+        return do_open(d, w);
+    if (strcmp(w[0], "uninstall") == 0)
+        return do_uninstall(w);
+    if (strcmp(w[0], "check") == 0)
+        return do_check(w);
+    if (strcmp(w[0], "cookie") == 0)
+        return do_cookie(w);
+    if (strcmp(w[0], "cgroup_id") == 0) {
+        r = weir_cgroup_id(w[1], &u);
+        if (r == 0)
+            printf("ok %llu\n", (unsigned long long)u);
+        return r;
+    }
+    if (!d->k)
+        return -EBADF;
+    if (strcmp(w[0], "attach") == 0)
+        return plain(weir_kern_attach(d->k));
+    if (strcmp(w[0], "flags") == 0)
+        return plain(weir_kern_set_flags(d->k, (uint32_t)strtoul(w[1], NULL, 0)));
+    if (strcmp(w[0], "settle") == 0)
+        return plain(weir_kern_settle(d->k));
+    if (strcmp(w[0], "put") == 0 || strcmp(w[0], "get") == 0 || strcmp(w[0], "delete") == 0)
+        return do_map(d, w);
+    if (strcmp(w[0], "each") == 0)
+        return do_each(d, w);
+    if (strcmp(w[0], "pod_attach") == 0 || strcmp(w[0], "pod_detach") == 0)
+        return do_pod(d, w);
+    if (strcmp(w[0], "pods") == 0) {
+        printf("ok");
+        r = weir_kern_pod_each(d->k, print_pod, NULL);
+        printf("\n");
+        return r;
+    }
+    if (strcmp(w[0], "counts") == 0)
+        return do_counts(d);
+    if (strcmp(w[0], "events") == 0)
+        return do_events(d);
+    if (strcmp(w[0], "close") == 0) {
+        d->k = weir_kern_close(d->k);
+        d->events_fd = -1;
+        return plain(0);
+    }
+    return -ENOSYS;
+}
+
+int main(void) {
+    struct driver d = { .events_fd = -1 };
+    char line[4096];
+
+    while (fgets(line, sizeof(line), stdin)) {
+        char *w[WORDS] = { "", "", "", "", "", "" }, *save = NULL, *word;
+        int n = 0, r;
+
+        for (word = strtok_r(line, " \n", &save); word && n < WORDS;
+             word = strtok_r(NULL, " \n", &save))
+            w[n++] = word;
+        r = n ? run(&d, w) : 0;
+        if (r != 0)
+            printf("err %d\n", r);
+        fflush(stdout);
+    }
+    weir_kern_close(d.k);
+    return 0;
+}
