@@ -46,10 +46,26 @@ static int recv_failed(struct weir_h2 *h, ssize_t error) {
     return 0;
 }
 
+static int read_on(struct weir_h2 *h, struct weir_slice bytes) {
+    weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_READ);
+    while (bytes.len && !h->killed) {
+        size_t n = weir_h2_guard_scan(&h->guard, bytes);
+        ssize_t r = 0;
+        if (n == 0)
+            weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+        else
+            r = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr, n);
+        if (r < 0)
+            return recv_failed(h, r);
+        bytes.ptr += n;
+        bytes.len -= n;
+    }
+    return 0;
+}
+
 static int h2_feed(struct weir_codec *c, struct weir_chunk *chunk, struct weir_slice bytes,
                    size_t *ret_used) {
     struct weir_h2 *h = weir_h2_of(c);
-    int r = 0;
 
     *ret_used = bytes.len;
     if (h->broken)
@@ -58,13 +74,8 @@ static int h2_feed(struct weir_codec *c, struct weir_chunk *chunk, struct weir_s
         return WEIR_CODEC_FAULT;
     h->busy = true;
     h->chunk = chunk;
-    size_t calm = weir_h2_guard_scan(&h->guard, bytes);
-    ssize_t n = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr, calm);
+    int r = read_on(h, bytes);
     h->chunk = NULL;
-    if (n < 0)
-        r = recv_failed(h, n);
-    else if (calm < bytes.len)
-        weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
     weir_h2_tell_over(h);
     h->busy = false;
     weir_h2_settle(h);
@@ -216,7 +227,7 @@ static int set_options(nghttp2_option **ret_option, const struct weir_codec_limi
 #if WEIR_H2_HAVE_MAX_CONTINUATIONS
     /* It counts a frame header anew for each read it is spread over; the exact count is the
      * guard's. */
-    nghttp2_option_set_max_continuations(option, (size_t)WEIR_H2_CONTINUATIONS * 9);
+    nghttp2_option_set_max_continuations(option, 9 * (WEIR_H2_CONTINUATIONS + 2));
 #endif
     *ret_option = option;
     return 0;

@@ -13,7 +13,7 @@
 
 #include <nghttp2/nghttp2.h>
 
-#define CALM          1000
+#define CALM          (1000 * WEIR_H2_WORTH_FRAME)
 #define EARLY_RESETS  200
 #define PEER_ERRORS   100
 #define PREFACE_BYTES 24u
@@ -46,26 +46,34 @@ bool weir_h2_guard_peer_error(struct weir_h2_guard *g) {
     return ++g->peer_errors > PEER_ERRORS;
 }
 
-/* RFC 9113 4.1. */
+/* RFC 9113 4.1. False = not this frame, now; then nothing has changed. */
 static bool admit(struct weir_h2_guard *g, const uint8_t *header) {
     uint8_t type = header[3], flags = header[4];
-    int32_t cost = 1;
+    uint32_t len = (uint32_t)header[0] << 16 | (uint32_t)header[1] << 8 | header[2];
+    int32_t cost = WEIR_H2_WORTH_FRAME;
 
-    g->payload_left = (uint32_t)header[0] << 16 | (uint32_t)header[1] << 8 | header[2];
-    if (type == NGHTTP2_CONTINUATION) {
-        if (++g->continuations > WEIR_H2_CONTINUATIONS)
-            return false;
-    } else {
-        g->continuations = 0;
-    }
-    if (!(flags & NGHTTP2_FLAG_ACK)) {
+    if (type == NGHTTP2_DATA) {
+        /* Much of it may be under way to a stream we have reset, and nobody will say that it was
+         * content. */
+        if (len > 0 && !(flags & NGHTTP2_FLAG_PADDED))
+            cost = 1;
+    } else if (!(flags & NGHTTP2_FLAG_ACK)) {
         if (type == NGHTTP2_SETTINGS) /* touches every stream and the compression table */
-            cost = 8;
+            cost *= 8;
         else if (type == NGHTTP2_PING) /* makes us write */
-            cost = 2;
+            cost *= 2;
     }
+    if (g->calm < cost)
+        return false;
+    if (type != NGHTTP2_CONTINUATION)
+        g->continuations = 0;
+    else if (g->continuations == WEIR_H2_CONTINUATIONS)
+        return false;
+    else
+        g->continuations++;
     g->calm -= cost;
-    return g->calm >= 0;
+    g->payload_left = len;
+    return true;
 }
 
 size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes) {
@@ -73,7 +81,6 @@ size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes) {
     size_t i = g->magic_left < bytes.len ? g->magic_left : bytes.len;
 
     g->magic_left -= (uint32_t)i;
-    weir_h2_guard_progress(g, WEIR_H2_WORTH_READ);
     while (i < bytes.len) {
         size_t left = bytes.len - i;
         if (g->payload_left) {
@@ -85,16 +92,17 @@ size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes) {
         const uint8_t *header = p + i;
         size_t n = HEADER_BYTES - g->header_len;
         if (g->header_len || left < HEADER_BYTES) {
-            n = n < left ? n : left;
-            memcpy(g->header + g->header_len, p + i, n);
-            g->header_len = (uint8_t)(g->header_len + n);
-            if (g->header_len < HEADER_BYTES)
+            size_t part = n < left ? n : left;
+            memcpy(g->header + g->header_len, p + i, part);
+            if (part < n) {
+                g->header_len = (uint8_t)(g->header_len + part);
                 return bytes.len;
-            g->header_len = 0;
+            }
             header = g->header;
         }
         if (!admit(g, header))
             return i;
+        g->header_len = 0;
         i += n;
     }
     return bytes.len;

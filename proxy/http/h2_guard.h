@@ -25,7 +25,10 @@ struct weir_h2_guard {
 };
 
 void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role);
-/* How many of these bytes may be read; fewer than bytes.len = flood. */
+/*
+ * How many of these bytes may be read now; the rest is asked for again once those have been, for
+ * they may be worth something. 0 then = flood.
+ */
 size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes);
 void weir_h2_guard_progress(struct weir_h2_guard *g, size_t worth);
 void weir_h2_guard_completed(struct weir_h2_guard *g);
@@ -33,12 +36,14 @@ void weir_h2_guard_completed(struct weir_h2_guard *g);
 bool weir_h2_guard_early_reset(struct weir_h2_guard *g);
 bool weir_h2_guard_peer_error(struct weir_h2_guard *g);
 
-/* What one frame, or one exchange, pays back. */
+/* What a frame costs, and what a read, a head, content received and content sent pay back. */
 enum {
-    WEIR_H2_WORTH_READ = 4,
-    WEIR_H2_WORTH_HEAD = 8,
-    WEIR_H2_WORTH_DATA = 1,
-    WEIR_H2_WORTH_SENT = 3
+    WEIR_H2_WORTH_FRAME = 8,
+    WEIR_H2_WORTH_READ = 4 * WEIR_H2_WORTH_FRAME,
+    WEIR_H2_WORTH_HEAD = 8 * WEIR_H2_WORTH_FRAME,
+    WEIR_H2_WORTH_DATA = WEIR_H2_WORTH_FRAME,
+    WEIR_H2_WORTH_SENT = 3 * WEIR_H2_WORTH_FRAME,
+    WEIR_H2_BYTES_PER_WORTH = 64,
 };
 
 #endif

@@ -228,7 +228,7 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
     (void)flags;
     if (!weir_h2_listens(st)) /* nobody will report it consumed */
         return nghttp2_session_consume_connection(session, len) ? broken(h) : 0;
-    weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_DATA + len / 256);
+    weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_DATA + len / WEIR_H2_BYTES_PER_WORTH);
     st->unconsumed += len;
     h->base.events->data(h->base.arg, &st->cs, h->chunk, weir_slice_make((const char *)data, len));
     return done(h);

@@ -205,7 +205,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (weir_bufq_append(h->out, weir_slice_make((const char *)framehd, 9)) < 0 ||
         move_content(h->out, &st->out, length) < 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_SENT + length / 1024);
+    weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_SENT + length / WEIR_H2_BYTES_PER_WORTH);
     return weir_bufq_full(h->out) ? NGHTTP2_ERR_PAUSE : 0;
 }
 
