@@ -151,10 +151,10 @@ static void from_an_address_that_is_no_pod_the_certificate_speaks(void **state) 
     struct world w = world_new(web_only, job_and_block);
 
     assert_string_equal(asked(&w, "172.16.0.1", 8080, "front/web"), "back/web-only");
-    assert_string_equal(asked(&w, "172.16.0.1", 8080, "other/intruder"), "!back/web-only");
-    assert_string_equal(asked(&w, "172.16.0.1", 8080, NULL), "!back/web-only");
+    assert_string_equal(asked(&w, "172.16.0.1", 8080, "other/intruder"), "!back/job");
+    assert_string_equal(asked(&w, "172.16.0.1", 8080, NULL), "!back/job");
     assert_string_equal(asked(&w, "10.9.9.9", 9005, "back/job"), "back/job");
-    assert_string_equal(asked(&w, "10.9.9.9", 9005, NULL), "!back/web-only");
+    assert_string_equal(asked(&w, "10.9.9.9", 9005, NULL), "!back/job");
     world_free(&w);
 }
 
@@ -164,8 +164,8 @@ static void policies_add_up(void **state) {
     assert_string_equal(asked(&w, "10.0.0.2", 8080, "front/web"), "back/web-only");
     assert_string_equal(asked(&w, "10.0.0.3", 9000, "back/job"), "back/job");
     assert_string_equal(asked(&w, "10.0.0.3", 9010, "back/job"), "back/job");
-    assert_string_equal(asked(&w, "10.0.0.3", 9011, "back/job"), "!back/web-only");
-    assert_string_equal(asked(&w, "10.0.0.3", 7, "back/job"), "!back/web-only");
+    assert_string_equal(asked(&w, "10.0.0.3", 9011, "back/job"), "!back/job");
+    assert_string_equal(asked(&w, "10.0.0.3", 7, "back/job"), "!back/job");
     world_free(&w);
 }
 
