@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection, downstream or upstream: a stream, a codec and the exchanges on it. Both sides have the same shape, so any pairing of HTTP versions runs through
+ * the same code. Received bytes go through the codec at once; what is to be sent is gathered and written once per loop
+ * turn (weir_conn_flush from the worker's dirty list).
+ */
+#ifndef WEIR_CORE_CONN_H
+#define WEIR_CORE_CONN_H
+
+#include "core/worker.h"
+#include "io/stream.h"
+
+struct weir_txn;
+
+/*
+ *  SNIFF -> HANDSHAKE -> HTTP -> LINGER -> CLOSED     downstream (SNIFF -> HTTP without TLS, SNIFF -> RELAY opaque)
+ *  CONNECTING -> HTTP -> CLOSED                       upstream (CONNECTING -> RELAY opaque)
+ */
+enum weir_conn_state {
+    WEIR_CONN_SNIFF,      /* waiting for the first bytes */
+    WEIR_CONN_HANDSHAKE,  /* TLS, server side */
+    WEIR_CONN_CONNECTING, /* TCP and TLS, client side */
+    WEIR_CONN_HTTP,
+    WEIR_CONN_RELAY,      /* bytes to and from conn->peer */
+    WEIR_CONN_LINGER,     /* FIN sent; input is thrown away until EOF, so that the answer is not cut by a reset */
+    WEIR_CONN_CLOSED,     /* stream is closing; memory goes with its `closed` event */
+};
+
+struct weir_conn {
+    struct weir_worker *worker;
+    struct weir_list node;          /* in worker->downs or ups */
+    struct weir_list dirty;         /* in worker->dirty when there may be something to flush */
+    struct weir_list pool_node;     /* upstream: in the endpoint's pool lists */
+    struct weir_list txns;          /* exchanges on this connection (txn->down_node or up_node) */
+    struct weir_list blocked;       /* txns whose other side waits until this connection has sent more */
+    struct weir_deadline deadline;
+    struct weir_stream *stream;
+    struct weir_codec *codec;       /* NULL until the protocol is known */
+    struct weir_bufq out;
+    struct weir_bufq *held;         /* received, not yet fed (sniffing, pipelined behind a request); NULL = none */
+    uint64_t id;
+    uint64_t since;                 /* us: accepted, dialled, or entered its present wait */
+    uint64_t mark_in, mark_out;     /* stream byte counts at the last progress check */
+    uint8_t state;                  /* enum weir_conn_state */
+    bool is_up;
+    bool reading;
+    bool eof;                       /* the peer will send no more */
+    bool fin_sent;
+    bool in_codec;                  /* inside feed, eof or pull: the codec must not be freed */
+    bool fin_after_flush;           /* tunnel: half-close once everything queued has left */
+    uint8_t dir;                    /* enum weir_direction */
+    uint32_t paused;                /* H1: txn directions that want no more input now */
+    uint32_t heads_open;            /* downstream: requests begun whose head is incomplete */
+    uint64_t head_due;              /* when the oldest of them must be complete */
+    uint64_t linger_left;           /* bytes still thrown away before giving up */
+    struct weir_stream_info info;   /* set when the stream opened */
+    /* downstream */
+    const struct weir_listener *listener;
+    struct weir_parent *parent;     /* valid while parent_epoch is current */
+    struct weir_epoch *parent_epoch;
+    /* upstream */
+    struct weir_target *target;
+    struct weir_lb_endpoint *endpoint; /* used by this connection */
+    char *expect;                   /* SPIFFE id demanded of the server; NULL = none */
+    bool pooled;                    /* idle in the pool */
+    bool used_before;               /* carried an exchange already: a death may be the keep-alive race */
+    bool no_more;                   /* no further exchange may start here */
+    struct weir_conn *peer;         /* RELAY: the other side */
+};
+
+/* Both roles. `stream` is taken over. NULL = no memory (the stream is left alone). */
+struct weir_conn *weir_conn_new(struct weir_worker *w, struct weir_stream *stream, bool is_up);
+/* 0, -ENOMEM. Makes the codec for that protocol and feeds what is held. */
+int weir_conn_start_http(struct weir_conn *c, bool h2);
+/* For a stream that cannot become a connection: closed at once. */
+void weir_conn_refuse_stream(struct weir_stream *s);
+void weir_conn_dirty(struct weir_conn *c);
+/* Gathers and writes; lets paused sources go on. Called for dirty connections at the end of a turn. */
+void weir_conn_flush(struct weir_conn *c);
+/* Ends the connection at once; every exchange on it is told `fault` first. Safe inside any event, repeatable. */
+void weir_conn_fail(struct weir_conn *c, struct weir_fault fault);
+/* Ends a connection on which nothing runs any more. */
+void weir_conn_close(struct weir_conn *c);
+/* Adds received bytes to the held ones. 0 or -ENOMEM. */
+int weir_conn_hold(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
+/* Reading on or off as state, pauses and held bytes say. */
+void weir_conn_update_reading(struct weir_conn *c);
+void weir_conn_pause(struct weir_conn *c);
+void weir_conn_unpause(struct weir_conn *c);
+/* Bytes queued towards the peer for this exchange are at or above the pipe limit / below half of it. */
+struct weir_cstream;
+bool weir_conn_full(const struct weir_conn *c, const struct weir_cstream *cs);
+bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs);
+bool weir_conn_is_h2(const struct weir_conn *c);
+
+/* down.c */
+void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct weir_listener *l);
+extern const struct weir_codec_events weir_down_codec_events;
+void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
+void weir_down_open(struct weir_conn *c);
+void weir_down_idle(struct weir_conn *c);
+void weir_down_deadline(struct weir_conn *c);
+/* The parent requests of this connection are routed by, in the current epoch; NULL = gone. */
+struct weir_parent *weir_down_parent(struct weir_conn *c);
+
+/* up.c */
+extern const struct weir_codec_events weir_up_codec_events;
+void weir_up_open(struct weir_conn *c);
+void weir_up_deadline(struct weir_conn *c);
+
+/* relay.c */
+/* Turns a downstream connection whose bytes are not ours to read into a byte relay to an endpoint of `target`. */
+void weir_relay_start(struct weir_conn *down, struct weir_target *target);
+void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
+void weir_relay_eof(struct weir_conn *c);
+void weir_relay_open(struct weir_conn *up);
+void weir_relay_drain(struct weir_conn *c);
+void weir_relay_deadline(struct weir_conn *up);
+void weir_relay_fail(struct weir_conn *c, struct weir_fault fault);
+
+#endif

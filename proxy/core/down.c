@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The downstream role: what a new connection is (sniffing, TLS, mesh or the application's own), its requests as txns,
+ * its deadlines.
+ */
+#include "base/mem.h"
+#include "core/txn.h"
+#include "http/fault.h"
+#include "http/sniff.h"
+
+#define SNIFF_MAX 16384u
+/* A connection whose first bytes do not come is taken for a protocol in which the server speaks first. */
+#define SERVER_FIRST_US (100u * 1000u)
+/* Content whose length nobody announced may pause this long: event streams, gRPC. */
+#define STREAM_IDLE_US (300ull * 1000 * 1000)
+
+static bool is_sidecar(const struct weir_conn *c) {
+    return c->dir == WEIR_DIR_INBOUND || c->dir == WEIR_DIR_OUTBOUND;
+}
+
+struct weir_parent *weir_down_parent(struct weir_conn *c) {
+    struct weir_worker *w = c->worker;
+    struct weir_runtime *rt = w->epoch->rt;
+
+    if (c->parent_epoch == w->epoch)
+        return c->parent;
+    if (c->parent_epoch)
+        weir_epoch_unuse(c->parent_epoch);
+    c->parent_epoch = weir_epoch_use(w);
+    switch ((enum weir_direction)c->dir) {
+    case WEIR_DIR_REVERSE:
+        c->parent = rt->reverse;
+        break;
+    case WEIR_DIR_GATEWAY:
+        c->parent = weir_runtime_gateway(rt, c->listener->gateway);
+        break;
+    case WEIR_DIR_OUTBOUND:
+        c->parent = weir_runtime_outbound(rt, &c->info.original, c->info.original_port);
+        break;
+    case WEIR_DIR_INBOUND:
+        c->parent = weir_runtime_inbound(rt, c->info.local_port);
+        break;
+    }
+    return c->parent;
+}
+
+/* Puts TLS between the connection and its stream; what was sniffed goes through it. */
+static int start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
+    struct weir_tls_stream_params params = {
+        .lower = c->stream, .pool = c->worker->pool, .ctx = ctx, .server = true, .lower_open = true, .first = c->held
+    };
+    const struct weir_stream_events *events = c->stream->events;
+    struct weir_stream *tls;
+    int r = weir_tls_stream_new(&params, &tls);
+
+    if (r < 0)
+        return r;
+    tls->events = events;
+    tls->arg = c;
+    c->stream = tls;
+    if (c->held) {
+        weir_bufq_deinit(c->held);
+        c->held = weir_free(c->held);
+    }
+    c->state = WEIR_CONN_HANDSHAKE;
+    c->reading = true;
+    weir_worker_deadline(c->worker, &c->deadline,
+                         weir_worker_now(c->worker) + weir_worker_limits(c->worker)->handshake_timeout_us);
+    weir_stream_read_start(tls);
+    return 0;
+}
+
+void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct weir_listener *l) {
+    struct weir_conn *c = NULL;
+    const struct weir_parent *p;
+
+    if (weir_limit_charge(&w->connections, 1)) {
+        c = weir_conn_new(w, s, false);
+        if (!c)
+            weir_limit_release(&w->connections, 1);
+    }
+    if (!c) {
+        weir_count_fault(&w->metrics, WEIR_FAULT(LOCAL, LIMIT_CONNECTIONS));
+        weir_conn_refuse_stream(s);
+        return;
+    }
+    c->dir = (uint8_t)l->dir;
+    c->listener = l;
+    c->state = WEIR_CONN_SNIFF;
+    weir_stream_info(s, &c->info);
+    p = weir_down_parent(c);
+    if (!p) {
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
+        return;
+    }
+    if (p->tls) {
+        if (start_tls(c, p->tls) < 0)
+            weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+        return;
+    }
+    weir_worker_deadline(w, &c->deadline,
+                         weir_worker_now(w) + (is_sidecar(c) ? SERVER_FIRST_US : weir_worker_limits(w)->head_timeout_us));
+    weir_conn_update_reading(c);
+}
+
+static void start_relay(struct weir_conn *c) {
+    struct weir_parent *p = weir_down_parent(c);
+
+    if (!p || !p->own)
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
+    else
+        weir_relay_start(c, weir_worker_target(c->worker, p->own));
+}
+
+/* True when the mesh allows this plaintext (or application TLS) connection at all. */
+static bool plaintext_allowed(struct weir_conn *c) {
+    const struct weir_parent *p = weir_down_parent(c);
+
+    if (c->dir != WEIR_DIR_INBOUND || (p && p->mtls != WEIR_MTLS_STRICT))
+        return true;
+    weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, IDENTITY));
+    return false;
+}
+
+static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
+    struct weir_client_hello hello = { WEIR_SLICE_NONE, WEIR_SLICE_NONE };
+    struct weir_tls_ctx *ctx = c->worker->epoch->rt->tls.mesh_server;
+    int r;
+
+    if (!is_sidecar(c)) { /* TLS to a plaintext listener: nothing useful can be answered */
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TLS));
+        return;
+    }
+    r = weir_client_hello_parse(bytes, &hello);
+    if (r == -EAGAIN && bytes.len < SNIFF_MAX)
+        return;
+    if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND &&
+        weir_client_hello_offers(&hello, WEIR_SLICE(WEIR_ALPN_MESH_HTTP))) {
+        if (start_tls(c, ctx) < 0)
+            weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+        return;
+    }
+    if (plaintext_allowed(c)) /* the application's own TLS */
+        start_relay(c);
+}
+
+static void sniffed(struct weir_conn *c, enum weir_sniff verdict, struct weir_slice bytes) {
+    if (verdict == WEIR_SNIFF_TLS) {
+        sniffed_tls(c, bytes);
+        return;
+    }
+    if (!plaintext_allowed(c))
+        return;
+    if (verdict == WEIR_SNIFF_OPAQUE && is_sidecar(c)) {
+        start_relay(c);
+        return;
+    }
+    if (weir_conn_start_http(c, verdict == WEIR_SNIFF_H2) < 0)
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+}
+
+/* All held bytes in one piece; they nearly always are. ptr NULL = no memory. */
+static struct weir_slice held_bytes(struct weir_conn *c) {
+    struct weir_bufq joined;
+    char *p;
+
+    if (c->held->count > 1) {
+        weir_bufq_init(&joined, c->worker->pool, 0);
+        p = c->held->len <= SNIFF_MAX ? weir_bufq_reserve(&joined, c->held->len) : NULL;
+        if (!p) {
+            weir_bufq_deinit(&joined);
+            return WEIR_SLICE_NONE;
+        }
+        for (uint32_t i = 0, n = 0; i < c->held->count; i++) {
+            const struct weir_seg *seg = &c->held->segs[(c->held->head + i) & (c->held->cap - 1)];
+
+            memcpy(p + n, seg->ptr, seg->len);
+            n += (uint32_t)seg->len;
+        }
+        weir_bufq_commit(&joined, c->held->len);
+        weir_bufq_clear(c->held);
+        weir_bufq_move(c->held, &joined, joined.len);
+        weir_bufq_deinit(&joined);
+    }
+    return weir_slice_make(c->held->segs[c->held->head & (c->held->cap - 1)].ptr, c->held->len);
+}
+
+void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes) {
+    struct weir_slice all;
+    enum weir_sniff verdict;
+
+    if (weir_conn_hold(c, chunk, bytes) < 0) {
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+        return;
+    }
+    all = held_bytes(c);
+    if (!all.ptr) {
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, HEAD_TOO_LARGE));
+        return;
+    }
+    verdict = weir_sniff(all);
+    if (verdict == WEIR_SNIFF_MORE) { /* it speaks first: no server-first protocol */
+        weir_worker_deadline(c->worker, &c->deadline, c->since + weir_worker_limits(c->worker)->head_timeout_us);
+        return;
+    }
+    sniffed(c, verdict, all);
+}
+
+/* The TLS handshake is done. */
+void weir_down_open(struct weir_conn *c) {
+    bool h2 = weir_slice_eq(c->info.alpn, WEIR_SLICE("h2")) ||
+              weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_HTTP));
+
+    weir_count(&c->worker->metrics, WEIR_C_TLS_HANDSHAKES, 1);
+    weir_worker_deadline(c->worker, &c->deadline,
+                         weir_worker_now(c->worker) + weir_worker_limits(c->worker)->head_timeout_us);
+    if (weir_conn_start_http(c, h2) < 0)
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+}
+
+/* Nothing runs on it. */
+void weir_down_idle(struct weir_conn *c) {
+    uint64_t now = weir_worker_now(c->worker);
+
+    if (c->worker->draining && c->held == NULL) {
+        if (weir_conn_is_h2(c)) {
+            c->codec->must_close = true;
+            weir_conn_dirty(c);
+        } else {
+            weir_conn_close(c);
+        }
+        return;
+    }
+    c->since = now;
+    if (c->heads_open == 0)
+        weir_worker_deadline(c->worker, &c->deadline, now + weir_worker_limits(c->worker)->idle_timeout_us);
+}
+
+/* ---- deadlines ---- */
+
+static bool output_stalled(struct weir_conn *c) {
+    bool stalled = weir_stream_pending(c->stream) > 0 && c->stream->bytes_out == c->mark_out;
+
+    c->mark_out = c->stream->bytes_out;
+    return stalled;
+}
+
+/* The txn whose request content should be coming and is not; NULL = none. */
+static struct weir_txn *input_stalled(struct weir_conn *c) {
+    bool moved = c->stream->bytes_in != c->mark_in;
+
+    c->mark_in = c->stream->bytes_in;
+    if (moved || c->paused > 0)
+        return NULL;
+    WEIR_LIST_FOREACH(it, &c->txns) {
+        struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, down_node);
+        bool announced = t->req.body == WEIR_BODY_LENGTH;
+
+        if (t->phase == WEIR_TXN_HEAD || t->req_end || t->tunnel || t->out.paused)
+            continue;
+        if (announced || weir_worker_now(c->worker) - t->t_begin > STREAM_IDLE_US)
+            return t;
+    }
+    return NULL;
+}
+
+static void http_deadline(struct weir_conn *c) {
+    uint64_t now = weir_worker_now(c->worker);
+    const struct weir_limits_spec *limits = weir_worker_limits(c->worker);
+    struct weir_txn *t;
+
+    if (c->heads_open > 0 && now >= c->head_due && !weir_list_empty(&c->txns)) {
+        t = WEIR_CONTAINER_OF(c->txns.prev, struct weir_txn, down_node);
+        if (weir_conn_is_h2(c))
+            weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD));
+        else
+            weir_txn_reply_fault(t, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD), "");
+        return;
+    }
+    if (output_stalled(c)) {
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_BODY));
+        return;
+    }
+    if (weir_list_empty(&c->txns)) {
+        if (weir_conn_is_h2(c)) {
+            c->codec->ops->drain(c->codec);
+            c->codec->must_close = true;
+            weir_conn_dirty(c);
+        } else {
+            weir_conn_close(c); /* a keep-alive connection nobody uses: no fault */
+        }
+        return;
+    }
+    t = input_stalled(c);
+    if (t)
+        weir_txn_reply_fault(t, WEIR_FAULT(DOWNSTREAM, TIMEOUT_BODY), "");
+    weir_worker_deadline(c->worker, &c->deadline, now + limits->body_timeout_us);
+}
+
+void weir_down_deadline(struct weir_conn *c) {
+    switch (c->state) {
+    case WEIR_CONN_SNIFF:
+        if (is_sidecar(c) && !c->held) {
+            if (plaintext_allowed(c))
+                start_relay(c);
+            break;
+        }
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD));
+        break;
+    case WEIR_CONN_HANDSHAKE:
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HANDSHAKE));
+        break;
+    case WEIR_CONN_HTTP:
+        http_deadline(c);
+        break;
+    case WEIR_CONN_LINGER:
+        if (weir_stream_pending(c->stream) > 0 && !output_stalled(c))
+            weir_worker_deadline(c->worker, &c->deadline,
+                                 weir_worker_now(c->worker) + weir_worker_limits(c->worker)->body_timeout_us);
+        else
+            weir_conn_close(c);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- codec events ---- */
+
+static int on_begin(void *arg, struct weir_cstream *cs) {
+    struct weir_conn *c = arg;
+    struct weir_txn *t = weir_txn_new(c, cs);
+
+    if (!t)
+        return 1;
+    cs->user = t;
+    cs->head = &t->req;
+    if (c->heads_open++ == 0)
+        c->head_due = weir_worker_now(c->worker) + weir_worker_limits(c->worker)->head_timeout_us;
+    return 0;
+}
+
+static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk) {
+    struct weir_conn *c = arg;
+
+    c->heads_open--;
+    weir_txn_request_head(cs->user, chunk);
+}
+
+static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+    weir_txn_request_data(cs->user, chunk, bytes);
+}
+
+static void on_end(void *arg, struct weir_cstream *cs) {
+    weir_txn_request_end(cs->user);
+}
+
+static void exchange_over(struct weir_conn *c, struct weir_cstream *cs, struct weir_fault fault) {
+    struct weir_txn *t = cs->user;
+
+    if (!t)
+        return;
+    if (t->phase == WEIR_TXN_HEAD && c->heads_open > 0)
+        c->heads_open--;
+    t->down_cs = NULL;
+    weir_txn_finish(t, fault);
+    weir_conn_dirty(c);
+}
+
+static void on_reset(void *arg, struct weir_cstream *cs, struct weir_fault fault) {
+    exchange_over(arg, cs, fault);
+}
+
+static void on_codec_closed(void *arg, struct weir_cstream *cs) {
+    exchange_over(arg, cs, (struct weir_fault){ 0, 0 });
+}
+
+static void on_draining(void *arg) {
+    (void)arg; /* a client's GOAWAY: it opens no more streams, those open go on */
+}
+
+const struct weir_codec_events weir_down_codec_events = {
+    .begin = on_begin,
+    .head = on_head,
+    .data = on_data,
+    .end = on_end,
+    .reset = on_reset,
+    .closed = on_codec_closed,
+    .draining = on_draining,
+};

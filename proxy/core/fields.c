@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What forwarding changes in a head: hop-by-hop fields go, claims of identity from outside go, and what this proxy knows for
+ * certain is added: where the request came from, who the caller was proven to be, a request id.
+ */
+#include "core/txn.h"
+#include "http/hop.h"
+
+static const struct weir_slice xff = { "x-forwarded-for", 15 };
+static const struct weir_slice xfcc = { "x-forwarded-client-cert", 23 };
+
+static int forwarded_for(struct weir_txn *t) {
+    char ip[64];
+    char *value;
+
+    weir_ip_format(&t->down->info.remote, ip, sizeof(ip));
+    value = weir_arena_printf(&t->arena, "%s", ip);
+    if (!value)
+        return -ENOMEM;
+    if (weir_head_add(&t->req, xff, weir_slice_from_str(value)) < 0)
+        return -ENOMEM;
+    return weir_head_add(&t->req, WEIR_SLICE("x-forwarded-proto"),
+                         t->down->info.tls ? WEIR_SLICE("https") : WEIR_SLICE("http"));
+}
+
+/* Envoy's form, one element per hop. */
+static int client_cert(struct weir_txn *t) {
+    const struct weir_stream_info *info = &t->down->info;
+    const struct weir_identity *own = weir_tls_ctx_identity(t->epoch->rt->tls.mesh_server);
+    const struct weir_field *before = weir_head_find_id(&t->req, WEIR_FIELD_X_FORWARDED_CLIENT_CERT);
+    struct weir_slice old = before ? before->value : WEIR_SLICE_NONE;
+    char *value = weir_arena_printf(&t->arena, "%.*s%sBy=%s;Hash=%s;URI=%s", WEIR_SLICE_ARG(old), old.len ? "," : "",
+                                    own->uri, info->peer_hash, info->peer->uri);
+
+    return value ? weir_head_set(&t->req, xfcc, weir_slice_from_str(value)) : -ENOMEM;
+}
+
+static int request_id(struct weir_txn *t) {
+    const struct weir_field *f = weir_head_find_id(&t->req, WEIR_FIELD_X_REQUEST_ID);
+    static const char hex[] = "0123456789abcdef";
+    char *id;
+
+    if (f) {
+        t->request_id = f->value;
+        return 0;
+    }
+    id = weir_arena_alloc(&t->arena, 32);
+    if (!id)
+        return -ENOMEM;
+    for (unsigned half = 0; half < 2; half++) {
+        uint64_t r = weir_worker_random(t->worker);
+
+        for (unsigned i = 0; i < 16; i++, r >>= 4)
+            id[half * 16 + i] = hex[r & 15];
+    }
+    t->request_id = weir_slice_make(id, 32);
+    return weir_head_add(&t->req, WEIR_SLICE("x-request-id"), t->request_id);
+}
+
+int weir_fields_request(struct weir_txn *t) {
+    int r = 0;
+
+    weir_hop_strip(&t->req);
+    if (!t->identified)
+        weir_hop_strip_identity(&t->req);
+    if (t->req.scheme.len == 0)
+        t->req.scheme = t->down->info.tls && t->down->dir != WEIR_DIR_INBOUND ? WEIR_SLICE("https") : WEIR_SLICE("http");
+    if (t->identified)
+        r = client_cert(t);
+    else if (t->down->dir != WEIR_DIR_OUTBOUND)
+        r = forwarded_for(t);
+    if (r == 0)
+        r = request_id(t);
+    if (r == 0 && t->decision.rule)
+        r = weir_route_filter(t->decision.rule, WEIR_FILTER_REQUEST_HEADERS, &t->req);
+    return r;
+}
+
+int weir_fields_response(struct weir_txn *t) {
+    return t->decision.rule ? weir_route_filter(t->decision.rule, WEIR_FILTER_RESPONSE_HEADERS, &t->res) : 0;
+}

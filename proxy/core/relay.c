@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opaque TCP between a downstream connection and one endpoint: bytes both ways, half-close kept, a slow side slows the other. Used for what a sidecar
+ * was handed and must not read (the application's own TLS, protocols that are not HTTP).
+ */
+#include "base/mem.h"
+#include "core/txn.h"
+
+
+#define IDLE_US (3600ull * 1000 * 1000) /* both directions silent */
+
+static bool relaying(const struct weir_conn *c) {
+    return c && c->state != WEIR_CONN_CLOSED;
+}
+
+/* Both directions have ended and everything has left. */
+static void maybe_done(struct weir_conn *c) {
+    struct weir_conn *peer = c->peer;
+
+    if (!c->fin_sent || !peer->fin_sent || weir_stream_pending(c->stream) || weir_stream_pending(peer->stream))
+        return;
+    weir_relay_fail(c, (struct weir_fault){ 0, WEIR_FAULT_NONE });
+    weir_conn_close(c);
+}
+
+/* Runs on the upstream connection: both FINs queued, waiting for the last bytes; or an hour of silence. */
+void weir_relay_deadline(struct weir_conn *up) {
+    struct weir_conn *down = up->peer;
+    uint64_t now = weir_worker_now(up->worker);
+    bool moved = up->stream->bytes_in != up->mark_in || up->stream->bytes_out != up->mark_out;
+
+    if (!down)
+        return;
+    if (up->fin_sent && down->fin_sent && weir_stream_pending(up->stream) + weir_stream_pending(down->stream) == 0) {
+        maybe_done(up);
+        return;
+    }
+    up->mark_in = up->stream->bytes_in;
+    up->mark_out = up->stream->bytes_out;
+    if (moved)
+        up->since = now;
+    else if (now - up->since > IDLE_US) {
+        weir_conn_fail(up, WEIR_FAULT(LOCAL, TIMEOUT_IDLE));
+        return;
+    }
+    weir_worker_deadline(up->worker, &up->deadline, now + 1000000);
+}
+
+static void send(struct weir_conn *to, struct weir_bufq *q) {
+    struct weir_conn *from = to->peer;
+
+    weir_count(&to->worker->metrics, to->is_up ? WEIR_C_UP_BYTES_OUT : WEIR_C_DOWN_BYTES_OUT, q->len);
+    if (weir_stream_write(to->stream, q) < 0) {
+        weir_conn_fail(to, WEIR_FAULT(LOCAL, INTERNAL));
+        return;
+    }
+    if (weir_stream_pending(to->stream) > WEIR_STREAM_LOW_MARK && from->paused == 0)
+        weir_conn_pause(from);
+}
+
+void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes) {
+    struct weir_bufq q;
+
+    if (!relaying(c->peer))
+        return;
+    if (c->peer->state == WEIR_CONN_CONNECTING) {
+        if (weir_conn_hold(c, chunk, bytes) < 0)
+            weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+        else if (c->held->len >= weir_worker_limits(c->worker)->pipe_bytes && c->paused == 0)
+            weir_conn_pause(c);
+        return;
+    }
+    weir_bufq_init(&q, c->worker->pool, 0);
+    if (weir_bufq_append_ref(&q, chunk, bytes) < 0)
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+    else
+        send(c->peer, &q);
+    weir_bufq_deinit(&q);
+}
+
+void weir_relay_eof(struct weir_conn *c) {
+    struct weir_conn *peer = c->peer;
+
+    if (!relaying(peer) || peer->state == WEIR_CONN_CONNECTING || peer->fin_sent)
+        return;
+    peer->fin_sent = true;
+    weir_stream_shutdown(peer->stream);
+    maybe_done(c);
+}
+
+void weir_relay_open(struct weir_conn *up) {
+    struct weir_conn *down = up->peer;
+
+    up->state = WEIR_CONN_RELAY;
+    weir_lb_report(up->target->lb, up->endpoint, true, weir_worker_now(up->worker));
+    up->since = weir_worker_now(up->worker);
+    weir_worker_deadline(up->worker, &up->deadline, up->since + 1000000);
+    if (down->held) {
+        send(up, down->held);
+        weir_bufq_deinit(down->held);
+        down->held = weir_free(down->held);
+    }
+    if (up->state != WEIR_CONN_RELAY || down->state != WEIR_CONN_RELAY)
+        return;
+    if (down->paused && weir_stream_pending(up->stream) <= WEIR_STREAM_LOW_MARK)
+        weir_conn_unpause(down);
+    if (down->eof)
+        weir_relay_eof(down);
+    weir_conn_update_reading(up);
+}
+
+void weir_relay_drain(struct weir_conn *c) {
+    if (!relaying(c->peer))
+        return;
+    if (c->peer->paused > 0)
+        weir_conn_unpause(c->peer);
+    maybe_done(c);
+}
+
+/* The downstream side carries the record; it is written once. */
+void weir_relay_fail(struct weir_conn *c, struct weir_fault fault) {
+    struct weir_conn *peer = c->peer;
+    struct weir_conn *down = c->is_up ? peer : c;
+
+    if (!peer)
+        return;
+    weir_relay_log(down, fault);
+    if (fault.kind != WEIR_FAULT_NONE)
+        weir_count_fault(&c->worker->metrics, fault);
+    c->peer = NULL;
+    peer->peer = NULL;
+    if (fault.kind == WEIR_FAULT_NONE)
+        weir_conn_close(peer);
+    else
+        weir_conn_fail(peer, WEIR_FAULT(LOCAL, RESET));
+}
+
+void weir_relay_start(struct weir_conn *down, struct weir_target *target) {
+    struct weir_worker *w = down->worker;
+    struct weir_lb_endpoint *e = weir_lb_pick(target->lb, weir_worker_now(w), NULL, 0);
+    struct weir_dial d = { .timeout_us = weir_worker_limits(w)->connect_timeout_us };
+    struct weir_stream *s;
+    struct weir_conn *up;
+
+    weir_count(&w->metrics, WEIR_C_RELAYS, 1);
+    if (!e) {
+        weir_conn_fail(down, WEIR_FAULT(LOCAL, NO_ENDPOINT));
+        return;
+    }
+    d.ip = e->ip;
+    d.port = e->port;
+    if (w->net->ops->dial(w->net, &d, &s) < 0) {
+        weir_conn_fail(down, WEIR_FAULT(UPSTREAM, CONNECT_FAILED));
+        return;
+    }
+    up = weir_conn_new(w, s, true);
+    if (!up) {
+        weir_conn_refuse_stream(s);
+        weir_conn_fail(down, WEIR_FAULT(LOCAL, INTERNAL));
+        return;
+    }
+    up->state = WEIR_CONN_CONNECTING;
+    up->target = target;
+    up->endpoint = e;
+    weir_lb_use(target->lb, e);
+    up->peer = down;
+    down->peer = up;
+    down->state = WEIR_CONN_RELAY;
+    weir_worker_deadline(w, &up->deadline, weir_worker_now(w) + d.timeout_us + 1000000);
+    weir_deadline_clear(&down->deadline);
+    weir_conn_update_reading(down);
+}

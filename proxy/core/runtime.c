@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Builds struct weir_runtime. Everything here runs on the configuration thread: it may allocate and take its time; what it makes is read
+ * only from then on.
+ */
+#include "core/runtime.h"
+
+#include <stdio.h>
+
+#include "base/mem.h"
+
+static const uint64_t table_seed[2] = { 0x77656972, 0x72756e74 }; /* keys come from the operator, not from peers */
+
+const char *weir_direction_name(enum weir_direction dir) {
+    switch (dir) {
+    case WEIR_DIR_REVERSE:
+        return "reverse";
+    case WEIR_DIR_GATEWAY:
+        return "gateway";
+    case WEIR_DIR_OUTBOUND:
+        return "outbound";
+    case WEIR_DIR_INBOUND:
+        return "inbound";
+    }
+    return "?";
+}
+
+void weir_tls_set_deinit(struct weir_tls_set *set) {
+    set->server = weir_tls_ctx_unref(set->server);
+    set->to = weir_tls_ctx_unref(set->to);
+    set->mesh_server = weir_tls_ctx_unref(set->mesh_server);
+    set->mesh_client = weir_tls_ctx_unref(set->mesh_client);
+}
+
+static void addr_key(uint8_t key[18], const struct weir_ip *ip, uint16_t port) {
+    memcpy(key, ip->b, 16);
+    key[16] = (uint8_t)(port >> 8);
+    key[17] = (uint8_t)port;
+}
+
+int weir_cluster_name(char *buf, size_t size, const struct weir_service *svc, const struct weir_service_port *port) {
+    int n = snprintf(buf, size, "%s/%s:%u", svc->meta.namespace_, svc->meta.name, port->port);
+
+    return n < 0 || (size_t)n >= size ? -1 : n;
+}
+
+struct weir_cluster *weir_runtime_cluster(struct weir_runtime *rt, const struct weir_service *svc,
+                                          const struct weir_service_port *port) {
+    char name[600];
+    int n = weir_cluster_name(name, sizeof(name), svc, port);
+    struct weir_hnode *node;
+
+    if (n < 0)
+        return NULL;
+    node = weir_htab_find(&rt->cluster_by_name, weir_slice_make(name, (size_t)n));
+    return node ? WEIR_CONTAINER_OF(node, struct weir_cluster, node) : NULL;
+}
+
+struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip, uint16_t port) {
+    uint8_t key[18];
+    struct weir_hnode *node;
+
+    addr_key(key, ip, port);
+    node = weir_htab_find(&rt->outbound_by_addr, weir_slice_make((char *)key, sizeof(key)));
+    return node ? WEIR_CONTAINER_OF(node, struct weir_parent, node) : NULL;
+}
+
+struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port) {
+    for (uint32_t i = 0; i < rt->n_inbound; i++)
+        if (rt->inbound[i].port == port)
+            return &rt->inbound[i];
+    return NULL;
+}
+
+struct weir_parent *weir_runtime_gateway(struct weir_runtime *rt, const char *key) {
+    for (uint32_t i = 0; i < rt->n_gateways; i++)
+        if (strcmp(rt->gateways[i].gateway, key) == 0)
+            return &rt->gateways[i];
+    return NULL;
+}
+
+/* Is the route attached to that parent? */
+static bool attached(const struct weir_http_route *route, enum weir_parent_kind kind, const struct weir_meta *meta,
+                     const char *section, uint16_t port) {
+    for (uint32_t i = 0; i < route->n_parents; i++) {
+        const struct weir_parent_ref *p = &route->parents[i];
+
+        if (p->kind == kind && strcmp(p->name, meta->name) == 0 && strcmp(p->namespace_, meta->namespace_) == 0 &&
+            (p->port == 0 || p->port == port) && (p->section[0] == '\0' || strcmp(p->section, section) == 0))
+            return true;
+    }
+    return false;
+}
+
+struct attach {
+    enum weir_parent_kind kind;
+    const struct weir_meta *meta;
+    const char *section, *hostname;
+    uint16_t port;
+};
+
+static int build_table(struct weir_runtime *rt, const struct attach *at, struct weir_route_table **ret_table) {
+    const struct weir_snapshot *s = rt->snapshot;
+    const struct weir_http_route **routes;
+    struct weir_route_table_params params;
+    uint32_t n = 0;
+
+    routes = weir_arena_calloc(&rt->arena, s->n_routes + 1, sizeof(*routes));
+    if (!routes)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < s->n_routes; i++)
+        if (attached(&s->routes[i], at->kind, at->meta, at->section, at->port))
+            routes[n++] = &s->routes[i];
+    *ret_table = NULL;
+    if (n == 0 && at->kind == WEIR_PARENT_SERVICE)
+        return 0;
+    params = (struct weir_route_table_params){
+        .snapshot = s, .routes = routes, .n_routes = n, .listener_hostname = at->hostname
+    };
+    return weir_route_table_new(&params, ret_table);
+}
+
+static int add_cluster(struct weir_runtime *rt, struct weir_cluster *c) {
+    struct weir_cluster *slot = &rt->clusters[rt->n_clusters];
+
+    *slot = *c;
+    slot->index = rt->n_clusters;
+    slot->node.key = weir_slice_from_str(slot->name);
+    rt->n_clusters++;
+    return weir_htab_add(&rt->cluster_by_name, &slot->node);
+}
+
+static int build_service_clusters(struct weir_runtime *rt) {
+    const struct weir_snapshot *s = rt->snapshot;
+
+    for (uint32_t i = 0; i < s->n_services; i++) {
+        const struct weir_service *svc = &s->services[i];
+
+        for (uint32_t k = 0; k < svc->n_ports; k++) {
+            const struct weir_service_port *port = &svc->ports[k];
+            struct weir_cluster c = {
+                .name = weir_arena_printf(&rt->arena, "%s/%s:%u", svc->meta.namespace_, svc->meta.name, port->port),
+                .endpoints = port->endpoints,
+                .n_endpoints = port->n_endpoints,
+                .proto = port->app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1,
+                .mesh = rt->tls.mesh_client != NULL,
+            };
+            int r;
+
+            if (port->proto != WEIR_PROTO_TCP)
+                continue;
+            r = c.name ? add_cluster(rt, &c) : -ENOMEM;
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int build_outbound(struct weir_runtime *rt) {
+    const struct weir_snapshot *s = rt->snapshot;
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_services; i++)
+        n += (size_t)s->services[i].n_ips * s->services[i].n_ports;
+    rt->outbound = weir_arena_calloc(&rt->arena, n + 1, sizeof(*rt->outbound));
+    if (!rt->outbound)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < s->n_services; i++) {
+        const struct weir_service *svc = &s->services[i];
+
+        for (uint32_t k = 0; k < svc->n_ports * svc->n_ips; k++) {
+            const struct weir_service_port *port = &svc->ports[k % svc->n_ports];
+            struct weir_parent *p = &rt->outbound[rt->n_outbound];
+            struct attach at = { WEIR_PARENT_SERVICE, &svc->meta, "", "", port->port };
+            int r;
+
+            if (port->proto != WEIR_PROTO_TCP)
+                continue;
+            p->dir = WEIR_DIR_OUTBOUND;
+            p->own = weir_runtime_cluster(rt, svc, port);
+            p->name = p->own ? p->own->name : "";
+            addr_key(p->addr_key, &svc->ips[k / svc->n_ports], port->port);
+            p->node.key = weir_slice_make((char *)p->addr_key, sizeof(p->addr_key));
+            rt->n_outbound++;
+            r = build_table(rt, &at, &p->routes);
+            if (r == 0)
+                r = weir_htab_add(&rt->outbound_by_addr, &p->node);
+            if (r < 0 && r != -EEXIST)
+                return r;
+        }
+    }
+    return 0;
+}
+
+/* Endpoint of the local application: its own address and port. */
+static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_protocol app) {
+    struct weir_parent *p = &rt->inbound[rt->n_inbound];
+    struct weir_endpoint *e = weir_arena_calloc(&rt->arena, rt->pod->n_ips, sizeof(*e));
+    struct weir_cluster c = { .proto = app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1 };
+    int r;
+
+    if (weir_runtime_inbound(rt, port))
+        return 0;
+    c.name = weir_arena_printf(&rt->arena, "inbound:%u", port);
+    if (!e || !c.name)
+        return -ENOMEM;
+    if (rt->pod->n_ips > 0) {
+        e->ip = rt->pod->ips[0];
+        e->port = port;
+        e->ready = e->serving = true;
+        e->weight = 1;
+        e->node = e->zone = "";
+        c.endpoints = e;
+        c.n_endpoints = 1;
+    }
+    p->dir = WEIR_DIR_INBOUND;
+    p->port = port;
+    p->name = c.name;
+    p->mtls = weir_snapshot_mtls(rt->snapshot, rt->pod, port);
+    r = add_cluster(rt, &c);
+    if (r < 0)
+        return r;
+    p->own = &rt->clusters[rt->n_clusters - 1];
+    rt->n_inbound++;
+    return 0;
+}
+
+static bool is_local(const struct weir_runtime *rt, const struct weir_endpoint *e) {
+    return rt->pod && e->pod == rt->pod;
+}
+
+/* Every port of the pod that some service or the pod itself declares. */
+static int build_inbound(struct weir_runtime *rt) {
+    const struct weir_snapshot *s = rt->snapshot;
+    int r = 0;
+
+    for (uint32_t i = 0; i < s->n_services; i++)
+        for (uint32_t k = 0; k < s->services[i].n_ports; k++) {
+            const struct weir_service_port *port = &s->services[i].ports[k];
+
+            for (uint32_t j = 0; r == 0 && j < port->n_endpoints; j++)
+                if (port->proto == WEIR_PROTO_TCP && is_local(rt, &port->endpoints[j]))
+                    r = add_inbound(rt, port->endpoints[j].port, port->app);
+        }
+    for (uint32_t i = 0; r == 0 && i < rt->pod->n_ports; i++)
+        if (rt->pod->ports[i].proto == WEIR_PROTO_TCP)
+            r = add_inbound(rt, rt->pod->ports[i].port, WEIR_APP_HTTP);
+    return r;
+}
+
+static uint32_t count_inbound(const struct weir_runtime *rt) {
+    const struct weir_snapshot *s = rt->snapshot;
+    uint32_t n = rt->pod ? rt->pod->n_ports : 0;
+
+    for (uint32_t i = 0; rt->pod && i < s->n_services; i++)
+        for (uint32_t k = 0; k < s->services[i].n_ports; k++)
+            n += s->services[i].ports[k].n_endpoints;
+    return n;
+}
+
+static int gateway_tls(struct weir_parent *p, const struct weir_gateway_listener *l,
+                       const struct weir_runtime_params *params, char **ret_why) {
+    struct weir_tls_params tp = { .mode = WEIR_TLS_SERVER, .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
+    const char *why = "cannot read the file";
+    size_t n_cert = 0, n_key = 0;
+    char *cert = params->read_file(l->cert_file, &n_cert);
+    char *key = params->read_file(l->key_file, &n_key);
+    int r = 1;
+
+    if (cert && key) {
+        tp.material.cert_chain = weir_slice_make(cert, n_cert);
+        tp.material.key = weir_slice_make(key, n_key);
+        r = weir_tls_ctx_new(&tp, &p->tls_owned, &why);
+    }
+    if (r == 1 && asprintf(ret_why, "gateway listener %s: %s, %s: %s", p->gateway, l->cert_file, l->key_file, why) < 0)
+        r = -ENOMEM;
+    p->tls = p->tls_owned;
+    weir_free(cert);
+    weir_free(key);
+    return r;
+}
+
+static int build_gateways(struct weir_runtime *rt, const struct weir_runtime_params *params, char **ret_why) {
+    const struct weir_snapshot *s = rt->snapshot;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->n_gateways; i++)
+        n += s->gateways[i].n_listeners;
+    rt->gateways = weir_arena_calloc(&rt->arena, n + 1, sizeof(*rt->gateways));
+    if (!rt->gateways)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < s->n_gateways; i++)
+        for (uint32_t k = 0; k < s->gateways[i].n_listeners; k++) {
+            const struct weir_gateway *g = &s->gateways[i];
+            const struct weir_gateway_listener *l = &g->listeners[k];
+            struct weir_parent *p = &rt->gateways[rt->n_gateways];
+            struct attach at = { WEIR_PARENT_GATEWAY, &g->meta, l->name, l->hostname, l->port };
+            int r;
+
+            p->dir = WEIR_DIR_GATEWAY;
+            p->port = l->port;
+            p->gateway = weir_arena_printf(&rt->arena, "%s/%s/%s", g->meta.namespace_, g->meta.name, l->name);
+            p->name = p->gateway;
+            if (!p->gateway)
+                return -ENOMEM;
+            rt->n_gateways++;
+            r = build_table(rt, &at, &p->routes);
+            if (r == 0 && l->tls)
+                r = gateway_tls(p, l, params, ret_why);
+            if (r != 0)
+                return r;
+        }
+    return 0;
+}
+
+static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_params *params) {
+    const struct weir_proxy_spec *spec = &rt->snapshot->proxy;
+    struct weir_endpoint *e = weir_arena_calloc(&rt->arena, params->n_to + 1, sizeof(*e));
+    struct weir_cluster c = { .name = "to", .endpoints = e, .n_endpoints = params->n_to };
+    int r;
+
+    rt->reverse = weir_arena_calloc(&rt->arena, 1, sizeof(*rt->reverse));
+    if (!e || !rt->reverse)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < params->n_to; i++) {
+        e[i].ip = params->to[i].ip;
+        e[i].port = params->to[i].to->port;
+        e[i].ready = e[i].serving = true;
+        e[i].weight = 1;
+        e[i].node = e[i].zone = "";
+    }
+    if (params->n_to > 0) {
+        const struct weir_to *first = params->to[0].to;
+
+        c.proto = first->scheme == WEIR_TO_H2C ? WEIR_UP_H2
+                  : first->scheme == WEIR_TO_HTTPS ? WEIR_UP_ALPN : WEIR_UP_H1;
+        c.tls = first->scheme == WEIR_TO_HTTPS ? rt->tls.to : NULL;
+        c.sni = spec->to_sni[0] ? spec->to_sni : first->host;
+    }
+    r = add_cluster(rt, &c);
+    if (r < 0)
+        return r;
+    rt->reverse->dir = WEIR_DIR_REVERSE;
+    rt->reverse->own = &rt->clusters[rt->n_clusters - 1];
+    rt->reverse->name = "to";
+    rt->reverse->tls = rt->tls.server;
+    return 0;
+}
+
+static void build_limits(struct weir_runtime *rt) {
+    const struct weir_limits_spec *l = &rt->snapshot->proxy.limits;
+
+    rt->limits = weir_codec_limits_default;
+    rt->limits.head_bytes = l->head_bytes;
+    rt->limits.fields = (uint16_t)(l->fields > UINT16_MAX ? UINT16_MAX : l->fields);
+    rt->limits.target_bytes = l->target_bytes;
+    rt->limits.streams = l->streams;
+}
+
+static int find_pod(struct weir_runtime *rt, char **ret_why) {
+    const char *text = rt->snapshot->proxy.pod;
+    const char *slash = strchr(text, '/');
+    char ns[256];
+
+    if (text[0] == '\0')
+        return 0;
+    snprintf(ns, sizeof(ns), "%.*s", slash ? (int)(slash - text) : 0, text);
+    rt->pod = weir_snapshot_pod(rt->snapshot, slash ? ns : "default", slash ? slash + 1 : text);
+    if (!rt->pod) {
+        if (asprintf(ret_why, "Proxy spec.pod: no Pod %s among the documents", text) < 0)
+            return -ENOMEM;
+        return 1;
+    }
+    return weir_authz_new(rt->snapshot, rt->pod, &rt->authz);
+}
+
+static int build(struct weir_runtime *rt, const struct weir_runtime_params *params, char **ret_why) {
+    const struct weir_snapshot *s = rt->snapshot;
+    size_t n = 2;
+    int r;
+
+    build_limits(rt);
+    r = find_pod(rt, ret_why);
+    if (r != 0)
+        return r;
+    for (uint32_t i = 0; i < s->n_services; i++)
+        n += s->services[i].n_ports;
+    n += count_inbound(rt);
+    rt->clusters = weir_arena_calloc(&rt->arena, n, sizeof(*rt->clusters));
+    rt->inbound = weir_arena_calloc(&rt->arena, count_inbound(rt) + 1, sizeof(*rt->inbound));
+    if (!rt->clusters || !rt->inbound)
+        return -ENOMEM;
+    r = build_service_clusters(rt);
+    if (r == 0 && rt->pod)
+        r = build_outbound(rt);
+    if (r == 0 && rt->pod)
+        r = build_inbound(rt);
+    if (r == 0)
+        r = build_gateways(rt, params, ret_why);
+    if (r == 0 && s->proxy.listen[0])
+        r = build_reverse(rt, params);
+    return r;
+}
+
+int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runtime **ret_runtime, char **ret_why) {
+    struct weir_runtime *rt = weir_calloc(1, sizeof(*rt));
+    int r;
+
+    if (!rt) {
+        struct weir_tls_set tls = params->tls;
+
+        weir_tls_set_deinit(&tls);
+        return -ENOMEM;
+    }
+    weir_ref_init(&rt->ref);
+    weir_arena_init(&rt->arena, 16384);
+    weir_htab_init(&rt->cluster_by_name, table_seed);
+    weir_htab_init(&rt->outbound_by_addr, table_seed);
+    rt->snapshot = weir_snapshot_ref(params->snapshot);
+    rt->tls = params->tls;
+    r = build(rt, params, ret_why);
+    if (r != 0) {
+        weir_runtime_unref(rt);
+        return r;
+    }
+    *ret_runtime = rt;
+    return 0;
+}
+
+struct weir_runtime *weir_runtime_ref(struct weir_runtime *rt) {
+    weir_ref_inc(&rt->ref);
+    return rt;
+}
+
+static void free_parents(struct weir_parent *p, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        weir_route_table_free(p[i].routes);
+        weir_tls_ctx_unref(p[i].tls_owned);
+    }
+}
+
+struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt) {
+    if (!rt || !weir_ref_dec(&rt->ref))
+        return NULL;
+    free_parents(rt->outbound, rt->n_outbound);
+    free_parents(rt->gateways, rt->n_gateways);
+    weir_authz_free(rt->authz);
+    weir_tls_set_deinit(&rt->tls);
+    weir_htab_deinit(&rt->cluster_by_name);
+    weir_htab_deinit(&rt->outbound_by_addr);
+    weir_arena_deinit(&rt->arena);
+    weir_snapshot_unref(rt->snapshot);
+    weir_free(rt);
+    return NULL;
+}

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The order of events in one request. Downstream events drive it forward, upstream events drive the answer back; the only way back is to
+ * another attempt (retry). A txn is freed by weir_txn_finish alone, so whoever calls a function that may end the txn
+ * (reply_fault, finish) returns right after.
+ *
+ *   HEAD --routed--> LEASE --connection--> SENT --response head--> RELAY
+ *     \                 \  ^----retry-------/
+ *      `--- fault -------`--- fault --> LOCAL
+ */
+#include "core/txn.h"
+
+#include "base/mem.h"
+#include "http/hop.h"
+
+#define ARENA_BLOCK 4096u
+#define FREE_TXNS 1024u
+
+static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
+
+/* ---- birth and death ---- */
+
+static void deadline_fired(struct weir_deadline *d);
+
+static void side_init(struct weir_flow_side *s, bool is_request) {
+    memset(s, 0, sizeof(*s));
+    weir_list_init(&s->blocked);
+    s->is_request = is_request;
+}
+
+struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs) {
+    struct weir_worker *w = down->worker;
+    struct weir_arena arena;
+    struct weir_txn *t;
+
+    if (!weir_list_empty(&w->free_txns)) {
+        t = WEIR_CONTAINER_OF(w->free_txns.next, struct weir_txn, up_node);
+        weir_list_unlink(&t->up_node);
+        w->n_free_txns--;
+        arena = t->arena;
+    } else {
+        t = weir_malloc(sizeof(*t));
+        if (!t)
+            return NULL;
+        weir_arena_init(&arena, ARENA_BLOCK);
+    }
+    memset(t, 0, sizeof(*t));
+    t->arena = arena;
+    t->worker = w;
+    t->epoch = weir_epoch_use(w);
+    t->down = down;
+    t->down_cs = cs;
+    t->identified = down->info.peer != NULL && down->dir == WEIR_DIR_INBOUND;
+    weir_list_init(&t->up_node);
+    weir_list_init(&t->down_node);
+    weir_list_push_back(&down->txns, &t->down_node);
+    weir_bufq_init(&t->held, w->pool, 0);
+    weir_head_init(&t->req, &t->arena);
+    weir_head_init(&t->res, &t->arena);
+    side_init(&t->out, true);
+    side_init(&t->in, false);
+    weir_deadline_init(&t->deadline, deadline_fired);
+    t->request_due = t->backend_due = WEIR_NEVER;
+    t->t_begin = weir_worker_now(w);
+    t->wall_begin = w->net->ops->wall(w->net);
+    t->fault_detail = "";
+    weir_count(&w->metrics, WEIR_C_REQUESTS, 1);
+    weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, 1);
+    return t;
+}
+
+static void txn_free(struct weir_txn *t) {
+    struct weir_worker *w = t->worker;
+
+    weir_list_unlink(&t->down_node);
+    weir_list_unlink(&t->up_node);
+    weir_deadline_deinit(&w->wheel, &t->deadline);
+    weir_bufq_deinit(&t->held);
+    weir_chunk_unref(t->req_chunk);
+    weir_chunk_unref(t->res_chunk);
+    weir_epoch_unuse(t->epoch);
+    weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, (uint64_t)-1);
+    if (w->n_free_txns >= FREE_TXNS) {
+        weir_arena_deinit(&t->arena);
+        weir_free(t);
+        return;
+    }
+    weir_arena_reset(&t->arena);
+    weir_list_push_front(&w->free_txns, &t->up_node);
+    w->n_free_txns++;
+}
+
+static void release_endpoint(struct weir_txn *t) {
+    if (!t->endpoint)
+        return;
+    t->endpoint->outstanding--;
+    if (t->endpoint->users == 1)
+        weir_pool_forget(t->endpoint);
+    weir_lb_unuse(t->target->lb, t->endpoint);
+    t->endpoint = NULL;
+}
+
+/* The response direction no longer holds its source back. */
+static void unpause(struct weir_flow_side *s, struct weir_conn *source) {
+    weir_list_unlink(&s->blocked);
+    if (!s->paused)
+        return;
+    s->paused = false;
+    if (source && source->state != WEIR_CONN_CLOSED && !weir_conn_is_h2(source))
+        weir_conn_unpause(source);
+}
+
+/* The txn lets go of its upstream exchange, which is over or was never opened. */
+static struct weir_conn *detach(struct weir_txn *t) {
+    struct weir_conn *up = t->up;
+
+    unpause(&t->in, up);
+    weir_list_unlink(&t->out.blocked);
+    weir_list_unlink(&t->up_node);
+    t->up = NULL;
+    t->up_cs = NULL;
+    release_endpoint(t);
+    return up;
+}
+
+/* Ends a running upstream exchange from our side. */
+void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why) {
+    struct weir_cstream *cs = t->up_cs;
+    struct weir_conn *up = t->up;
+
+    if (!up) {
+        release_endpoint(t);
+        return;
+    }
+    detach(t);
+    if (!cs || up->state == WEIR_CONN_CLOSED)
+        return; /* still connecting: the connection goes to the pool when it opens */
+    up->codec->ops->reset(up->codec, cs, why);
+    if (weir_conn_is_h2(up))
+        weir_conn_dirty(up);
+    else
+        weir_conn_close(up);
+}
+
+void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
+    if (fault.kind != WEIR_FAULT_NONE && t->fault.kind == WEIR_FAULT_NONE) {
+        t->fault = fault;
+        weir_count_fault(&t->worker->metrics, fault);
+    }
+    if (t->up || t->endpoint)
+        weir_txn_abort_upstream(t, fault.kind ? fault : WEIR_FAULT(DOWNSTREAM, RESET));
+    unpause(&t->out, t->down);
+    weir_txn_log(t);
+    txn_free(t);
+}
+
+/* ---- flow control ---- */
+
+/* The source has delivered n bytes that the sink may be too slow for. */
+static void flow(struct weir_flow_side *s, size_t n, struct weir_conn *source, struct weir_cstream *source_cs,
+                 bool sink_full) {
+    s->bytes += n;
+    s->uncredited += n;
+    if (sink_full) {
+        if (!s->paused && !weir_conn_is_h2(source))
+            weir_conn_pause(source);
+        s->paused = true;
+        return;
+    }
+    if (s->paused || !source_cs)
+        return;
+    source->codec->ops->consumed(source->codec, source_cs, s->uncredited);
+    s->uncredited = 0;
+}
+
+static void resume(struct weir_flow_side *s, struct weir_conn *source, struct weir_cstream *source_cs) {
+    unpause(s, source);
+    if (!source || !source_cs || source->state != WEIR_CONN_HTTP || s->uncredited == 0)
+        return;
+    source->codec->ops->consumed(source->codec, source_cs, s->uncredited);
+    s->uncredited = 0;
+    if (source->codec->want_pull)
+        weir_conn_dirty(source);
+}
+
+void weir_txn_unblock(struct weir_flow_side *side, struct weir_conn *sink) {
+    struct weir_txn *t = side->is_request ? WEIR_CONTAINER_OF(side, struct weir_txn, out)
+                                          : WEIR_CONTAINER_OF(side, struct weir_txn, in);
+    struct weir_cstream *cs = side->is_request ? t->up_cs : t->down_cs;
+
+    if (sink->state == WEIR_CONN_HTTP && cs && !weir_conn_low(sink, cs))
+        return;
+    if (side->is_request)
+        resume(side, t->down, t->down_cs);
+    else
+        resume(side, t->up, t->up_cs);
+}
+
+/* Queues content of one direction at its sink. 0, -errno as send_data. */
+static int pass(struct weir_conn *sink, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+    struct weir_bufq q;
+    int r;
+
+    weir_bufq_init(&q, sink->worker->pool, 0);
+    r = weir_bufq_append_ref(&q, chunk, bytes);
+    if (r == 0)
+        r = sink->codec->ops->send_data(sink->codec, cs, &q);
+    weir_bufq_deinit(&q);
+    weir_conn_dirty(sink);
+    return r;
+}
+
+/* ---- time ---- */
+
+static void arm(struct weir_txn *t) {
+    uint64_t due = t->request_due < t->backend_due ? t->request_due : t->backend_due;
+
+    if (due != WEIR_NEVER)
+        weir_worker_deadline(t->worker, &t->deadline, due);
+}
+
+static void deadline_fired(struct weir_deadline *d) {
+    struct weir_txn *t = WEIR_CONTAINER_OF(d, struct weir_txn, deadline);
+    bool request = weir_worker_now(t->worker) >= t->request_due;
+
+    weir_txn_reply_fault(t, request ? WEIR_FAULT(LOCAL, TIMEOUT_REQUEST) : WEIR_FAULT(LOCAL, TIMEOUT_BACKEND), "");
+}
+
+static void set_timeouts(struct weir_txn *t) {
+    const struct weir_route_rule *rule = t->decision.rule;
+    uint64_t us = weir_worker_limits(t->worker)->request_timeout_us;
+
+    if (rule && rule->has_timeout_request)
+        us = rule->timeout_request_us;
+    if (us != 0)
+        t->request_due = t->t_begin + us;
+    arm(t);
+}
+
+/* ---- the way up ---- */
+
+static void attempt(struct weir_txn *t) {
+    struct weir_worker *w = t->worker;
+    const struct weir_route_rule *rule = t->decision.rule;
+
+    t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried, t->attempts < WEIR_TXN_TRIES ? t->attempts : 0);
+    if (!t->endpoint) {
+        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, NO_ENDPOINT), t->target->name);
+        return;
+    }
+    weir_lb_use(t->target->lb, t->endpoint);
+    t->endpoint->outstanding++;
+    t->up_ip = t->endpoint->ip;
+    t->up_port = t->endpoint->port;
+    t->phase = WEIR_TXN_LEASE;
+    t->attempts++;
+    if (rule && rule->has_timeout_backend && rule->timeout_backend_us) {
+        t->backend_due = weir_worker_now(w) + rule->timeout_backend_us;
+        arm(t);
+    }
+    if (weir_pool_lease(t) < 0)
+        weir_txn_upstream_failed(t, WEIR_FAULT(UPSTREAM, CONNECT_FAILED), false);
+}
+
+static bool idempotent(enum weir_method m) {
+    return m == WEIR_METHOD_GET || m == WEIR_METHOD_HEAD || m == WEIR_METHOD_OPTIONS || m == WEIR_METHOD_PUT ||
+           m == WEIR_METHOD_DELETE || m == WEIR_METHOD_TRACE;
+}
+
+/* Canonical path, before anything is decided on it; what is decided on is what is forwarded. */
+static int normalize(struct weir_txn *t) {
+    struct weir_slice path = weir_head_path(&t->req), query = weir_head_query(&t->req), clean;
+    int r;
+
+    if (t->req.target.len == 0 || t->req.target.ptr[0] != '/')
+        return 0;
+    r = weir_path_normalize(&t->arena, path, &clean);
+    if (r != 0)
+        return r;
+    if (clean.ptr == path.ptr && clean.len == path.len)
+        return 0;
+    if (query.ptr) {
+        char *joined = weir_arena_printf(&t->arena, "%.*s?%.*s", WEIR_SLICE_ARG(clean), WEIR_SLICE_ARG(query));
+
+        if (!joined)
+            return -ENOMEM;
+        clean = weir_slice_make(joined, clean.len + 1 + query.len);
+    }
+    t->req.target = clean;
+    return 0;
+}
+
+/* Where to: sets t->cluster. Returns the fault that says why not. */
+static struct weir_fault route(struct weir_txn *t) {
+    const struct weir_parent *p = t->parent;
+    const struct weir_backend_ref *backend;
+    int r;
+
+    if (!p->routes) {
+        t->cluster = p->own;
+        return p->own ? no_fault : WEIR_FAULT(LOCAL, NO_ROUTE);
+    }
+    r = normalize(t);
+    if (r != 0)
+        return r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_TARGET) : WEIR_FAULT(LOCAL, INTERNAL);
+    weir_route_decide(p->routes, &t->req, &t->decision);
+    if (!t->decision.rule)
+        return WEIR_FAULT(LOCAL, NO_ROUTE);
+    backend = weir_route_backend(t->decision.rule, weir_worker_random(t->worker));
+    if (backend && backend->service && backend->service_port)
+        t->cluster = weir_runtime_cluster(t->epoch->rt, backend->service, backend->service_port);
+    return t->cluster ? no_fault : WEIR_FAULT(LOCAL, NO_BACKEND);
+}
+
+/* May this peer call at all? Only the server's own sidecar decides here. */
+static bool allowed(struct weir_txn *t) {
+    const struct weir_stream_info *info = &t->down->info;
+    struct weir_runtime *rt = t->epoch->rt;
+    struct weir_authz_flow f = { .source = info->remote, .port = info->local_port, .proven = t->identified };
+    const char *policy = "";
+
+    if (t->down->dir != WEIR_DIR_INBOUND || !rt->authz)
+        return true;
+    if (t->identified) {
+        f.ns = weir_slice_from_str(info->peer->ns);
+        f.account = weir_slice_from_str(info->peer->account);
+    }
+    if (weir_authz_allows(rt->authz, &f, &policy))
+        return true;
+    weir_count(&t->worker->metrics, WEIR_C_IDENTITY_REFUSED, 1);
+    t->fault_detail = policy;
+    return false;
+}
+
+void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
+    struct weir_fault fault;
+
+    if (chunk)
+        t->req_chunk = weir_chunk_ref(chunk);
+    t->replayable = idempotent(t->req.method);
+    t->parent = weir_down_parent(t->down);
+    if (!t->parent)
+        fault = WEIR_FAULT(LOCAL, NO_ROUTE);
+    else if (t->req.method == WEIR_METHOD_CONNECT)
+        fault = WEIR_FAULT(DOWNSTREAM, CONNECT_REFUSED);
+    else if (!allowed(t))
+        fault = t->identified ? WEIR_FAULT(DOWNSTREAM, IDENTITY) : WEIR_FAULT(DOWNSTREAM, DENIED);
+    else
+        fault = route(t);
+    if (fault.kind == WEIR_FAULT_NONE && weir_fields_request(t) < 0)
+        fault = WEIR_FAULT(LOCAL, INTERNAL);
+    if (fault.kind != WEIR_FAULT_NONE) {
+        weir_txn_reply_fault(t, fault, t->fault_detail);
+        return;
+    }
+    t->target = weir_worker_target(t->worker, t->cluster);
+    set_timeouts(t);
+    attempt(t);
+}
+
+void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes) {
+    bool full;
+    int r;
+
+    if (t->phase == WEIR_TXN_LEASE) {
+        r = weir_bufq_append_ref(&t->held, chunk, bytes);
+        full = t->held.len >= weir_worker_limits(t->worker)->pipe_bytes;
+    } else if (t->up_cs) {
+        t->replayable = false;
+        r = pass(t->up, t->up_cs, chunk, bytes);
+        full = r == 0 && weir_conn_full(t->up, t->up_cs);
+        if (full && weir_list_empty(&t->out.blocked))
+            weir_list_push_back(&t->up->blocked, &t->out.blocked);
+    } else {
+        r = 0; /* answered already: thrown away */
+        full = false;
+    }
+    if (r < 0) {
+        weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FRAMING) : WEIR_FAULT(LOCAL, INTERNAL), "");
+        return;
+    }
+    flow(&t->out, bytes.len, t->down, t->down_cs, full);
+}
+
+/* Passes the end of the request on. May end the txn. */
+static void send_request_end(struct weir_txn *t) {
+    int r = 0;
+
+    t->out.done = true;
+    if (t->req.body != WEIR_BODY_NONE)
+        r = t->up->codec->ops->send_end(t->up->codec, t->up_cs, t->down_cs ? t->down_cs->trailers : NULL);
+    if (t->tunnel)
+        t->up->fin_after_flush = true;
+    weir_conn_dirty(t->up);
+    if (r < 0)
+        weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FRAMING) : WEIR_FAULT(LOCAL, INTERNAL), "");
+}
+
+void weir_txn_request_end(struct weir_txn *t) {
+    t->req_end = true;
+    if (t->up_cs && !t->out.done)
+        send_request_end(t);
+}
+
+void weir_txn_upstream_open(struct weir_txn *t) {
+    struct weir_codec *codec = t->up->codec;
+    bool end = t->req.body == WEIR_BODY_NONE;
+    int r;
+
+    weir_head_init(&t->res, &t->arena);
+    r = codec->ops->open(codec, t, &t->res, &t->up_cs);
+    if (r < 0) {
+        weir_txn_upstream_failed(t, WEIR_FAULT(UPSTREAM, GOAWAY), false);
+        return;
+    }
+    t->phase = WEIR_TXN_SENT;
+    t->t_sent = weir_worker_now(t->worker);
+    r = codec->ops->send_head(codec, t->up_cs, &t->req, end);
+    if (r == 0 && t->held.len > 0) {
+        t->replayable = false;
+        r = codec->ops->send_data(codec, t->up_cs, &t->held);
+    }
+    weir_conn_dirty(t->up);
+    if (r < 0) {
+        weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FIELD) : WEIR_FAULT(LOCAL, INTERNAL), "");
+        return;
+    }
+    if (end) {
+        t->out.done = true;
+        return;
+    }
+    resume(&t->out, t->down, t->down_cs);
+    if (t->req_end)
+        send_request_end(t);
+}
+
+/* ---- the way down ---- */
+
+/* An upstream answer we cannot pass on. */
+static void bad_response(struct weir_txn *t, int r) {
+    weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(UPSTREAM, BAD_RESPONSE) : WEIR_FAULT(LOCAL, INTERNAL), "");
+}
+
+void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
+    struct weir_codec *codec = t->down->codec;
+    bool informational = t->res.status < 200 && t->res.status != 101;
+    int r;
+
+    if (t->phase != WEIR_TXN_SENT || !t->down_cs)
+        return;
+    weir_hop_strip(&t->res);
+    if (informational) {
+        if (t->req.version == WEIR_HTTP_10)
+            return; /* RFC 9110 15.2: not to an HTTP/1.0 client */
+        r = codec->ops->send_head(codec, t->down_cs, &t->res, false);
+        if (r < 0)
+            bad_response(t, r);
+        weir_conn_dirty(t->down);
+        return;
+    }
+    if (chunk)
+        t->res_chunk = weir_chunk_ref(chunk);
+    t->t_response = weir_worker_now(t->worker);
+    t->status = t->res.status;
+    t->tunnel = t->res.body == WEIR_BODY_TUNNEL;
+    if (t->res.body == WEIR_BODY_CLOSE)
+        t->res.body = WEIR_BODY_STREAM;
+    r = weir_fields_response(t);
+    if (r == 0)
+        r = codec->ops->send_head(codec, t->down_cs, &t->res, t->res.body == WEIR_BODY_NONE);
+    if (r < 0) {
+        bad_response(t, r);
+        return;
+    }
+    t->phase = WEIR_TXN_RELAY;
+    t->res_started = true;
+    weir_conn_dirty(t->down);
+}
+
+void weir_txn_response_data(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes) {
+    bool full;
+    int r;
+
+    if (t->phase != WEIR_TXN_RELAY || !t->down_cs)
+        return;
+    r = pass(t->down, t->down_cs, chunk, bytes);
+    if (r < 0) {
+        bad_response(t, r);
+        return;
+    }
+    full = weir_conn_full(t->down, t->down_cs);
+    if (full && weir_list_empty(&t->in.blocked)) {
+        weir_list_push_back(&t->down->blocked, &t->in.blocked);
+        weir_worker_deadline(t->worker, &t->down->deadline,
+                             weir_worker_now(t->worker) + weir_worker_limits(t->worker)->body_timeout_us);
+    }
+    flow(&t->in, bytes.len, t->up, t->up_cs, full);
+}
+
+void weir_txn_response_end(struct weir_txn *t) {
+    struct weir_codec *codec = t->down->codec;
+    int r = 0;
+
+    if (t->phase != WEIR_TXN_RELAY || !t->down_cs)
+        return;
+    if (t->res.body != WEIR_BODY_NONE)
+        r = codec->ops->send_end(codec, t->down_cs, t->up_cs ? t->up_cs->trailers : NULL);
+    if (r < 0) {
+        bad_response(t, r);
+        return;
+    }
+    t->in.done = true;
+    if (t->tunnel)
+        t->down->fin_after_flush = true;
+    weir_conn_dirty(t->down);
+    if (!t->out.done && !t->tunnel) /* an early answer: the rest of the request has nowhere to go */
+        weir_txn_abort_upstream(t, WEIR_FAULT(DOWNSTREAM, RESET));
+}
+
+void weir_txn_upstream_closed(struct weir_txn *t) {
+    weir_pool_release(detach(t));
+}
+
+/* Another attempt is safe only if the server cannot have acted on this one. */
+static bool may_retry(const struct weir_txn *t, struct weir_fault fault, bool reused) {
+    if (t->res_started || t->attempts >= WEIR_TXN_TRIES || !t->down_cs || t->worker->stopped)
+        return false;
+    if (t->phase == WEIR_TXN_LEASE)
+        return fault.kind != WEIR_FAULT_IDENTITY;
+    if (!t->replayable || t->out.bytes > 0)
+        return fault.kind == WEIR_FAULT_GOAWAY && t->out.bytes == 0;
+    return fault.kind == WEIR_FAULT_GOAWAY || (reused && (fault.kind == WEIR_FAULT_EOF || fault.kind == WEIR_FAULT_RESET));
+}
+
+void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool reused) {
+    bool retry = may_retry(t, fault, reused);
+    bool connecting = t->phase == WEIR_TXN_LEASE;
+    const char *detail = t->up && t->up->info.fault_reason ? t->up->info.fault_reason : "";
+
+    if (connecting && t->endpoint && fault.kind != WEIR_FAULT_GOAWAY) {
+        weir_lb_report(t->target->lb, t->endpoint, false, weir_worker_now(t->worker));
+        t->tried[t->attempts - 1] = t->endpoint;
+    }
+    detach(t);
+    if (!retry) {
+        weir_txn_reply_fault(t, fault, detail);
+        return;
+    }
+    t->fresh = reused;
+    t->out.done = false;
+    weir_count(&t->worker->metrics, WEIR_C_RETRIES, 1);
+    attempt(t);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request and its response, from the first byte of its head to its access line. Born on a downstream connection, it
+ * lives until the exchange there is over; the upstream exchange comes and goes underneath (attempts).
+ */
+#ifndef WEIR_CORE_TXN_H
+#define WEIR_CORE_TXN_H
+
+#include "core/conn.h"
+#include "http/codec.h"
+
+#define WEIR_TXN_TRIES 3u /* attempts at most, the first included */
+
+enum weir_txn_phase {
+    WEIR_TXN_HEAD,    /* the request head is being read */
+    WEIR_TXN_LEASE,   /* routed; waiting for an upstream connection */
+    WEIR_TXN_SENT,    /* request head queued upstream, no final response head yet */
+    WEIR_TXN_RELAY,   /* response head sent downstream, content moves */
+    WEIR_TXN_LOCAL,   /* a response of our own is (being) sent */
+};
+
+/* One direction of content: request (downstream -> upstream) or response. */
+struct weir_flow_side {
+    struct weir_list blocked; /* in the sink connection's list while the source is paused */
+    bool is_request;
+    uint64_t bytes;
+    size_t uncredited;        /* received, and the source not yet given credit for it */
+    bool paused;              /* the source is held back */
+    bool done;                /* complete: the end was passed on */
+};
+
+struct weir_txn {
+    struct weir_list down_node; /* down->txns */
+    struct weir_list up_node;   /* up->txns (also while waiting for it to open), or free list */
+    struct weir_worker *worker;
+    struct weir_epoch *epoch;
+    struct weir_conn *down, *up;
+    struct weir_cstream *down_cs, *up_cs;
+    struct weir_arena arena;
+    struct weir_chunk *req_chunk, *res_chunk;
+    struct weir_head req, res;
+    uint8_t phase;              /* enum weir_txn_phase */
+    bool req_end;               /* the request is complete (received) */
+    bool res_started;           /* a final response head was queued downstream */
+    bool tunnel;                /* after 101 */
+    bool replayable;            /* idempotent and nothing of its content was passed on */
+    bool fresh;                 /* the next attempt must not use a pooled connection */
+    bool identified;            /* the downstream peer is a verified mesh peer */
+    struct weir_bufq held;      /* request content before there is a connection to send it on */
+    struct weir_flow_side out, in; /* request, response */
+    const struct weir_parent *parent;
+    struct weir_route_decision decision;
+    struct weir_cluster *cluster;
+    struct weir_lb_endpoint *endpoint, *tried[WEIR_TXN_TRIES];
+    struct weir_target *target;
+    uint32_t attempts;
+    uint16_t status;
+    struct weir_fault fault;
+    const char *fault_detail;
+    struct weir_slice request_id;
+    struct weir_deadline deadline;
+    uint64_t request_due, backend_due;
+    uint64_t t_begin, t_sent, t_response, wall_begin;
+    struct weir_ip up_ip;
+    uint16_t up_port;
+};
+
+/* NULL = no memory. */
+struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs);
+/* Downstream events. */
+void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk);
+void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes);
+void weir_txn_request_end(struct weir_txn *t);
+/* The downstream exchange is over (complete when fault.kind is NONE): writes the access line and frees the txn. */
+void weir_txn_finish(struct weir_txn *t, struct weir_fault fault);
+/* Upstream events. */
+void weir_txn_upstream_open(struct weir_txn *t);
+void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk);
+void weir_txn_response_data(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes);
+void weir_txn_response_end(struct weir_txn *t);
+/* The upstream exchange is over and complete; its connection may serve another. */
+void weir_txn_upstream_closed(struct weir_txn *t);
+/* The upstream exchange ended early. `reused`: on a connection that had served before. */
+void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool reused);
+/* A connection that blocked one of its directions has sent more. */
+void weir_txn_unblock(struct weir_flow_side *side, struct weir_conn *sink);
+
+/* Ends the upstream exchange, if any, from our side. */
+void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why);
+
+/* reply.c: answers with what the fault table says, or resets when a response has begun. */
+void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const char *detail);
+
+/* fields.c: forwarding fields. 0 or -ENOMEM. */
+int weir_fields_request(struct weir_txn *t);
+int weir_fields_response(struct weir_txn *t);
+
+/* pool.c */
+/*
+ * Finds or dials a connection to the txn's endpoint; weir_txn_upstream_open is called for it now or later, weir_txn_upstream_failed if it cannot be
+ * had. 0 = under way or done, -errno.
+ */
+int weir_pool_lease(struct weir_txn *t);
+/* The exchange on an upstream connection is over: keep it for the next or close it. */
+void weir_pool_release(struct weir_conn *up);
+/* Found to be HTTP/2 when it opened: other txns may share it. */
+void weir_pool_share(struct weir_conn *up);
+/* Frees the pool memory of an endpoint without connections; before the last weir_lb_unuse. */
+void weir_pool_forget(struct weir_lb_endpoint *e);
+/* Takes it out of the pool for good (it is draining or dying). */
+void weir_pool_remove(struct weir_conn *up);
+/* A new configuration: closes idle connections whose expected identity or presence has changed. */
+void weir_pool_review(struct weir_worker *w);
+
+/* access.c */
+void weir_txn_log(struct weir_txn *t);
+void weir_relay_log(struct weir_conn *down, struct weir_fault fault);
+
+#endif

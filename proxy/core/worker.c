@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data thread's own affairs: turns, ticks, taking a new configuration, draining. A turn flushes every connection that has something
+ * to send, so that all output of one loop turn leaves in one write per connection.
+ */
+#include "core/worker.h"
+
+#include "base/mem.h"
+#include "core/txn.h"
+
+uint64_t weir_worker_random(struct weir_worker *w) {
+    /* splitmix64: for spreading load and request ids, nothing secret */
+    uint64_t z = (w->rng += 0x9e3779b97f4a7c15ull);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+void weir_worker_deadline(struct weir_worker *w, struct weir_deadline *d, uint64_t due) {
+    weir_deadline_set(&w->wheel, d, due);
+    if (w->ticking || w->wheel.linked == 0)
+        return;
+    w->ticking = true;
+    w->net->ops->tick(w->net, true);
+}
+
+/* ---- epochs ---- */
+
+struct weir_epoch *weir_epoch_use(struct weir_worker *w) {
+    w->epoch->users++;
+    return w->epoch;
+}
+
+void weir_epoch_unuse(struct weir_epoch *e) {
+    if (--e->users > 0)
+        return;
+    weir_runtime_unref(e->rt);
+    weir_free(e);
+}
+
+struct weir_target *weir_worker_target(struct weir_worker *w, const struct weir_cluster *c) {
+    struct weir_hnode *n;
+
+    /* A txn that began under an older configuration still finds its target by name. */
+    if (c->index < w->epoch->rt->n_clusters && &w->epoch->rt->clusters[c->index] == c)
+        return w->targets[c->index];
+    n = weir_htab_find(&w->target_by_name, weir_slice_from_str(c->name));
+    return n ? WEIR_CONTAINER_OF(n, struct weir_target, node) : NULL;
+}
+
+static struct weir_target *target_new(struct weir_worker *w, const struct weir_cluster *c) {
+    uint64_t seed[2] = { weir_worker_random(w), w->seed[1] };
+    struct weir_target *t = weir_calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->worker = w;
+    t->name = weir_strndup(c->name, strlen(c->name));
+    if (!t->name || weir_lb_new(seed, &t->lb) < 0)
+        goto fail;
+    t->node.key = weir_slice_from_str(t->name);
+    if (weir_htab_add(&w->target_by_name, &t->node) < 0)
+        goto fail;
+    return t;
+fail:
+    weir_lb_free(t->lb);
+    weir_free(t->name);
+    weir_free(t);
+    return NULL;
+}
+
+static void forget_conf(struct weir_hnode *n, void *arg) {
+    (void)arg;
+    WEIR_CONTAINER_OF(n, struct weir_target, node)->conf = NULL;
+}
+
+/* A cluster that vanished keeps its state but loses its endpoints. */
+static void empty_vanished(struct weir_hnode *n, void *arg) {
+    struct weir_target *t = WEIR_CONTAINER_OF(n, struct weir_target, node);
+
+    (void)arg;
+    if (!t->conf)
+        (void)weir_lb_update(t->lb, NULL, 0);
+}
+
+/*
+ * All memory that can be missing is taken before anything changes; weir_lb_update alone may fail half way, then the endpoints of some
+ * clusters are new and the epoch is the old one: both are valid configurations, the next offer mends it.
+ */
+static int adopt(struct weir_worker *w, struct weir_epoch *e) {
+    struct weir_runtime *rt = e->rt;
+    struct weir_target **targets = weir_calloc(rt->n_clusters + 1, sizeof(struct weir_target *));
+    int r = targets ? 0 : -ENOMEM;
+
+    for (uint32_t i = 0; r == 0 && i < rt->n_clusters; i++) {
+        struct weir_hnode *n = weir_htab_find(&w->target_by_name, rt->clusters[i].node.key);
+
+        targets[i] = n ? WEIR_CONTAINER_OF(n, struct weir_target, node) : target_new(w, &rt->clusters[i]);
+        if (!targets[i])
+            r = -ENOMEM;
+    }
+    for (uint32_t i = 0; r == 0 && i < rt->n_clusters; i++)
+        r = weir_lb_update(targets[i]->lb, rt->clusters[i].endpoints, rt->clusters[i].n_endpoints);
+    if (r < 0) {
+        weir_free(targets);
+        return r;
+    }
+    weir_htab_foreach(&w->target_by_name, forget_conf, NULL);
+    for (uint32_t i = 0; i < rt->n_clusters; i++)
+        targets[i]->conf = &rt->clusters[i];
+    weir_htab_foreach(&w->target_by_name, empty_vanished, NULL);
+    weir_free(w->targets);
+    w->targets = targets;
+    return 0;
+}
+
+void weir_worker_offer(struct weir_worker *w, struct weir_runtime *rt) {
+    weir_runtime_unref(atomic_exchange(&w->offered, rt));
+}
+
+int weir_worker_take(struct weir_worker *w) {
+    struct weir_runtime *rt = atomic_exchange(&w->offered, NULL);
+    struct weir_epoch *e, *old = w->epoch;
+    int r;
+
+    if (!rt)
+        return 0;
+    e = weir_calloc(1, sizeof(*e));
+    if (!e) {
+        weir_runtime_unref(rt);
+        return -ENOMEM;
+    }
+    e->rt = rt;
+    e->users = 1;
+    r = adopt(w, e);
+    if (r < 0) {
+        weir_epoch_unuse(e);
+        return r;
+    }
+    w->epoch = e;
+    w->connections.max = rt->snapshot->proxy.limits.connections;
+    if (old) {
+        weir_pool_review(w);
+        weir_epoch_unuse(old);
+    }
+    return 0;
+}
+
+/* ---- draining ---- */
+
+static void cut_all(struct weir_list *conns) {
+    WEIR_LIST_FOREACH_SAFE(it, next, conns) {
+        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
+
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, DRAINING));
+    }
+}
+
+static void drain_over(struct weir_deadline *d) {
+    struct weir_worker *w = WEIR_CONTAINER_OF(d, struct weir_worker, drain_deadline);
+
+    w->stopped = true;
+    cut_all(&w->downs);
+    cut_all(&w->ups);
+}
+
+void weir_worker_drain(struct weir_worker *w) {
+    if (w->draining)
+        return;
+    w->draining = true;
+    w->net->ops->stop_listening(w->net);
+    WEIR_LIST_FOREACH_SAFE(it, next, &w->downs) {
+        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
+
+        if (c->state != WEIR_CONN_HTTP)
+            continue;
+        c->codec->ops->drain(c->codec);
+        weir_conn_dirty(c);
+    }
+    WEIR_LIST_FOREACH_SAFE(it, next, &w->ups) {
+        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
+
+        if (c->state == WEIR_CONN_HTTP && weir_list_empty(&c->txns))
+            weir_conn_close(c);
+    }
+    weir_worker_deadline(w, &w->drain_deadline,
+                         weir_worker_now(w) + w->epoch->rt->snapshot->proxy.limits.drain_us);
+    if (weir_list_empty(&w->downs) && weir_list_empty(&w->ups) && w->on_idle)
+        w->on_idle(w->on_idle_arg);
+}
+
+/* ---- net events ---- */
+
+static void on_accept(void *arg, struct weir_stream *s, void *user) {
+    weir_down_accept(arg, s, user);
+}
+
+static void on_turn(void *arg) {
+    struct weir_worker *w = arg;
+    struct weir_list batch;
+
+    /* Connections made dirty while flushing are flushed in the same turn: their bytes are ready now. */
+    for (unsigned round = 0; round < 8 && !weir_list_empty(&w->dirty); round++) {
+        weir_list_init(&batch);
+        batch.next = w->dirty.next;
+        batch.prev = w->dirty.prev;
+        batch.next->prev = batch.prev->next = &batch;
+        weir_list_init(&w->dirty);
+        while (!weir_list_empty(&batch))
+            weir_conn_flush(WEIR_CONTAINER_OF(batch.next, struct weir_conn, dirty));
+    }
+    if (!weir_list_empty(&w->dirty))
+        w->net->ops->wake(w->net);
+    if (w->access.len > 0)
+        w->access_sink(w->access_arg, &w->access);
+}
+
+static void on_tick(void *arg) {
+    struct weir_worker *w = arg;
+
+    if (w->access.len > 0)
+        w->access_sink(w->access_arg, &w->access);
+    if (weir_wheel_turn(&w->wheel, weir_worker_now(w)))
+        return;
+    w->ticking = false;
+    w->net->ops->tick(w->net, false);
+}
+
+static void on_posted(void *arg) {
+    struct weir_worker *w = arg;
+
+    (void)weir_worker_take(w);
+    if (atomic_load(&w->drain_wanted))
+        weir_worker_drain(w);
+}
+
+int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2], unsigned number) {
+    static const struct weir_net_events events = {
+        .accept = on_accept, .turn = on_turn, .tick = on_tick, .posted = on_posted
+    };
+
+    memset(w, 0, sizeof(*w));
+    w->net = net;
+    w->pool = net->pool;
+    w->seed[0] = seed[0];
+    w->seed[1] = seed[1];
+    w->rng = seed[0] ^ number;
+    w->next_id = ((uint64_t)number << 56) + 1;
+    weir_htab_init(&w->target_by_name, w->seed);
+    weir_wheel_init(&w->wheel, WEIR_TICK_US, net->ops->now(net));
+    weir_list_init(&w->downs);
+    weir_list_init(&w->ups);
+    weir_list_init(&w->dirty);
+    weir_list_init(&w->free_txns);
+    weir_bufq_init(&w->access, w->pool, 0);
+    weir_deadline_init(&w->drain_deadline, drain_over);
+    atomic_init(&w->offered, NULL);
+    atomic_init(&w->drain_wanted, false);
+    net->events = &events;
+    net->arg = w;
+    return 0;
+}
+
+static void forget_pool(struct weir_lb_endpoint *e, void *arg) {
+    (void)arg;
+    weir_pool_forget(e);
+}
+
+static void target_free(struct weir_hnode *n, void *arg) {
+    struct weir_target *t = WEIR_CONTAINER_OF(n, struct weir_target, node);
+
+    (void)arg;
+    weir_lb_foreach(t->lb, forget_pool, NULL);
+    weir_lb_free(t->lb);
+    weir_free(t->name);
+    weir_free(t);
+}
+
+void weir_worker_deinit(struct weir_worker *w) {
+    while (!weir_list_empty(&w->free_txns)) {
+        struct weir_txn *t = WEIR_CONTAINER_OF(w->free_txns.next, struct weir_txn, up_node);
+
+        weir_list_unlink(&t->up_node);
+        weir_arena_deinit(&t->arena);
+        weir_free(t);
+    }
+    weir_htab_foreach(&w->target_by_name, target_free, NULL);
+    weir_htab_deinit(&w->target_by_name);
+    weir_free(w->targets);
+    weir_bufq_deinit(&w->access);
+    if (w->epoch)
+        weir_epoch_unuse(w->epoch);
+    weir_runtime_unref(atomic_exchange(&w->offered, NULL));
+}

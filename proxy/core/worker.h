@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One data thread: its connections, pools, counters and its view of the configuration. Nothing here is shared; other threads hand over a
+ * new runtime through weir_worker_offer and read the metrics.
+ */
+#ifndef WEIR_CORE_WORKER_H
+#define WEIR_CORE_WORKER_H
+
+#include <stdatomic.h>
+
+#include "base/htab.h"
+#include "base/limit.h"
+#include "core/deadline.h"
+#include "core/runtime.h"
+#include "io/net.h"
+#include "lb/lb.h"
+#include "obs/access.h"
+#include "obs/metrics.h"
+
+/* What an accept callback belongs to. Lives as long as the process. */
+struct weir_listener {
+    enum weir_direction dir;
+    const char *gateway; /* "namespace/name/listener", or NULL */
+};
+
+/* A runtime as this worker uses it, with a count of its own. */
+struct weir_epoch {
+    struct weir_runtime *rt;
+    uint32_t users; /* txns, and the worker itself while it is the current one */
+};
+
+/* A cluster's state in this worker; survives configuration changes by name. */
+struct weir_target {
+    struct weir_hnode node;    /* key: name */
+    char *name;
+    struct weir_lb *lb;
+    struct weir_cluster *conf; /* in the current epoch; NULL = vanished from the configuration */
+    struct weir_worker *worker;
+};
+
+struct weir_worker {
+    struct weir_net *net;
+    struct weir_chunk_pool *pool;
+    struct weir_metrics metrics;
+    struct weir_epoch *epoch;
+    struct weir_target **targets;     /* by cluster index of the current epoch */
+    struct weir_htab target_by_name;
+    struct weir_wheel wheel;
+    bool ticking;
+    bool draining;
+    bool stopped;
+    struct weir_list downs, ups;      /* struct weir_conn.node */
+    struct weir_list dirty;           /* struct weir_conn.dirty */
+    struct weir_list free_txns;
+    uint32_t n_free_txns;
+    struct weir_limit connections;    /* downstream */
+    uint64_t rng;
+    uint64_t seed[2];
+    uint64_t next_id;                 /* connection ids; the top byte is the worker's number */
+    struct weir_deadline drain_deadline;
+    struct weir_bufq access;          /* finished access lines */
+    /* Takes what it can of the lines without blocking and leaves the rest; NULL = no access log. */
+    void (*access_sink)(void *arg, struct weir_bufq *lines);
+    void *access_arg;
+    void (*on_idle)(void *arg);       /* drained: no connection is left */
+    void *on_idle_arg;
+    _Atomic(struct weir_runtime *) offered;
+    atomic_bool drain_wanted;
+};
+
+/* Takes over net's events. `number`: of this worker, for ids. 0 or -ENOMEM. */
+int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2], unsigned number);
+/* After the net is stopped and every connection closed. */
+void weir_worker_deinit(struct weir_worker *w);
+/*
+ * Any thread: hand over a reference of a new runtime; the worker takes it at its next `posted` event (the caller posts the loop). What was offered
+ * before and not yet taken is dropped.
+ */
+void weir_worker_offer(struct weir_worker *w, struct weir_runtime *rt);
+/* Own thread: put what was offered in force; on -ENOMEM the old one stays. */
+int weir_worker_take(struct weir_worker *w);
+/* Own thread: stop accepting, finish what runs, then on_idle; what is left after limits.drain_us is cut. */
+void weir_worker_drain(struct weir_worker *w);
+
+struct weir_epoch *weir_epoch_use(struct weir_worker *w);
+void weir_epoch_unuse(struct weir_epoch *e);
+/* Target of a cluster of the current epoch. */
+struct weir_target *weir_worker_target(struct weir_worker *w, const struct weir_cluster *c);
+
+static inline uint64_t weir_worker_now(const struct weir_worker *w) {
+    return w->net->ops->now(w->net);
+}
+static inline const struct weir_limits_spec *weir_worker_limits(const struct weir_worker *w) {
+    return &w->epoch->rt->snapshot->proxy.limits;
+}
+uint64_t weir_worker_random(struct weir_worker *w);
+/* Sets a deadline and keeps the tick running. */
+void weir_worker_deadline(struct weir_worker *w, struct weir_deadline *d, uint64_t due);
+
+#endif
