@@ -530,7 +530,7 @@ static void on_closed(void *arg) {
     weir_free(c->expect);
     weir_free(c);
     if (w->draining && weir_list_empty(&w->downs) && weir_list_empty(&w->ups) && w->on_idle)
-        w->on_idle(w->on_idle_arg);
+        w->on_idle(w->on_arg);
 }
 
 static const struct weir_stream_events stream_events = {

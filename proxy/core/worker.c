@@ -187,7 +187,7 @@ void weir_worker_drain(struct weir_worker *w) {
     weir_worker_deadline(w, &w->drain_deadline,
                          weir_worker_now(w) + w->epoch->rt->snapshot->proxy.limits.drain_us);
     if (weir_list_empty(&w->downs) && weir_list_empty(&w->ups) && w->on_idle)
-        w->on_idle(w->on_idle_arg);
+        w->on_idle(w->on_arg);
 }
 
 /* ---- net events ---- */
@@ -229,8 +229,11 @@ static void on_tick(void *arg) {
 
 static void on_posted(void *arg) {
     struct weir_worker *w = arg;
+    struct weir_epoch *before = w->epoch;
 
     (void)weir_worker_take(w);
+    if (w->epoch != before && w->on_taken)
+        w->on_taken(w->on_arg);
     if (atomic_load(&w->drain_wanted))
         weir_worker_drain(w);
 }

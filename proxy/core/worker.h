@@ -63,7 +63,8 @@ struct weir_worker {
     void (*access_sink)(void *arg, struct weir_bufq *lines);
     void *access_arg;
     void (*on_idle)(void *arg);       /* drained: no connection is left */
-    void *on_idle_arg;
+    void (*on_taken)(void *arg);      /* a new configuration is in force */
+    void *on_arg;
     _Atomic(struct weir_runtime *) offered;
     atomic_bool drain_wanted;
 };

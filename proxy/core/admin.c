@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/admin.h"
+
+#include "base/mem.h"
+
+#define CONNS_MAX 64u
+#define IDLE_US (30u * 1000u * 1000u)
+
+struct admin_conn {
+    struct weir_list node;
+    struct weir_admin *admin;
+    struct weir_stream *stream;
+    struct weir_codec *codec;
+    struct weir_arena arena;
+    struct weir_head head;
+    struct weir_cstream *cs;     /* the request being answered */
+    struct weir_chunk *chunk;    /* lends the head's bytes */
+    struct weir_bufq out;
+    enum weir_admin_scope scope;
+    uint64_t last;
+    bool closing;
+};
+
+static void close_conn(struct admin_conn *c) {
+    if (c->closing)
+        return;
+    c->closing = true;
+    weir_stream_close(c->stream, false);
+}
+
+/* ---- answering ---- */
+
+static int body_of(struct admin_conn *c, struct weir_slice path, struct weir_bufq *body, const char **ret_type) {
+    const struct weir_admin *a = c->admin;
+    const char *why = "";
+
+    *ret_type = "text/plain; charset=utf-8";
+    if ((c->scope & WEIR_ADMIN_METRICS) && weir_slice_eq(path, WEIR_SLICE("/metrics"))) {
+        *ret_type = "text/plain; version=0.0.4; charset=utf-8";
+        return a->ops->metrics(a->arg, body) < 0 ? 500 : 200;
+    }
+    if ((c->scope & WEIR_ADMIN_HEALTH) && weir_slice_eq(path, WEIR_SLICE("/live")))
+        return weir_bufq_append(body, WEIR_SLICE("live\n")) < 0 ? 500 : 200;
+    if ((c->scope & WEIR_ADMIN_HEALTH) && weir_slice_eq(path, WEIR_SLICE("/ready"))) {
+        bool ready = a->ops->ready(a->arg, &why);
+
+        (void)weir_bufq_append(body, ready ? WEIR_SLICE("ready\n") : weir_slice_from_str(why));
+        return ready ? 200 : 503;
+    }
+    if (c->scope == WEIR_ADMIN_ALL && weir_slice_eq(path, WEIR_SLICE("/status"))) {
+        *ret_type = "application/json";
+        return a->ops->status(a->arg, body) < 0 ? 500 : 200;
+    }
+    (void)weir_bufq_append(body, WEIR_SLICE("weir: try /metrics /ready /live /status\n"));
+    return 404;
+}
+
+static int answer(struct admin_conn *c, int status, const char *type, struct weir_bufq *body) {
+    bool head_only = c->head.method == WEIR_METHOD_HEAD;
+    struct weir_head res;
+    int r;
+
+    weir_head_init(&res, &c->arena);
+    res.is_response = true;
+    res.version = WEIR_HTTP_11;
+    res.status = (uint16_t)status;
+    res.body = head_only ? WEIR_BODY_NONE : WEIR_BODY_LENGTH;
+    res.content_length = body->len;
+    r = weir_head_add(&res, WEIR_SLICE("content-type"), weir_slice_from_str(type));
+    if (r == 0)
+        r = c->codec->ops->send_head(c->codec, c->cs, &res, head_only);
+    if (r == 0 && !head_only && body->len > 0)
+        r = c->codec->ops->send_data(c->codec, c->cs, body);
+    if (r == 0 && !head_only)
+        r = c->codec->ops->send_end(c->codec, c->cs, NULL);
+    return r;
+}
+
+static void respond(struct admin_conn *c) {
+    const char *type = "text/plain; charset=utf-8";
+    struct weir_bufq body;
+    int status;
+
+    weir_bufq_init(&body, c->admin->net->pool, 0);
+    if (c->head.method == WEIR_METHOD_GET || c->head.method == WEIR_METHOD_HEAD) {
+        status = body_of(c, weir_head_path(&c->head), &body, &type);
+    } else {
+        status = 405;
+        (void)weir_bufq_append(&body, WEIR_SLICE("weir: GET or HEAD only\n"));
+    }
+    if (answer(c, status, type, &body) < 0)
+        close_conn(c);
+    weir_bufq_deinit(&body);
+}
+
+static void flush(struct admin_conn *c) {
+    while (!c->closing && c->codec->want_pull) {
+        if (c->codec->ops->pull(c->codec, &c->out) < 0 || weir_stream_write(c->stream, &c->out) < 0)
+            close_conn(c);
+    }
+    if (!c->closing && c->codec->must_close && !c->cs)
+        weir_stream_shutdown(c->stream);
+}
+
+/* ---- codec events ---- */
+
+static int on_begin(void *arg, struct weir_cstream *cs) {
+    struct admin_conn *c = arg;
+
+    weir_arena_reset(&c->arena);
+    weir_head_init(&c->head, &c->arena);
+    cs->head = &c->head;
+    c->cs = cs;
+    return 0;
+}
+
+static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk) {
+    struct admin_conn *c = arg;
+
+    (void)cs;
+    c->chunk = chunk ? weir_chunk_ref(chunk) : NULL;
+}
+
+static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+    (void)arg, (void)cs, (void)chunk, (void)bytes;
+}
+
+static void on_end(void *arg, struct weir_cstream *cs) {
+    (void)cs;
+    respond(arg);
+}
+
+static void over(void *arg, struct weir_cstream *cs) {
+    struct admin_conn *c = arg;
+
+    (void)cs;
+    c->cs = NULL;
+    c->chunk = weir_chunk_unref(c->chunk);
+}
+
+static void on_reset(void *arg, struct weir_cstream *cs, struct weir_fault fault) {
+    (void)fault;
+    over(arg, cs);
+}
+
+static void on_draining(void *arg) {
+    (void)arg;
+}
+
+static const struct weir_codec_events codec_events = {
+    .begin = on_begin, .head = on_head, .data = on_data, .end = on_end,
+    .reset = on_reset, .closed = over, .draining = on_draining,
+};
+
+/* ---- stream events ---- */
+
+static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes) {
+    struct admin_conn *c = arg;
+    size_t used = 0;
+
+    c->last = c->admin->net->ops->now(c->admin->net);
+    while (!c->closing && bytes.len > 0) {
+        if (c->codec->ops->feed(c->codec, chunk, bytes, &used) != 0) {
+            close_conn(c);
+            return;
+        }
+        flush(c);
+        if (used == 0)
+            break; /* behind an answer that cannot leave yet; this server owes a pipeliner nothing */
+        bytes.ptr += used;
+        bytes.len -= used;
+    }
+}
+
+static void on_eof(void *arg) {
+    close_conn(arg);
+}
+
+static void on_error(void *arg, struct weir_fault fault) {
+    (void)fault;
+    close_conn(arg);
+}
+
+static void on_ignored(void *arg) {
+    (void)arg;
+}
+
+static void on_closed(void *arg) {
+    struct admin_conn *c = arg;
+
+    weir_list_unlink(&c->node);
+    c->admin->n_conns--;
+    if (c->codec)
+        c->codec->ops->free(c->codec);
+    weir_chunk_unref(c->chunk);
+    weir_bufq_deinit(&c->out);
+    weir_arena_deinit(&c->arena);
+    weir_free(c);
+}
+
+static const struct weir_stream_events stream_events = {
+    .open = on_ignored, .read = on_read, .eof = on_eof, .drain = on_ignored, .error = on_error, .closed = on_closed,
+};
+
+static const struct weir_stream_events refused_events = { .closed = on_ignored };
+
+static struct admin_conn *conn_new(struct weir_admin *a, struct weir_stream *s) {
+    struct admin_conn *c = weir_calloc(1, sizeof(*c));
+    struct weir_codec_params params = {
+        .role = WEIR_ROLE_SERVER, .events = &codec_events, .arg = c, .pool = a->net->pool,
+        .limits = &weir_codec_limits_default,
+    };
+
+    if (!c)
+        return NULL;
+    c->admin = a;
+    c->stream = s;
+    c->last = a->net->ops->now(a->net);
+    weir_arena_init(&c->arena, 4096);
+    weir_bufq_init(&c->out, a->net->pool, 0);
+    if (weir_h1_new(&params, &c->codec) < 0)
+        return weir_free(c);
+    weir_list_push_back(&a->conns, &c->node);
+    a->n_conns++;
+    return c;
+}
+
+static void on_accept(void *arg, struct weir_stream *s, void *user) {
+    struct weir_admin *a = arg;
+    struct admin_conn *c = a->n_conns < CONNS_MAX ? conn_new(a, s) : NULL;
+
+    if (!c) {
+        s->events = &refused_events;
+        weir_stream_close(s, true);
+        return;
+    }
+    c->scope = *(const enum weir_admin_scope *)user;
+    s->events = &stream_events;
+    s->arg = c;
+    weir_stream_read_start(s);
+    a->net->ops->tick(a->net, true);
+}
+
+static void on_tick(void *arg) {
+    struct weir_admin *a = arg;
+    uint64_t now = a->net->ops->now(a->net);
+
+    WEIR_LIST_FOREACH_SAFE(it, next, &a->conns) {
+        struct admin_conn *c = WEIR_CONTAINER_OF(it, struct admin_conn, node);
+
+        if (now - c->last > IDLE_US)
+            close_conn(c);
+    }
+    if (weir_list_empty(&a->conns))
+        a->net->ops->tick(a->net, false);
+}
+
+static void on_posted(void *arg) {
+    struct weir_admin *a = arg;
+
+    a->ops->posted(a->arg);
+}
+
+void weir_admin_init(struct weir_admin *a, struct weir_net *net, const struct weir_admin_ops *ops, void *arg) {
+    static const struct weir_net_events events = {
+        .accept = on_accept, .turn = on_ignored, .tick = on_tick, .posted = on_posted
+    };
+
+    a->net = net;
+    a->ops = ops;
+    a->arg = arg;
+    a->n_conns = 0;
+    weir_list_init(&a->conns);
+    net->events = &events;
+    net->arg = a;
+}
+
+void weir_admin_close(struct weir_admin *a) {
+    WEIR_LIST_FOREACH_SAFE(it, next, &a->conns) close_conn(WEIR_CONTAINER_OF(it, struct admin_conn, node));
+}

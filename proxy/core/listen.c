@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which addresses are listened on: --listen, a sidecar's two, Gateway listeners, and the admin addresses. */
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "core/process_internal.h"
+#include "sys/log.h"
+
+struct address {
+    enum weir_direction dir;
+    const char *text;    /* ADDR:PORT */
+    const char *gateway; /* or NULL */
+    bool optional;       /* an address family this host may lack */
+};
+
+static int listening_new(struct weir_thread *t, const struct address *a, const char *key, struct weir_listening **ret) {
+    struct weir_listening *l = weir_calloc(1, sizeof(*l));
+
+    if (!l)
+        return -ENOMEM;
+    l->key = weir_strndup(key, strlen(key));
+    l->listener.dir = a->dir;
+    l->listener.gateway = a->gateway ? weir_strndup(a->gateway, strlen(a->gateway)) : NULL;
+    if (!l->key || (a->gateway && !l->listener.gateway)) {
+        weir_free(l->key);
+        weir_free(l);
+        return -ENOMEM;
+    }
+    l->next = t->listening;
+    t->listening = l;
+    *ret = l;
+    return 0;
+}
+
+static bool known(const struct weir_thread *t, const char *key) {
+    for (const struct weir_listening *l = t->listening; l; l = l->next)
+        if (strcmp(l->key, key) == 0)
+            return true;
+    return false;
+}
+
+static int say_failure(const char *text, int r) {
+    const char *hint = r == -EADDRINUSE ? " (another process listens there)"
+                       : r == -EACCES   ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
+                                        : "";
+
+    weir_log(WEIR_LOG_ERROR, "listen", "addr=%s error=\"%s%s\"", text, strerror(-r), hint);
+    return r;
+}
+
+static int open_one(struct weir_thread *t, const struct address *a) {
+    struct weir_process *p = t->process;
+    struct weir_listen listen = { .reuse_port = true, .original_dst = a->dir == WEIR_DIR_OUTBOUND };
+    struct weir_listening *l;
+    char key[512];
+    uint16_t port = 0;
+    int r;
+
+    snprintf(key, sizeof(key), "%d %s %s", a->dir, a->text, a->gateway ? a->gateway : "");
+    if (known(t, key))
+        return 0;
+    if (weir_parse_hostport(a->text, &listen.ip, &listen.port) < 0) {
+        weir_log(WEIR_LOG_ERROR, "listen", "addr=%s error=\"not ADDR:PORT\"", a->text);
+        return -EINVAL;
+    }
+    if (listen.port == 0)
+        listen.port = p->fixed_port;
+    r = listening_new(t, a, key, &l);
+    if (r < 0)
+        return r;
+    listen.user = &l->listener;
+    r = weir_loop_listen(t->loop, &listen, &port);
+    if (r < 0 && a->optional && (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
+        return 0;
+    if (r < 0)
+        return say_failure(a->text, r);
+    if (a->dir == WEIR_DIR_REVERSE)
+        p->fixed_port = port;
+    if (t->number == 0)
+        weir_log(WEIR_LOG_INFO, "listen", "direction=%s addr=%s port=%u", weir_direction_name(a->dir), a->text, port);
+    return 0;
+}
+
+static int open_sidecar(struct weir_thread *t, const struct weir_proxy_spec *spec) {
+    struct address a[4] = {
+        { WEIR_DIR_OUTBOUND, spec->outbound[0] ? spec->outbound : "127.0.0.1:15001", NULL, false },
+        { WEIR_DIR_OUTBOUND, spec->outbound[0] ? NULL : "[::1]:15001", NULL, true },
+        { WEIR_DIR_INBOUND, spec->inbound[0] ? spec->inbound : "0.0.0.0:15006", NULL, false },
+        { WEIR_DIR_INBOUND, spec->inbound[0] ? NULL : "[::]:15006", NULL, true },
+    };
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(a); i++)
+        if (a[i].text)
+            r = open_one(t, &a[i]);
+    return r;
+}
+
+int weir_thread_listen(struct weir_thread *t, struct weir_runtime *rt) {
+    const struct weir_proxy_spec *spec = &rt->snapshot->proxy;
+    char text[16];
+    int r = 0;
+
+    if (spec->listen[0]) {
+        struct address a = { WEIR_DIR_REVERSE, spec->listen, NULL, false };
+
+        r = open_one(t, &a);
+    }
+    if (r == 0 && rt->pod)
+        r = open_sidecar(t, spec);
+    for (uint32_t i = 0; r == 0 && i < rt->n_gateways; i++) {
+        struct address a = { WEIR_DIR_GATEWAY, text, rt->gateways[i].gateway, false };
+
+        snprintf(text, sizeof(text), ":%u", rt->gateways[i].port);
+        r = open_one(t, &a);
+    }
+    return r;
+}
+
+void weir_thread_forget_listening(struct weir_thread *t) {
+    while (t->listening) {
+        struct weir_listening *l = t->listening;
+
+        t->listening = l->next;
+        weir_free((void *)l->listener.gateway);
+        weir_free(l->key);
+        weir_free(l);
+    }
+}
+
+int weir_process_listen_admin(struct weir_process *p) {
+    static const enum weir_admin_scope all = WEIR_ADMIN_ALL, metrics = WEIR_ADMIN_METRICS, health = WEIR_ADMIN_HEALTH;
+    const struct weir_proxy_spec *spec = &p->runtime->snapshot->proxy;
+    bool sidecar = p->runtime->pod != NULL;
+    struct {
+        const char *text;
+        const enum weir_admin_scope *scope;
+    } addrs[3] = {
+        { spec->admin[0] ? spec->admin : sidecar ? "127.0.0.1:15000" : NULL, &all },
+        { sidecar ? "0.0.0.0:15020" : NULL, &metrics },
+        { sidecar ? "0.0.0.0:15021" : NULL, &health },
+    };
+
+    for (unsigned i = 0; i < WEIR_ARRAY_LEN(addrs); i++) {
+        struct weir_listen listen = { .user = (void *)addrs[i].scope };
+        uint16_t port = 0;
+        int r;
+
+        if (!addrs[i].text)
+            continue;
+        if (weir_parse_hostport(addrs[i].text, &listen.ip, &listen.port) < 0) {
+            weir_log(WEIR_LOG_ERROR, "listen", "addr=%s error=\"not ADDR:PORT\"", addrs[i].text);
+            return -EINVAL;
+        }
+        r = weir_loop_listen(p->loop, &listen, &port);
+        if (r < 0)
+            return say_failure(addrs[i].text, r);
+        weir_log(WEIR_LOG_INFO, "listen", "direction=admin addr=%s port=%u", addrs[i].text, port);
+    }
+    return 0;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "core/process_internal.h"
+#include "sys/entropy.h"
+#include "sys/log.h"
+#include "sys/procstat.h"
+#include "weir_config.h"
+
+#define FREE_CHUNKS 256u /* kept per thread for reuse: 4 MiB */
+
+/* ---- data threads ---- */
+
+static void access_sink(void *arg, struct weir_bufq *lines) {
+    struct weir_process *p = arg;
+
+    weir_outlet_write(&p->outlet, lines);
+}
+
+static void worker_idle(void *arg) {
+    struct weir_thread *t = arg;
+
+    weir_loop_stop(t->loop);
+}
+
+/* A new configuration was put in force on the data thread. */
+static void worker_taken(void *arg) {
+    struct weir_thread *t = arg;
+
+    if (!t->worker.draining)
+        (void)weir_thread_listen(t, t->worker.epoch->rt);
+}
+
+static void *thread_main(void *arg) {
+    struct weir_thread *t = arg;
+    struct weir_process *p = t->process;
+
+    weir_loop_run(t->loop);
+    atomic_fetch_add(&p->n_ended, 1);
+    weir_loop_post(p->loop);
+    return NULL;
+}
+
+static int thread_init(struct weir_thread *t, struct weir_process *p, unsigned number) {
+    uint64_t seed[2];
+    int r;
+
+    t->process = p;
+    t->number = number;
+    weir_chunk_pool_init(&t->pool, FREE_CHUNKS);
+    r = weir_random(seed, sizeof(seed));
+    if (r == 0)
+        r = weir_loop_new(&t->pool, &t->loop);
+    if (r == 0)
+        r = weir_worker_init(&t->worker, weir_loop_net(t->loop), seed, number);
+    if (r < 0)
+        return r;
+    t->worker.access_sink = access_sink;
+    t->worker.access_arg = p;
+    t->worker.on_idle = worker_idle;
+    t->worker.on_taken = worker_taken;
+    t->worker.on_arg = t;
+    weir_worker_offer(&t->worker, weir_runtime_ref(p->runtime));
+    r = weir_worker_take(&t->worker);
+    return r == 0 ? weir_thread_listen(t, p->runtime) : r;
+}
+
+static void thread_deinit(struct weir_thread *t) {
+    if (!t->loop)
+        return;
+    weir_worker_deinit(&t->worker);
+    weir_loop_free(t->loop);
+    weir_thread_forget_listening(t);
+    weir_chunk_pool_deinit(&t->pool);
+}
+
+static int start_threads(struct weir_process *p) {
+    sigset_t all, before;
+    int r = 0;
+
+    /* Signals belong to the control thread. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (unsigned i = 0; r == 0 && i < p->n_threads; i++) {
+        struct weir_thread *t = &p->threads[i];
+
+        r = -pthread_create(&t->id, NULL, thread_main, t);
+        t->started = r == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
+/* ---- admin ---- */
+
+static struct weir_process_metrics process_metrics(struct weir_process *p) {
+    struct weir_process_metrics m = {
+        .generation = p->generation, .reloads = p->reloads, .reload_failures = p->reload_failures, .draining = p->draining
+    };
+    const struct weir_tls_set *tls = &p->runtime->tls;
+    const struct weir_tls_ctx *own = tls->mesh_server ? tls->mesh_server : tls->server;
+    struct weir_procstat st;
+
+    weir_procstat_read(&st);
+    m.start_time_s = st.start_time_s;
+    m.open_fds = st.open_fds;
+    m.max_fds = st.max_fds;
+    m.resident_bytes = st.resident_bytes;
+    m.cpu_us = st.cpu_us;
+    m.cert_not_after_s = own ? weir_tls_ctx_not_after(own) : 0;
+    for (unsigned i = 0; i < p->n_threads; i++)
+        m.unknown_original += weir_loop_unknown_original(p->threads[i].loop);
+    return m;
+}
+
+static int admin_metrics(void *arg, struct weir_bufq *out) {
+    struct weir_process *p = arg;
+    struct weir_process_metrics m = process_metrics(p);
+    struct weir_metrics **workers = weir_calloc(p->n_threads, sizeof(struct weir_metrics *));
+    int r;
+
+    if (!workers)
+        return -ENOMEM;
+    for (unsigned i = 0; i < p->n_threads; i++)
+        workers[i] = &p->threads[i].worker.metrics;
+    r = weir_metrics_expose(workers, p->n_threads, &m, out);
+    weir_free(workers);
+    return r;
+}
+
+static uint64_t sum(const struct weir_process *p, enum weir_counter c) {
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < p->n_threads; i++)
+        n += atomic_load_explicit(&p->threads[i].worker.metrics.counters[c], memory_order_relaxed);
+    return n;
+}
+
+static int admin_status(void *arg, struct weir_bufq *out) {
+    struct weir_process *p = arg;
+    const struct weir_snapshot *s = p->runtime->snapshot;
+    const struct weir_tls_ctx *own = p->runtime->tls.mesh_server;
+    char text[2048];
+
+    snprintf(text, sizeof(text),
+             "{\"version\":\"%s\",\"pid\":%d,\"workers\":%u,\"draining\":%s,\"generation\":%llu,\"reloads\":%llu,"
+             "\"reloadFailures\":%llu,\"pod\":\"%s\",\"identity\":\"%s\",\"services\":%u,\"routes\":%u,"
+             "\"connections\":{\"downstream\":%llu,\"upstream\":%llu},\"requests\":%llu,\"relays\":%llu}\n",
+             WEIR_VERSION, (int)getpid(), p->n_threads, p->draining ? "true" : "false",
+             (unsigned long long)p->generation, (unsigned long long)p->reloads, (unsigned long long)p->reload_failures,
+             s->proxy.pod, own ? weir_tls_ctx_identity(own)->uri : "", s->n_services, s->n_routes,
+             (unsigned long long)sum(p, WEIR_C_DOWN_ACTIVE), (unsigned long long)sum(p, WEIR_C_UP_ACTIVE),
+             (unsigned long long)sum(p, WEIR_C_REQUESTS), (unsigned long long)sum(p, WEIR_C_RELAYS));
+    return weir_bufq_append(out, weir_slice_from_str(text));
+}
+
+static bool admin_ready(void *arg, const char **ret_why) {
+    struct weir_process *p = arg;
+
+    *ret_why = "draining\n";
+    return !p->draining;
+}
+
+/* A data thread has ended. */
+static void admin_posted(void *arg) {
+    struct weir_process *p = arg;
+
+    if (atomic_load(&p->n_ended) < p->n_threads)
+        return;
+    weir_admin_close(&p->admin);
+    weir_loop_stop(p->loop);
+}
+
+static const struct weir_admin_ops admin_ops = {
+    .metrics = admin_metrics, .status = admin_status, .ready = admin_ready, .posted = admin_posted
+};
+
+/* ---- signals ---- */
+
+static void on_term(void *arg) {
+    struct weir_process *p = arg;
+
+    if (p->draining) {
+        weir_log(WEIR_LOG_WARN, "drain", "result=cut");
+        _exit(1); /* asked twice: at once, and said so by the exit code */
+    }
+    p->draining = true;
+    weir_log(WEIR_LOG_INFO, "drain", "deadline_ms=%llu",
+             (unsigned long long)(p->runtime->snapshot->proxy.limits.drain_us / 1000));
+    for (unsigned i = 0; i < p->n_threads; i++) {
+        atomic_store(&p->threads[i].worker.drain_wanted, true);
+        weir_loop_post(p->threads[i].loop);
+    }
+}
+
+static void on_hup(void *arg) {
+    struct weir_process *p = arg;
+
+    if (!p->draining)
+        weir_process_reload(p);
+}
+
+/* ---- the whole ---- */
+
+/* As many descriptors as we are allowed: connections are what this process is for. */
+static void raise_fd_limit(void) {
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+        rl.rlim_cur = rl.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &rl);
+    }
+}
+
+static unsigned thread_count(const struct weir_proxy_spec *spec) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (spec->workers > 0)
+        return spec->workers > 128 ? 128 : spec->workers;
+    return cores < 1 ? 1 : cores > 128 ? 128 : (unsigned)cores;
+}
+
+static int start(struct weir_process *p) {
+    int r = weir_loop_new(&p->pool, &p->loop);
+
+    if (r < 0)
+        return r;
+    weir_admin_init(&p->admin, weir_loop_net(p->loop), &admin_ops, p);
+    r = weir_process_load(p, &p->runtime);
+    if (r != 0)
+        return r;
+    p->n_threads = thread_count(&p->runtime->snapshot->proxy);
+    p->threads = weir_calloc(p->n_threads, sizeof(*p->threads));
+    if (!p->threads)
+        return -ENOMEM;
+    r = weir_event_signal(p->loop, SIGTERM, on_term, p, &p->on_term);
+    if (r == 0)
+        r = weir_event_signal(p->loop, SIGINT, on_term, p, &p->on_int);
+    if (r == 0)
+        r = weir_event_signal(p->loop, SIGHUP, on_hup, p, &p->on_hup);
+    if (r == 0)
+        r = weir_process_watch(p);
+    for (unsigned i = 0; r == 0 && i < p->n_threads; i++)
+        r = thread_init(&p->threads[i], p, i);
+    if (r == 0)
+        r = weir_process_listen_admin(p);
+    if (r == 0)
+        r = start_threads(p);
+    return r;
+}
+
+static void stop(struct weir_process *p) {
+    for (unsigned i = 0; i < p->n_threads && p->threads; i++) {
+        struct weir_thread *t = &p->threads[i];
+
+        if (t->started)
+            pthread_join(t->id, NULL);
+        thread_deinit(t);
+    }
+    weir_free(p->threads);
+    weir_runtime_unref(p->runtime);
+    if (p->loop)
+        weir_loop_free(p->loop);
+    weir_watch_free(p->watch);
+    weir_outlet_close(&p->outlet);
+    weir_chunk_pool_deinit(&p->pool);
+}
+
+int weir_process_run(const struct weir_process_params *params) {
+    struct weir_process p = { .params = params };
+    int r;
+
+    signal(SIGPIPE, SIG_IGN);
+    raise_fd_limit();
+    weir_chunk_pool_init(&p.pool, 16);
+    r = weir_outlet_open(&p.outlet, STDOUT_FILENO);
+    if (r == 0)
+        r = start(&p);
+    if (r != 0) {
+        if (r < 0)
+            weir_log(WEIR_LOG_ERROR, "start", "error=\"%s\"", strerror(-r));
+        return 1; /* the process ends here: nothing to unwind that the kernel does not */
+    }
+    weir_log(WEIR_LOG_INFO, "ready", "workers=%u generation=%llu", p.n_threads, (unsigned long long)p.generation);
+    weir_loop_run(p.loop);
+    weir_log(WEIR_LOG_INFO, "stopped", "requests=%llu", (unsigned long long)sum(&p, WEIR_C_REQUESTS));
+    stop(&p);
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by process.c, reload.c and listen.c only. */
+#ifndef WEIR_CORE_PROCESS_INTERNAL_H
+#define WEIR_CORE_PROCESS_INTERNAL_H
+
+#include <pthread.h>
+
+#include "core/admin.h"
+#include "core/process.h"
+#include "core/worker.h"
+#include "io/events.h"
+#include "sys/outlet.h"
+#include "sys/watch.h"
+
+/* A listening address of a data thread, kept open until the thread ends. */
+struct weir_listening {
+    struct weir_listening *next;
+    struct weir_listener listener;
+    char *key; /* direction, address and gateway listener it was opened for */
+};
+
+struct weir_thread {
+    struct weir_process *process;
+    unsigned number;
+    pthread_t id;
+    struct weir_chunk_pool pool;
+    struct weir_loop *loop;
+    struct weir_worker worker;
+    struct weir_listening *listening;
+    bool started;
+};
+
+struct weir_process {
+    const struct weir_process_params *params;
+    struct weir_chunk_pool pool; /* the control thread's */
+    struct weir_loop *loop;
+    struct weir_admin admin;
+    struct weir_thread *threads;
+    unsigned n_threads;
+    _Atomic unsigned n_ended;
+    struct weir_runtime *runtime; /* in force; one reference */
+    struct weir_watch *watch;
+    struct weir_event *on_watch, *on_hup, *on_term, *on_int;
+    struct weir_outlet outlet;
+    uint64_t generation, reloads, reload_failures, start_s;
+    uint16_t fixed_port;          /* of --listen ADDR:0, chosen by the first thread */
+    bool draining;
+};
+
+/* reload.c */
+/* Reads, checks and compiles the configuration. 0, -errno, 1 = refused; what is wrong has been said on stderr. */
+int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime);
+/* Loads again and offers the result to every thread; on failure everything stays as it is. */
+void weir_process_reload(struct weir_process *p);
+/* Watches the configuration and every file it names. */
+int weir_process_watch(struct weir_process *p);
+
+/* listen.c */
+/* Opens what the runtime asks for and this thread does not listen on yet. 0 or -errno, said on stderr. */
+int weir_thread_listen(struct weir_thread *t, struct weir_runtime *rt);
+void weir_thread_forget_listening(struct weir_thread *t);
+/* The control thread's admin, metrics and health addresses. */
+int weir_process_listen_admin(struct weir_process *p);
+
+#endif
