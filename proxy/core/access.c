@@ -7,14 +7,14 @@
 
 #define LINES_MAX (1024u * 1024u) /* bytes waiting for a slow reader of standard output; beyond it lines are dropped */
 
-static void emit(struct weir_worker *w, struct weir_access_record *r) {
-    const struct weir_fault_answer *a = weir_fault_answer(r->fault);
+static void emit(struct weir_worker *w, struct weir_access_record *r, struct weir_fault fault) {
+    const struct weir_fault_answer *a = weir_fault_answer(fault);
     enum weir_access_log format = w->epoch->rt->snapshot->proxy.access_log;
 
     if (format == WEIR_LOG_OFF || !w->access_sink)
         return;
-    r->flag = r->fault.kind ? a->flag : "-";
-    r->reason = r->fault.kind ? a->name : "";
+    r->flag = fault.kind ? a->flag : "-";
+    r->reason = fault.kind ? a->name : "";
     if (w->access.len > LINES_MAX || weir_access_format(r, format, &w->access) < 0) {
         weir_count(&w->metrics, WEIR_C_ACCESS_LOST, 1);
         return;
@@ -69,7 +69,6 @@ void weir_txn_log(struct weir_txn *t) {
     r.request_id = t->request_id;
     r.protocol = protocol(t);
     r.status = t->status;
-    r.fault = t->fault;
     r.fault_detail = t->fault_detail;
     r.bytes_in = t->out.bytes;
     r.bytes_out = t->in.bytes;
@@ -86,7 +85,7 @@ void weir_txn_log(struct weir_txn *t) {
     r.service = t->cluster ? t->cluster->name : "";
     r.peer = t->identified ? info->peer->uri : "";
     r.conn_id = t->down->id;
-    emit(t->worker, &r);
+    emit(t->worker, &r, t->fault);
 }
 
 void weir_relay_log(struct weir_conn *down, struct weir_fault fault) {
@@ -96,7 +95,6 @@ void weir_relay_log(struct weir_conn *down, struct weir_fault fault) {
         .wall_us = down->worker->net->ops->wall(down->worker->net) - (now - down->since),
         .direction = weir_direction_name(down->dir),
         .protocol = "TCP",
-        .fault = fault,
         .fault_detail = "",
         .bytes_in = down->stream->bytes_in,
         .bytes_out = down->stream->bytes_out,
@@ -114,5 +112,5 @@ void weir_relay_log(struct weir_conn *down, struct weir_fault fault) {
         r.upstream_ip = up->endpoint->ip;
         r.upstream_port = up->endpoint->port;
     }
-    emit(down->worker, &r);
+    emit(down->worker, &r, fault);
 }

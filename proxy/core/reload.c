@@ -20,7 +20,7 @@ static void say_problems(const struct weir_problems *problems) {
     for (uint32_t i = 0; i < problems->n; i++) {
         const struct weir_problem *pr = &problems->items[i];
 
-        weir_log(pr->severity == WEIR_PROBLEM_WARNING ? WEIR_LOG_WARN : WEIR_LOG_ERROR, "config", "%s:%u:%u: %s%s%s",
+        weir_log(pr->severity == WEIR_SEVERITY_WARNING ? WEIR_LOG_WARN : WEIR_LOG_ERROR, "config", "%s:%u:%u: %s%s%s",
                  pr->place.file, pr->place.line, pr->place.col, pr->field, pr->field[0] ? ": " : "", pr->message);
     }
 }
