@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/verb.h"
+
 int main(int argc, char **argv) {
-    (void)argc;
-    (void)argv;
-    return 2;
+    return weir_cli_main(argc, argv);
 }

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* weir proxy: flags over the Proxy document, then the process. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/verb.h"
+#include "core/process.h"
+
+static int run(struct weir_args *args);
+
+static const struct weir_option options[] = {
+    { "listen", 'l', "ADDR:PORT", "accept requests here (port 0: any free one, see the log)" },
+    { "to", 't', "URL", "send them there: http://, h2c://, https:// or HOST:PORT; repeatable" },
+    { "cert", 0, "FILE", "TLS on the listener: certificate chain (PEM)" },
+    { "key", 0, "FILE", "TLS on the listener: private key (PEM)" },
+    { "client-ca", 0, "FILE", "ask clients for a certificate and verify it against these" },
+    { "to-ca", 0, "FILE", "verify https:// servers against these (default: the system's)" },
+    { "to-cert", 0, "FILE", "certificate chain shown to https:// servers" },
+    { "to-key", 0, "FILE", "its private key" },
+    { "to-sni", 0, "NAME", "name asked of and verified at https:// servers" },
+    { "workers", 'w', "N", "data threads (default: one per core)" },
+    { "access-log", 0, "off|text|json", "one line per request to standard output (default off)" },
+    { "admin", 'a', "ADDR:PORT", "/metrics /ready /live /status" },
+    { "config", 'c', "PATH", "file, directory or - with Kubernetes documents; repeatable; watched" },
+    { "pod", 0, "NS/NAME", "serve this Pod document as its sidecar" },
+    { "identity", 0, "DIR", "tls.crt, tls.key and ca.crt of the mesh identity" },
+    WEIR_OPTIONS_END,
+};
+
+const struct weir_verb weir_verb_proxy = {
+    .name = "proxy",
+    .words = "",
+    .summary = "the L7 proxy: reverse proxy, gateway or sidecar; no root, no kernel half needed",
+    .more = "  weir proxy --listen :8080 --to http://127.0.0.1:9000\n"
+            "  weir proxy --config DIR          routes from HTTPRoute, Gateway and Service documents\n\n"
+            "Each flag is also a field of the Proxy document (docs/configuration.md); a flag wins.\n"
+            "SIGHUP or a change of the files reloads; SIGTERM drains, a second one ends at once.\n",
+    .options = options,
+    .run = run,
+};
+
+/* A string of the command line lives as long as the process. */
+static void text(const struct weir_args *args, const char *name, const char **field) {
+    const char *v = weir_args_value(args, name);
+
+    if (v)
+        *field = v;
+}
+
+static void overlay_to(struct weir_snapshot *s, const struct weir_args *args) {
+    struct weir_proxy_spec *spec = &s->proxy;
+    struct weir_to *to = weir_arena_calloc(&s->arena, args->n_given + 1, sizeof(*to));
+    uint32_t n = 0;
+
+    for (unsigned i = 0; to && i < args->n_given; i++)
+        if (strcmp(args->given[i].option->name, "to") == 0 &&
+            weir_parse_to(&s->arena, args->given[i].value, &to[n]) == 0)
+            n++;
+    if (n > 0) {
+        spec->to = to;
+        spec->n_to = n;
+    }
+}
+
+static int access_format(const char *v) {
+    static const char *const names[] = { "off", "text", "json" };
+
+    for (int i = 0; i < 3; i++)
+        if (strcmp(v, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+static void overlay(struct weir_snapshot *s, void *arg) {
+    const struct weir_args *args = arg;
+    struct weir_proxy_spec *spec = &s->proxy;
+    const char *v;
+
+    text(args, "listen", &spec->listen);
+    text(args, "cert", &spec->cert);
+    text(args, "key", &spec->key);
+    text(args, "client-ca", &spec->client_ca);
+    text(args, "to-ca", &spec->to_ca);
+    text(args, "to-cert", &spec->to_cert);
+    text(args, "to-key", &spec->to_key);
+    text(args, "to-sni", &spec->to_sni);
+    text(args, "admin", &spec->admin);
+    text(args, "pod", &spec->pod);
+    text(args, "identity", &spec->identity_dir);
+    overlay_to(s, args);
+    v = weir_args_value(args, "workers");
+    if (v)
+        spec->workers = (uint32_t)strtoul(v, NULL, 10);
+    v = weir_args_value(args, "access-log");
+    if (v)
+        spec->access_log = (enum weir_access_log)access_format(v);
+}
+
+/* What can be seen to be wrong before anything is loaded. */
+static int check(struct weir_args *args) {
+    static const char *const addresses[] = { "listen", "admin" };
+    const char *v;
+    char *end;
+
+    for (unsigned i = 0; i < WEIR_ARRAY_LEN(addresses); i++) {
+        struct weir_ip ip;
+        uint16_t port;
+
+        v = weir_args_value(args, addresses[i]);
+        if (v && weir_parse_hostport(v, &ip, &port) < 0)
+            return weir_usage(args, "--%s %s: ADDR:PORT, [v6]:PORT or :PORT", addresses[i], v);
+    }
+    for (unsigned i = 0; i < args->n_given; i++) {
+        struct weir_arena arena;
+        struct weir_to to;
+        int r;
+
+        if (strcmp(args->given[i].option->name, "to") != 0)
+            continue;
+        weir_arena_init(&arena, 1024);
+        r = weir_parse_to(&arena, args->given[i].value, &to);
+        weir_arena_deinit(&arena);
+        if (r < 0)
+            return weir_usage(args, "--to %s: http://HOST:PORT, h2c://, https:// or HOST:PORT", args->given[i].value);
+    }
+    v = weir_args_value(args, "workers");
+    if (v && (strtoul(v, &end, 10) < 1 || *end || strtoul(v, NULL, 10) > 128 || v[0] == '-'))
+        return weir_usage(args, "--workers %s: a number from 1 to 128", v);
+    v = weir_args_value(args, "access-log");
+    if (v && access_format(v) < 0)
+        return weir_usage(args, "--access-log %s: off, text or json", v);
+    return 0;
+}
+
+static int run(struct weir_args *args) {
+    const char *config[WEIR_ARGS_MAX];
+    struct weir_process_params params = { .config = config, .overlay = overlay, .arg = args };
+    int r = check(args);
+
+    if (r != 0)
+        return r;
+    for (unsigned i = 0; i < args->n_given; i++)
+        if (strcmp(args->given[i].option->name, "config") == 0)
+            config[params.n_config++] = args->given[i].value;
+    if (params.n_config == 0 && !weir_args_has(args, "listen"))
+        return weir_usage(args, "give --listen ADDR:PORT --to URL, or --config PATH");
+    return weir_process_run(&params);
+}
