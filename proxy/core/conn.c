@@ -273,26 +273,12 @@ static void linger(struct weir_conn *c) {
     weir_conn_update_reading(c);
 }
 
-/*
- * HTTP/1 answered before the whole request had come: the exchange can never become complete, the answer is on its way.
- */
-static void finish_answered(struct weir_conn *c) {
-    WEIR_LIST_FOREACH_SAFE(it, next, &c->txns) {
-        struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, down_node);
-
-        if (t->in.done)
-            weir_txn_finish(t, (struct weir_fault){ 0, 0 });
-    }
-}
-
 /* Everything ready has been handed to the stream: is the connection at its end? */
 static void after_flush(struct weir_conn *c) {
     if (c->fin_after_flush && !c->fin_sent) {
         c->fin_sent = true;
         weir_stream_shutdown(c->stream);
     }
-    if (!c->is_up && c->codec->must_close && !weir_conn_is_h2(c))
-        finish_answered(c);
     if (!weir_list_empty(&c->txns))
         return;
     if (c->is_up) {
@@ -338,7 +324,7 @@ void weir_conn_flush(struct weir_conn *c) {
         }
         if (c->state != WEIR_CONN_HTTP)
             return;
-        if (c->held && c->codec->n_active == 0 && !c->codec->must_close)
+        if (c->held && !c->codec->must_close)
             feed_held(c);
         if (c->state != WEIR_CONN_HTTP)
             return;

@@ -387,7 +387,7 @@ static void send_request_end(struct weir_txn *t) {
     int r = 0;
 
     t->out.done = true;
-    if (t->req.body != WEIR_BODY_NONE)
+    if (t->req.body != WEIR_BODY_NONE || t->tunnel)
         r = t->up->codec->ops->send_end(t->up->codec, t->up_cs, t->down_cs ? t->down_cs->trailers : NULL);
     if (t->tunnel)
         t->up->fin_after_flush = true;
@@ -463,6 +463,8 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
     t->t_response = weir_worker_now(t->worker);
     t->status = t->res.status;
     t->tunnel = t->res.body == WEIR_BODY_TUNNEL;
+    if (t->tunnel) /* both directions are open again */
+        t->req_end = t->out.done = false;
     if (t->res.body == WEIR_BODY_CLOSE)
         t->res.body = WEIR_BODY_STREAM;
     r = weir_fields_response(t);

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+# The two commands of the README are `make demo` and `make test`; `make` alone builds build/weir. Everything is made below build/.
+
+BUILD := build
+NINJA := ninja -C $(BUILD)
+PYTHON := /usr/bin/python3
+
+.PHONY: all deps build test lint demo bench clean install
+
+all: build
+
+# Debian packages a plain build needs; says what it installs, does nothing when all are there.
+deps:
+	@tools/deps.sh build
+	@tools/llhttp.sh
+
+$(BUILD)/build.ninja: | deps
+	meson setup $(BUILD) $(MESON_FLAGS)
+
+build: deps $(BUILD)/build.ninja
+	@$(NINJA) weir
+
+# Lints, unit and flow tests (plain and under ASan+UBSan), kernel tests and end-to-end tests over real pods. What needs root is skipped
+# without it, and counted.
+test: deps
+	@tools/deps.sh test
+	@tools/test.sh $(T)
+
+lint: deps $(BUILD)/build.ninja
+	@tools/deps.sh test
+	@meson test -C $(BUILD) --suite lint --print-errorlogs
+
+# KEEP=1 leaves the demo up.
+demo: build
+	@tools/deps.sh demo
+	@$(PYTHON) demo/demo.py $(if $(KEEP),--keep)
+
+# QUICK=1: about half a minute.
+bench: build
+	@tools/deps.sh bench
+	@$(PYTHON) bench/run.py $(if $(QUICK),--quick) $(B)
+
+install: build
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD)

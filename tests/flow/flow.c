@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "weir_test.h"
+
+
+#include "flow.h"
+
+static struct weir_snapshot *snapshot(const char *yaml) {
+    struct weir_source source = { "test.yaml", yaml, strlen(yaml) };
+    struct weir_problems problems = { 0 };
+    struct weir_snapshot *s = NULL;
+    int r = weir_snapshot_build(&source, 1, &s, &problems);
+
+    for (uint32_t i = 0; i < problems.n && r != 0; i++)
+        print_error("test.yaml:%u:%u: %s: %s\n", problems.items[i].place.line, problems.items[i].place.col,
+                    problems.items[i].field, problems.items[i].message);
+    weir_problems_deinit(&problems);
+    assert_int_equal(r, 0);
+    return s;
+}
+
+static struct weir_runtime *runtime(struct flow *f, const char *yaml, bool reverse) {
+    struct weir_snapshot *s = snapshot(yaml);
+    struct weir_runtime_params params = { .snapshot = s };
+    struct weir_runtime *rt = NULL;
+    char *why = NULL;
+
+    s->generation = ++f->generation;
+    s->proxy.access_log = WEIR_LOG_TEXT;
+    if (reverse) {
+        s->proxy.listen = ":80";
+        f->to = (struct weir_to){ .scheme = WEIR_TO_HTTP, .host = "server", .port = 80 };
+        f->to_addr.to = &f->to;
+        assert_int_equal(weir_parse_ip("10.0.0.1", &f->to_addr.ip), 0);
+        params.to = &f->to_addr;
+        params.n_to = 1;
+    }
+    assert_int_equal(weir_runtime_new(&params, &rt, &why), 0);
+    weir_snapshot_unref(s);
+    return rt;
+}
+
+static void sink(void *arg, struct weir_bufq *lines) {
+    struct flow *f = arg;
+
+    assert_int_equal(weir_bufq_move(&f->lines, lines, lines->len), 0);
+}
+
+static void start(struct flow *f, enum weir_direction dir, const char *yaml) {
+    static const uint64_t seed[2] = { 1, 2 };
+
+    memset(f, 0, sizeof(*f));
+    f->net = mem_net_new();
+    f->listener.dir = dir;
+    assert_int_equal(weir_worker_init(&f->worker, mem_net(f->net), seed, 0), 0);
+    f->worker.access_sink = sink;
+    f->worker.access_arg = f;
+    weir_bufq_init(&f->lines, mem_net(f->net)->pool, 0);
+    weir_worker_offer(&f->worker, runtime(f, yaml, dir == WEIR_DIR_REVERSE));
+    assert_int_equal(weir_worker_take(&f->worker), 0);
+}
+
+void flow_reverse(struct flow *f, const char *yaml) {
+    start(f, WEIR_DIR_REVERSE, yaml);
+}
+
+void flow_start(struct flow *f, enum weir_direction dir, const char *yaml) {
+    start(f, dir, yaml);
+}
+
+void flow_reload(struct flow *f, const char *yaml) {
+    weir_worker_offer(&f->worker, runtime(f, yaml, f->listener.dir == WEIR_DIR_REVERSE));
+    mem_post(f->net);
+    mem_run(f->net);
+}
+
+void flow_end(struct flow *f) {
+    mem_stop(f->net);
+    assert_int_equal(mem_n_streams(f->net), 0);
+    assert_int_equal(flow_count(f, WEIR_C_REQUESTS_ACTIVE), 0);
+    assert_int_equal(flow_count(f, WEIR_C_DOWN_ACTIVE), 0);
+    assert_int_equal(flow_count(f, WEIR_C_UP_ACTIVE), 0);
+    assert_int_equal(flow_count(f, WEIR_C_UP_IDLE), 0);
+    weir_bufq_deinit(&f->lines);
+    weir_worker_deinit(&f->worker);
+    mem_net_free(f->net);
+}
+
+struct mem_conn *flow_client(struct flow *f) {
+    struct mem_conn *c = mem_client_connect(f->net, &f->listener);
+
+    weir_parse_ip("192.0.2.7", &mem_info(c)->remote);
+    mem_info(c)->remote_port = 4711;
+    return c;
+}
+
+struct mem_conn *flow_server(struct flow *f) {
+    struct mem_conn *s;
+
+    mem_run(f->net);
+    s = mem_next_dial(f->net);
+    assert_non_null(s);
+    mem_dial_accept(s);
+    mem_run(f->net);
+    return s;
+}
+
+void flow_send(struct flow *f, struct mem_conn *c, const char *text) {
+    mem_send(c, text);
+    mem_run(f->net);
+}
+
+uint64_t flow_count(struct flow *f, enum weir_counter c) {
+    return atomic_load(&f->worker.metrics.counters[c]);
+}
+
+const char *flow_lines(struct flow *f) {
+    static char text[65536];
+    struct iovec iov[64];
+    int n = weir_bufq_peek(&f->lines, iov, 64);
+    size_t len = 0;
+
+    for (int i = 0; i < n && len + iov[i].iov_len < sizeof(text); i++) {
+        memcpy(text + len, iov[i].iov_base, iov[i].iov_len);
+        len += iov[i].iov_len;
+    }
+    text[len] = '\0';
+    return text;
+}
+
+void flow_expect_starts(struct mem_conn *c, const char *text) {
+    const char *got = mem_received(c);
+
+    if (strncmp(got, text, strlen(text)) != 0)
+        fail_msg("expected to start with:\n%s\ngot:\n%s", text, got);
+}
+
+void flow_expect_holds(struct mem_conn *c, const char *text) {
+    const char *got = mem_received(c);
+
+    if (!strstr(got, text))
+        fail_msg("expected to hold:\n%s\ngot:\n%s", text, got);
+}
+
+void flow_expect_lacks(struct mem_conn *c, const char *text) {
+    const char *got = mem_received(c);
+
+    if (strstr(got, text))
+        fail_msg("expected not to hold:\n%s\ngot:\n%s", text, got);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole proxy of one worker over memory streams with a fake clock: configuration text in, bytes in, bytes out. */
+#ifndef WEIR_TEST_FLOW_H
+#define WEIR_TEST_FLOW_H
+
+#include "core/worker.h"
+#include "memnet.h"
+
+struct flow {
+    struct mem_net *net;
+    struct weir_worker worker;
+    struct weir_listener listener;
+    struct weir_bufq lines; /* access lines */
+    struct weir_to to;
+    struct weir_to_addr to_addr;
+    uint64_t generation;
+};
+
+/* A reverse proxy to 10.0.0.1:80; `yaml` may hold a Proxy document with limits, "" = defaults. */
+void flow_reverse(struct flow *f, const char *yaml);
+/* Any configuration; connections come in on a listener of that direction. */
+void flow_start(struct flow *f, enum weir_direction dir, const char *yaml);
+/* Offers a new configuration; fails the test when it is refused. */
+void flow_reload(struct flow *f, const char *yaml);
+/* Stops everything; fails the test when something is left. */
+void flow_end(struct flow *f);
+
+struct mem_conn *flow_client(struct flow *f);
+/* Runs, then takes and accepts the next dial; fails the test when there is none. */
+struct mem_conn *flow_server(struct flow *f);
+/* Sends and runs. */
+void flow_send(struct flow *f, struct mem_conn *c, const char *text);
+uint64_t flow_count(struct flow *f, enum weir_counter c);
+/* The access lines so far, NUL-terminated, valid until the next call. */
+const char *flow_lines(struct flow *f);
+
+/* Fails with both texts when `received` does not begin with or hold `text`. */
+void flow_expect_starts(struct mem_conn *c, const char *text);
+void flow_expect_holds(struct mem_conn *c, const char *text);
+void flow_expect_lacks(struct mem_conn *c, const char *text);
+
+#endif
