@@ -41,7 +41,8 @@ const struct weir_verb weir_verb_ca = {
 };
 
 /* 0 or an exit code that has been explained. */
-static int write_file(struct weir_args *args, const char *dir, const char *name, unsigned mode, const char *text) {
+static int write_file(struct weir_args *args, const char *dir, const char *name, unsigned mode,
+                      const char *text) {
     char path[4096];
     int r;
 
@@ -87,7 +88,8 @@ static int init(struct weir_args *args, const char *dir) {
         return r;
     snprintf(path, sizeof(path), "%s/ca.key", dir);
     if (access(path, F_OK) == 0)
-        return weir_failed(args, "%s exists: a CA is never overwritten; choose another --dir", path);
+        return weir_failed(args, "%s exists: a CA is never overwritten; choose another --dir",
+                           path);
     r = weir_ca_new(td ? td : "cluster.local", now(), life, &ca, &why);
     if (r != 0)
         return weir_failed(args, "%s", r < 0 ? strerror(-r) : why);
@@ -100,57 +102,71 @@ static int init(struct weir_args *args, const char *dir) {
     return r;
 }
 
-static int read_ca(struct weir_args *args, const char *dir, const char *name, char **ret_text, size_t *ret_len) {
+static int read_ca(struct weir_args *args, const char *dir, const char *name, char **ret_text,
+                   size_t *ret_len) {
     char path[4096];
     int r;
 
     snprintf(path, sizeof(path), "%s/%s", dir, name);
     r = weir_file_read(path, PEM_MAX, ret_text, ret_len);
-    return r < 0 ? weir_failed(args, "%s: %s (weir ca init --dir %s makes one)", path, strerror(-r), dir) : 0;
+    return r < 0 ? weir_failed(args, "%s: %s (weir ca init --dir %s makes one)", path, strerror(-r),
+                               dir)
+                 : 0;
 }
 
-/* The CA's trust domain is in its certificate's URI name; the id must agree, which weir_ca_issue checks. */
-static int spiffe_id(struct weir_args *args, const char *word, char *id, size_t size, char *name, size_t name_size) {
+struct subject {
+    char id[2100];   /* SPIFFE id */
+    char name[1024]; /* of the directory its files go to by default */
+};
+
+/* weir_ca_issue checks that the id is in the CA's trust domain. */
+static int parse_subject(struct weir_args *args, const char *word, struct subject *s) {
     const char *td = weir_args_value(args, "trust-domain");
     const char *slash = strchr(word, '/');
 
     if (strncmp(word, "spiffe://", 9) == 0) {
-        snprintf(id, size, "%s", word);
-        snprintf(name, name_size, "identity");
+        snprintf(s->id, sizeof(s->id), "%s", word);
+        snprintf(s->name, sizeof(s->name), "identity");
         return 0;
     }
     if (!slash || slash == word || !slash[1] || strchr(slash + 1, '/'))
         return weir_usage(args, "%s: spiffe://TRUST-DOMAIN/PATH or NAMESPACE/SERVICEACCOUNT", word);
-    snprintf(id, size, "spiffe://%s/ns/%.*s/sa/%s", td ? td : "cluster.local", (int)(slash - word), word, slash + 1);
-    snprintf(name, name_size, "%.*s-%s", (int)(slash - word), word, slash + 1);
+    snprintf(s->id, sizeof(s->id), "spiffe://%s/ns/%.*s/sa/%s", td ? td : "cluster.local",
+             (int)(slash - word), word, slash + 1);
+    snprintf(s->name, sizeof(s->name), "%.*s-%s", (int)(slash - word), word, slash + 1);
     return 0;
 }
 
 static int issue(struct weir_args *args, const char *dir, const char *word) {
     const char *out = weir_args_value(args, "out"), *dns = weir_args_value(args, "dns"), *why = "";
-    char id[2100], name[1024], fallback[5200];
-    struct weir_ca_request req = { .spiffe_id = id, .dns_names = &dns, .n_dns_names = dns ? 1 : 0, .now = now() };
-    WEIR_CLEANUP(weir_freep) char *cert = NULL;
-    WEIR_CLEANUP(weir_freep) char *key = NULL;
+    struct subject subject;
+    char fallback[5200];
+    struct weir_ca_request req = {
+        .spiffe_id = subject.id, .dns_names = &dns, .n_dns_names = dns ? 1 : 0, .now = now()
+    };
+    WEIR_CLEANUP(weir_freep)
+    char *cert = NULL;
+    WEIR_CLEANUP(weir_freep)
+    char *key = NULL;
     struct weir_pem leaf = { 0 };
     int r;
 
     req.lifetime = lifetime(args, 1, &r);
     if (r == 0)
-        r = spiffe_id(args, word, id, sizeof(id), name, sizeof(name));
+        r = parse_subject(args, word, &subject);
     if (r == 0)
         r = read_ca(args, dir, "ca.crt", &cert, &req.ca_cert.len);
     if (r == 0)
         r = read_ca(args, dir, "ca.key", &key, &req.ca_key.len);
     if (r)
         return r;
-    snprintf(fallback, sizeof(fallback), "%s/%s", dir, name);
+    snprintf(fallback, sizeof(fallback), "%s/%s", dir, subject.name);
     out = out ? out : fallback;
     req.ca_cert.ptr = cert;
     req.ca_key.ptr = key;
     r = weir_ca_issue(&req, &leaf, &why);
     if (r != 0)
-        return weir_failed(args, "%s: %s", id, r < 0 ? strerror(-r) : why);
+        return weir_failed(args, "%s: %s", subject.id, r < 0 ? strerror(-r) : why);
     r = make_dir(args, out);
     if (r == 0)
         r = write_file(args, out, "tls.key", 0600, leaf.key);
@@ -160,7 +176,7 @@ static int issue(struct weir_args *args, const char *dir, const char *word) {
         r = write_file(args, out, "ca.crt", 0644, cert);
     weir_pem_deinit(&leaf);
     if (r == 0)
-        printf("%s: %s\n", out, id);
+        printf("%s: %s\n", out, subject.id);
     return r;
 }
 

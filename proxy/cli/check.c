@@ -23,7 +23,8 @@ const struct weir_verb weir_verb_check = {
     .name = "check",
     .words = "",
     .summary = "kernel features, capabilities, cgroup2, bpffs: each with a line that mends it",
-    .more = "Exit code 1 when something the agent needs is missing. weir proxy alone needs none of it.\n",
+    .more = "Exit code 1 when something the agent needs is missing. weir proxy alone needs none of "
+            "it.\n",
     .options = options,
     .run = run,
 };
@@ -44,19 +45,20 @@ static void line(void *arg, const struct weir_check_line *l) {
     if (l->state == WEIR_CHECK_FAIL)
         rep->failed++;
     if (rep->list) {
-        json_array_append_new(rep->list, json_pack("{s:s, s:s, s:s, s:s}", "state", words[l->state], "what", l->what,
-                                                   "found", l->found, "fix", l->fix));
+        json_array_append_new(rep->list,
+                              json_pack("{s:s, s:s, s:s, s:s}", "state", words[l->state], "what",
+                                        l->what, "found", l->found, "fix", l->fix));
         return;
     }
-    printf("%s%-4s%s  %-36s %s\n", rep->colour ? colours[l->state] : "", words[l->state], rep->colour ? "\033[0m" : "",
-           l->what, l->found);
+    printf("%s%-4s%s  %-36s %s\n", rep->colour ? colours[l->state] : "", words[l->state],
+           rep->colour ? "\033[0m" : "", l->what, l->found);
     if (l->fix[0])
         printf("      -> %s\n", l->fix);
 }
 
 static int run(struct weir_args *args) {
     const char *pin = weir_args_value(args, "pin-dir"), *cgroup = weir_args_value(args, "cgroup");
-    struct weir_kern_options o = { .cgroup = cgroup ? cgroup : "", .pin_dir = pin ? pin : "/sys/fs/bpf/weir" };
+    struct weir_kern_options o = { .cgroup = cgroup, .pin_dir = pin ? pin : "/sys/fs/bpf/weir" };
     struct report rep = { .colour = weir_colour() };
     int r;
 

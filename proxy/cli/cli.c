@@ -11,12 +11,8 @@
 #include "weir_config.h"
 
 static const struct weir_verb *const verbs[] = {
-    &weir_verb_proxy,
-#if WEIR_HAVE_KERNEL
-    &weir_verb_agent,    &weir_verb_run,
-#endif
-    &weir_verb_validate, &weir_verb_check,  &weir_verb_ca,
-    &weir_verb_status,   &weir_verb_version,
+    &weir_verb_proxy, &weir_verb_validate, &weir_verb_check,
+    &weir_verb_ca,    &weir_verb_status,   &weir_verb_version,
 };
 
 const char *weir_args_value(const struct weir_args *args, const char *name) {
@@ -67,15 +63,16 @@ bool weir_colour(void) {
 }
 
 static void print_help(const struct weir_verb *v) {
-    printf("weir %s - %s\n\nUsage: weir %s [OPTION...]%s%s\n", v->name, v->summary, v->name, v->words[0] ? " " : "",
-           v->words);
+    printf("weir %s - %s\n\nUsage: weir %s [OPTION...]%s%s\n", v->name, v->summary, v->name,
+           v->words[0] ? " " : "", v->words);
     if (v->more[0])
         printf("\n%s", v->more);
     printf("\nOptions:\n");
     for (const struct weir_option *o = v->options; o->name; o++) {
         char left[64];
 
-        snprintf(left, sizeof(left), "%s--%s%s%s", o->letter ? (char[]){ '-', o->letter, ',', ' ', 0 } : "    ", o->name,
+        snprintf(left, sizeof(left), "%s--%s%s%s",
+                 o->letter ? (char[]){ '-', o->letter, ',', ' ', 0 } : "    ", o->name,
                  o->value ? " " : "", o->value ? o->value : "");
         printf("  %-34s %s\n", left, o->help);
     }
@@ -83,7 +80,8 @@ static void print_help(const struct weir_verb *v) {
 }
 
 static void print_verbs(FILE *f) {
-    fprintf(f, "weir - a service-mesh data plane: eBPF for L4, a small proxy for L7\n\nUsage: weir VERB [OPTION...]\n\n");
+    fprintf(f, "weir - a service-mesh data plane: eBPF for L4, a small proxy for L7\n\nUsage: weir "
+               "VERB [OPTION...]\n\n");
     for (size_t i = 0; i < WEIR_ARRAY_LEN(verbs); i++)
         fprintf(f, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
     fprintf(f, "\nweir VERB --help says more. Exit codes: 0 ok, 1 failed, 2 usage.\n");
@@ -92,14 +90,16 @@ static void print_verbs(FILE *f) {
 /* getopt_long's tables from ours. `val` 256 + index. */
 static int parse(const struct weir_verb *v, int argc, char **argv, struct weir_args *args) {
     struct option longs[WEIR_ARGS_MAX] = { { "help", no_argument, NULL, 'h' } };
-    char shorts[2 * WEIR_ARGS_MAX] = "+h";
+    char shorts[2 * WEIR_ARGS_MAX] = "h";
     unsigned n = 1;
     int c;
 
     for (const struct weir_option *o = v->options; o->name && n < WEIR_ARGS_MAX - 1; o++, n++) {
-        longs[n] = (struct option){ o->name, o->value ? required_argument : no_argument, NULL, 256 + (int)(n - 1) };
+        longs[n] = (struct option){ o->name, o->value ? required_argument : no_argument, NULL,
+                                    256 + (int)(n - 1) };
         if (o->letter)
-            strncat(shorts, (char[]){ o->letter, o->value ? ':' : 0, 0 }, sizeof(shorts) - strlen(shorts) - 1);
+            strncat(shorts, (char[]){ o->letter, o->value ? ':' : 0, 0 },
+                    sizeof(shorts) - strlen(shorts) - 1);
     }
     optind = 1;
     while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
@@ -142,7 +142,8 @@ int weir_cli_main(int argc, char **argv) {
         print_verbs(stderr);
         return WEIR_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_verbs(stdout);
         return WEIR_EXIT_OK;
     }

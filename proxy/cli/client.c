@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/client.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <netinet/in.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -74,7 +74,8 @@ static int answer_add(struct answer *a, const char *p, size_t n) {
 
 int weir_client_ask(const char *socket_path, const char *line, char **ret_answer) {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
-    WEIR_CLEANUP(fd_close) int fd = -1;
+    WEIR_CLEANUP(fd_close)
+    int fd = -1;
     struct answer a = { 0 };
     char buf[16384];
     ssize_t n;
@@ -119,7 +120,8 @@ static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk
     g->status = cs->head->status;
 }
 
-static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk,
+                    struct weir_slice bytes) {
     struct get *g = arg;
 
     (void)cs;
@@ -152,29 +154,24 @@ static void on_draining(void *arg) {
     (void)arg;
 }
 
-static const struct weir_codec_events events = {
-    .head = on_head, .data = on_data, .end = on_end, .reset = on_reset, .closed = on_closed, .draining = on_draining
-};
+static const struct weir_codec_events events = { .head = on_head,
+                                                 .data = on_data,
+                                                 .end = on_end,
+                                                 .reset = on_reset,
+                                                 .closed = on_closed,
+                                                 .draining = on_draining };
 
-static int request(struct weir_codec *codec, struct weir_arena *arena, struct weir_head *response, const char *host,
-                   const char *path, int fd) {
-    struct weir_head head;
+static int request(struct weir_codec *codec, struct weir_head *head, struct weir_head *response,
+                   int fd) {
     struct weir_cstream *cs;
     struct weir_bufq out;
     struct iovec iov;
     int r;
 
-    weir_head_init(&head, arena);
-    weir_head_init(response, arena);
-    head.version = WEIR_HTTP_11;
-    head.method = WEIR_METHOD_GET;
-    head.method_name = WEIR_SLICE("GET");
-    head.target = weir_slice_from_str(path);
-    head.authority = weir_slice_from_str(host);
     weir_bufq_init(&out, codec->pool, 0);
     r = codec->ops->open(codec, NULL, response, &cs);
     if (r == 0)
-        r = codec->ops->send_head(codec, cs, &head, true);
+        r = codec->ops->send_head(codec, cs, head, true);
     if (r == 0)
         r = codec->ops->pull(codec, &out);
     while (r == 0 && weir_bufq_peek(&out, &iov, 1) == 1) {
@@ -198,7 +195,8 @@ static int receive(struct weir_codec *codec, struct get *g, int fd) {
             g->error = -errno;
         else if (n == 0)
             g->error = codec->ops->eof(codec) != 0 || !g->done ? -EPROTO : 0;
-        else if (codec->ops->feed(codec, chunk, weir_slice_make(chunk->data, (size_t)n), &used) != 0)
+        else if (codec->ops->feed(codec, chunk, weir_slice_make(chunk->data, (size_t)n), &used) !=
+                 0)
             g->error = -EPROTO;
         weir_chunk_unref(chunk);
     }
@@ -230,20 +228,30 @@ int weir_client_get(const char *hostport, const char *path, int *ret_status, cha
     struct get g = { 0 };
     struct weir_chunk_pool pool;
     struct weir_arena arena;
-    struct weir_head response;
+    struct weir_head head, response;
     struct weir_codec *codec = NULL;
-    struct weir_codec_params params = {
-        .role = WEIR_ROLE_CLIENT, .events = &events, .arg = &g, .pool = &pool, .limits = &weir_codec_limits_default
-    };
-    WEIR_CLEANUP(fd_close) int fd = connect_to(hostport);
+    struct weir_codec_params params = { .role = WEIR_ROLE_CLIENT,
+                                        .events = &events,
+                                        .arg = &g,
+                                        .pool = &pool,
+                                        .limits = &weir_codec_limits_default };
+    WEIR_CLEANUP(fd_close)
+    int fd = connect_to(hostport);
     int r = fd < 0 ? fd : 0;
 
     weir_chunk_pool_init(&pool, 2);
     weir_arena_init(&arena, 4096);
     if (r == 0)
         r = weir_h1_new(&params, &codec);
+    weir_head_init(&response, &arena);
+    weir_head_init(&head, &arena);
+    head.version = WEIR_HTTP_11;
+    head.method = WEIR_METHOD_GET;
+    head.method_name = WEIR_SLICE("GET");
+    head.target = weir_slice_from_str(path);
+    head.authority = weir_slice_from_str(hostport[0] == ':' ? "localhost" : hostport);
     if (r == 0)
-        r = request(codec, &arena, &response, hostport[0] == ':' ? "localhost" : hostport, path, fd);
+        r = request(codec, &head, &response, fd);
     if (r == 0)
         r = receive(codec, &g, fd);
     if (r == 0)

@@ -22,7 +22,8 @@ static const struct weir_option options[] = {
     { "workers", 'w', "N", "data threads (default: one per core)" },
     { "access-log", 0, "off|text|json", "one line per request to standard output (default off)" },
     { "admin", 'a', "ADDR:PORT", "/metrics /ready /live /status" },
-    { "config", 'c', "PATH", "file, directory or - with Kubernetes documents; repeatable; watched" },
+    { "config", 'c', "PATH",
+      "file, directory or - with Kubernetes documents; repeatable; watched" },
     { "pod", 0, "NS/NAME", "serve this Pod document as its sidecar" },
     { "identity", 0, "DIR", "tls.crt, tls.key and ca.crt of the mesh identity" },
     WEIR_OPTIONS_END,
@@ -32,10 +33,12 @@ const struct weir_verb weir_verb_proxy = {
     .name = "proxy",
     .words = "",
     .summary = "the L7 proxy: reverse proxy, gateway or sidecar; no root, no kernel half needed",
-    .more = "  weir proxy --listen :8080 --to http://127.0.0.1:9000\n"
-            "  weir proxy --config DIR          routes from HTTPRoute, Gateway and Service documents\n\n"
-            "Each flag is also a field of the Proxy document (docs/configuration.md); a flag wins.\n"
-            "SIGHUP or a change of the files reloads; SIGTERM drains, a second one ends at once.\n",
+    .more =
+        "  weir proxy --listen :8080 --to http://127.0.0.1:9000\n"
+        "  weir proxy --config DIR          routes from HTTPRoute, Gateway and Service "
+        "documents\n\n"
+        "Each flag is also a field of the Proxy document (docs/configuration.md); a flag wins.\n"
+        "SIGHUP or a change of the files reloads; SIGTERM drains, a second one ends at once.\n",
     .options = options,
     .run = run,
 };
@@ -122,7 +125,8 @@ static int check(struct weir_args *args) {
         r = weir_parse_to(&arena, args->given[i].value, &to);
         weir_arena_deinit(&arena);
         if (r < 0)
-            return weir_usage(args, "--to %s: http://HOST:PORT, h2c://, https:// or HOST:PORT", args->given[i].value);
+            return weir_usage(args, "--to %s: http://HOST:PORT, h2c://, https:// or HOST:PORT",
+                              args->given[i].value);
     }
     v = weir_args_value(args, "workers");
     if (v && (strtoul(v, &end, 10) < 1 || *end || strtoul(v, NULL, 10) > 128 || v[0] == '-'))

@@ -24,14 +24,16 @@ const struct weir_verb weir_verb_status = {
     .name = "status",
     .words = "",
     .summary = "what the running proxy and agent say of themselves",
-    .more = "Without --admin or --agent both are asked at their usual places and those that answer are shown.\n"
+    .more = "Without --admin or --agent both are asked at their usual places and those that answer "
+            "are shown.\n"
             "Exit code 1 when none answers.\n",
     .options = options,
     .run = run,
 };
 
 static json_t *ask_proxy(const char *where, char *error, size_t size) {
-    WEIR_CLEANUP(weir_freep) char *body = NULL;
+    WEIR_CLEANUP(weir_freep)
+    char *body = NULL;
     int status = 0;
     int r = weir_client_get(where, "/status", &status, &body);
     json_t *j = NULL;
@@ -46,7 +48,8 @@ static json_t *ask_proxy(const char *where, char *error, size_t size) {
 }
 
 static json_t *ask_agent(const char *where, char *error, size_t size) {
-    WEIR_CLEANUP(weir_freep) char *body = NULL;
+    WEIR_CLEANUP(weir_freep)
+    char *body = NULL;
     int r = weir_client_ask(where, "status", &body);
     json_t *j = NULL;
 
@@ -96,12 +99,15 @@ static int run(struct weir_args *args) {
     int r;
     bool json = weir_args_json(args, &r);
 
-    if (r == 0 && (admin || both) && (j = ask_proxy(admin ? admin : PROXY_ADMIN, errors[0], sizeof(errors[0]))))
+    if (r == 0 && (admin || both) &&
+        (j = ask_proxy(admin ? admin : PROXY_ADMIN, errors[0], sizeof(errors[0]))))
         json_object_set_new(found, "proxy", j);
-    if (r == 0 && (agent || both) && (j = ask_agent(agent ? agent : AGENT_SOCKET, errors[1], sizeof(errors[1]))))
+    if (r == 0 && (agent || both) &&
+        (j = ask_agent(agent ? agent : AGENT_SOCKET, errors[1], sizeof(errors[1]))))
         json_object_set_new(found, "agent", j);
     if (r == 0 && json_object_size(found) == 0)
-        r = weir_failed(args, "%s%s%s", errors[0], errors[0][0] && errors[1][0] ? "; " : "", errors[1]);
+        r = weir_failed(args, "%s%s%s", errors[0], errors[0][0] && errors[1][0] ? "; " : "",
+                        errors[1]);
     else if (r == 0 && json)
         json_dumpf(found, stdout, JSON_INDENT(2)), putchar('\n');
     else if (r == 0)

@@ -23,7 +23,8 @@ const struct weir_verb weir_verb_validate = {
     .name = "validate",
     .words = "FILE...",
     .summary = "check configuration: file:line:col of everything that is wrong",
-    .more = "FILE is a file, a directory or - for standard input. All are read as one configuration.\n",
+    .more =
+        "FILE is a file, a directory or - for standard input. All are read as one configuration.\n",
     .options = options,
     .run = run,
 };
@@ -36,11 +37,12 @@ static void print_text(const struct weir_problems *problems, const struct weir_s
     for (uint32_t i = 0; i < problems->n; i++) {
         const struct weir_problem *p = &problems->items[i];
 
-        printf("%s:%u:%u: %s: %s%s%s\n", p->place.file, p->place.line, p->place.col, severity(p), p->field,
-               p->field[0] ? ": " : "", p->message);
+        printf("%s:%u:%u: %s: %s%s%s\n", p->place.file, p->place.line, p->place.col, severity(p),
+               p->field, p->field[0] ? ": " : "", p->message);
     }
     if (s)
-        printf("ok: %u services, %u pods, %u routes, %u gateways, %u network policies, %u peer authentications\n",
+        printf("ok: %u services, %u pods, %u routes, %u gateways, %u network policies, %u peer "
+               "authentications\n",
                s->n_services, s->n_pods, s->n_routes, s->n_gateways, s->n_netpols, s->n_peer_auths);
 }
 
@@ -51,8 +53,9 @@ static int print_json(const struct weir_problems *problems, const struct weir_sn
     for (uint32_t i = 0; i < problems->n; i++) {
         const struct weir_problem *p = &problems->items[i];
 
-        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s}", "severity", severity(p), "file",
-                                              p->place.file, "line", (int)p->place.line, "column", (int)p->place.col,
+        json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s}", "severity",
+                                              severity(p), "file", p->place.file, "line",
+                                              (int)p->place.line, "column", (int)p->place.col,
                                               "field", p->field, "message", p->message));
     }
     json_object_set_new(root, "valid", json_boolean(s != NULL));
@@ -68,7 +71,8 @@ static int read_all(struct weir_args *args, struct weir_texts *texts) {
         int r = weir_texts_read(texts, args->words[i]);
 
         if (r < 0)
-            return weir_failed(args, "%s: %s", texts->failed ? texts->failed : args->words[i], strerror(-r));
+            return weir_failed(args, "%s: %s", texts->failed ? texts->failed : args->words[i],
+                               strerror(-r));
     }
     return 0;
 }
@@ -89,7 +93,8 @@ static int validate(struct weir_args *args, const struct weir_texts *texts, bool
     if (!sources)
         return weir_failed(args, "%s", strerror(ENOMEM));
     for (size_t i = 0; i < texts->n; i++)
-        sources[i] = (struct weir_source){ texts->items[i].name, texts->items[i].text, texts->items[i].len };
+        sources[i] =
+            (struct weir_source){ texts->items[i].name, texts->items[i].text, texts->items[i].len };
     r = weir_snapshot_build(sources, texts->n, &s, &problems);
     weir_free(sources);
     if (r < 0)

@@ -21,9 +21,9 @@ struct weir_args;
 
 struct weir_verb {
     const char *name;
-    const char *words;    /* what follows the options: "FILE..."; "" = nothing */
-    const char *summary;  /* one line */
-    const char *more;     /* paragraphs for --help; may be "" */
+    const char *words;                 /* what follows the options: "FILE..."; "" = nothing */
+    const char *summary;               /* one line */
+    const char *more;                  /* paragraphs for --help; may be "" */
     const struct weir_option *options; /* ends with a NULL name */
     int (*run)(struct weir_args *args);
 };
@@ -57,10 +57,12 @@ bool weir_colour(void);
 
 int weir_cli_main(int argc, char **argv);
 
-extern const struct weir_verb weir_verb_proxy, weir_verb_agent, weir_verb_run, weir_verb_validate, weir_verb_check,
-    weir_verb_ca, weir_verb_status, weir_verb_version;
+extern const struct weir_verb weir_verb_proxy, weir_verb_agent, weir_verb_run, weir_verb_validate,
+    weir_verb_check, weir_verb_ca, weir_verb_status, weir_verb_version;
 
-#define WEIR_OPTION_OUTPUT { "output", 'o', "text|json", "how to print the result (default text)" }
-#define WEIR_OPTIONS_END   { NULL, 0, NULL, NULL }
+#define WEIR_OPTION_OUTPUT                                                                         \
+    { "output", 'o', "text|json", "how to print the result (default text)" }
+#define WEIR_OPTIONS_END                                                                           \
+    { NULL, 0, NULL, NULL }
 
 #endif

@@ -30,18 +30,22 @@ static int run(struct weir_args *args) {
 
     if (r)
         return r;
-    snprintf(llhttp, sizeof(llhttp), "%d.%d.%d", LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR, LLHTTP_VERSION_PATCH);
+    snprintf(llhttp, sizeof(llhttp), "%d.%d.%d", LLHTTP_VERSION_MAJOR, LLHTTP_VERSION_MINOR,
+             LLHTTP_VERSION_PATCH);
     if (json) {
-        json_t *j = json_pack("{s:s, s:b, s:{s:s, s:s, s:s, s:s}}", "version", WEIR_VERSION, "kernelHalf",
-                              WEIR_HAVE_KERNEL, "libraries", "llhttp", llhttp, "nghttp2", nghttp2_version(0)->version_str,
-                              "openssl", OpenSSL_version(OPENSSL_VERSION_STRING), "libuv", uv_version_string());
+        json_t *j =
+            json_pack("{s:s, s:b, s:{s:s, s:s, s:s, s:s}}", "version", WEIR_VERSION, "kernelHalf",
+                      WEIR_HAVE_KERNEL, "libraries", "llhttp", llhttp, "nghttp2",
+                      nghttp2_version(0)->version_str, "openssl",
+                      OpenSSL_version(OPENSSL_VERSION_STRING), "libuv", uv_version_string());
 
         json_dumpf(j, stdout, JSON_INDENT(2));
         putchar('\n');
         json_decref(j);
         return WEIR_EXIT_OK;
     }
-    printf("weir %s (kernel half: %s)\n", WEIR_VERSION, WEIR_HAVE_KERNEL ? "built in" : "not built in");
+    printf("weir %s (kernel half: %s)\n", WEIR_VERSION,
+           WEIR_HAVE_KERNEL ? "built in" : "not built in");
     printf("llhttp %s, nghttp2 %s, OpenSSL %s, libuv %s\n", llhttp, nghttp2_version(0)->version_str,
            OpenSSL_version(OPENSSL_VERSION_STRING), uv_version_string());
     return WEIR_EXIT_OK;

@@ -5,7 +5,9 @@
 #include "core/txn.h"
 #include "http/fault.h"
 
-#define LINES_MAX (1024u * 1024u) /* bytes waiting for a slow reader of standard output; beyond it lines are dropped */
+#define LINES_MAX                                                                                  \
+    (1024u *                                                                                       \
+     1024u) /* bytes waiting for a slow reader of standard output; beyond it lines are dropped */
 
 static void emit(struct weir_worker *w, struct weir_access_record *r, struct weir_fault fault) {
     const struct weir_fault_answer *a = weir_fault_answer(fault);
@@ -80,7 +82,8 @@ void weir_txn_log(struct weir_txn *t) {
     r.upstream_ip = t->up_ip;
     r.upstream_port = t->up_port;
     if (t->decision.route)
-        snprintf(route, sizeof(route), "%s/%s", t->decision.route->meta.namespace_, t->decision.route->meta.name);
+        snprintf(route, sizeof(route), "%s/%s", t->decision.route->meta.namespace_,
+                 t->decision.route->meta.name);
     r.route = route;
     r.service = t->cluster ? t->cluster->name : "";
     r.peer = t->identified ? info->peer->uri : "";

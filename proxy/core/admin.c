@@ -4,7 +4,7 @@
 #include "base/mem.h"
 
 #define CONNS_MAX 64u
-#define IDLE_US (30u * 1000u * 1000u)
+#define IDLE_US   (30u * 1000u * 1000u)
 
 struct admin_conn {
     struct weir_list node;
@@ -13,8 +13,8 @@ struct admin_conn {
     struct weir_codec *codec;
     struct weir_arena arena;
     struct weir_head head;
-    struct weir_cstream *cs;     /* the request being answered */
-    struct weir_chunk *chunk;    /* lends the head's bytes */
+    struct weir_cstream *cs;  /* the request being answered */
+    struct weir_chunk *chunk; /* lends the head's bytes */
     struct weir_bufq out;
     enum weir_admin_scope scope;
     uint64_t last;
@@ -30,7 +30,8 @@ static void close_conn(struct admin_conn *c) {
 
 /* ---- answering ---- */
 
-static int body_of(struct admin_conn *c, struct weir_slice path, struct weir_bufq *body, const char **ret_type) {
+static int body_of(struct admin_conn *c, struct weir_slice path, struct weir_bufq *body,
+                   const char **ret_type) {
     const struct weir_admin *a = c->admin;
     const char *why = "";
 
@@ -121,7 +122,8 @@ static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk
     c->chunk = chunk ? weir_chunk_ref(chunk) : NULL;
 }
 
-static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk,
+                    struct weir_slice bytes) {
     (void)arg, (void)cs, (void)chunk, (void)bytes;
 }
 
@@ -148,8 +150,13 @@ static void on_draining(void *arg) {
 }
 
 static const struct weir_codec_events codec_events = {
-    .begin = on_begin, .head = on_head, .data = on_data, .end = on_end,
-    .reset = on_reset, .closed = over, .draining = on_draining,
+    .begin = on_begin,
+    .head = on_head,
+    .data = on_data,
+    .end = on_end,
+    .reset = on_reset,
+    .closed = over,
+    .draining = on_draining,
 };
 
 /* ---- stream events ---- */
@@ -199,7 +206,12 @@ static void on_closed(void *arg) {
 }
 
 static const struct weir_stream_events stream_events = {
-    .open = on_ignored, .read = on_read, .eof = on_eof, .drain = on_ignored, .error = on_error, .closed = on_closed,
+    .open = on_ignored,
+    .read = on_read,
+    .eof = on_eof,
+    .drain = on_ignored,
+    .error = on_error,
+    .closed = on_closed,
 };
 
 static const struct weir_stream_events refused_events = { .closed = on_ignored };
@@ -207,7 +219,10 @@ static const struct weir_stream_events refused_events = { .closed = on_ignored }
 static struct admin_conn *conn_new(struct weir_admin *a, struct weir_stream *s) {
     struct admin_conn *c = weir_calloc(1, sizeof(*c));
     struct weir_codec_params params = {
-        .role = WEIR_ROLE_SERVER, .events = &codec_events, .arg = c, .pool = a->net->pool,
+        .role = WEIR_ROLE_SERVER,
+        .events = &codec_events,
+        .arg = c,
+        .pool = a->net->pool,
         .limits = &weir_codec_limits_default,
     };
 
@@ -245,7 +260,7 @@ static void on_tick(void *arg) {
     struct weir_admin *a = arg;
     uint64_t now = a->net->ops->now(a->net);
 
-    WEIR_LIST_FOREACH_SAFE(it, next, &a->conns) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &a->conns) {
         struct admin_conn *c = WEIR_CONTAINER_OF(it, struct admin_conn, node);
 
         if (now - c->last > IDLE_US)
@@ -261,7 +276,8 @@ static void on_posted(void *arg) {
     a->ops->posted(a->arg);
 }
 
-void weir_admin_init(struct weir_admin *a, struct weir_net *net, const struct weir_admin_ops *ops, void *arg) {
+void weir_admin_init(struct weir_admin *a, struct weir_net *net, const struct weir_admin_ops *ops,
+                     void *arg) {
     static const struct weir_net_events events = {
         .accept = on_accept, .turn = on_ignored, .tick = on_tick, .posted = on_posted
     };
@@ -276,5 +292,6 @@ void weir_admin_init(struct weir_admin *a, struct weir_net *net, const struct we
 }
 
 void weir_admin_close(struct weir_admin *a) {
-    WEIR_LIST_FOREACH_SAFE(it, next, &a->conns) close_conn(WEIR_CONTAINER_OF(it, struct admin_conn, node));
+    WEIR_LIST_FOREACH_SAFE (it, next, &a->conns)
+        close_conn(WEIR_CONTAINER_OF(it, struct admin_conn, node));
 }

@@ -34,7 +34,8 @@ struct weir_admin {
 };
 
 /* Takes over net's events; listeners' user is &(enum weir_admin_scope). */
-void weir_admin_init(struct weir_admin *a, struct weir_net *net, const struct weir_admin_ops *ops, void *arg);
+void weir_admin_init(struct weir_admin *a, struct weir_net *net, const struct weir_admin_ops *ops,
+                     void *arg);
 /* Closes every connection. */
 void weir_admin_close(struct weir_admin *a);
 

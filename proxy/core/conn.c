@@ -8,9 +8,9 @@
 #include "base/mem.h"
 #include "core/txn.h"
 
-#define LINGER_US (2u * 1000u * 1000u)
+#define LINGER_US    (2u * 1000u * 1000u)
 #define LINGER_BYTES (1024u * 1024u)
-#define OUT_LIMIT (128u * 1024u)
+#define OUT_LIMIT    (128u * 1024u)
 
 static const struct weir_stream_events stream_events;
 
@@ -110,14 +110,24 @@ void weir_conn_unpause(struct weir_conn *c) {
     weir_conn_update_reading(c);
 }
 
+static size_t queued(const struct weir_conn *c, const struct weir_cstream *cs) {
+    return c->codec->ops->pending(c->codec, cs) + c->out.len + weir_stream_pending(c->stream);
+}
+
+/*
+ * The stream says `drain` only after it had been above its own low mark: what is called low here must not be less, or
+ * a source could wait for an event that never comes.
+ */
 bool weir_conn_full(const struct weir_conn *c, const struct weir_cstream *cs) {
-    return c->codec->ops->pending(c->codec, cs) + c->out.len + weir_stream_pending(c->stream) >=
-           weir_worker_limits(c->worker)->pipe_bytes;
+    size_t limit = weir_worker_limits(c->worker)->pipe_bytes;
+
+    return queued(c, cs) >= (limit > 2 * WEIR_STREAM_LOW_MARK ? limit : 2 * WEIR_STREAM_LOW_MARK);
 }
 
 bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs) {
-    return c->codec->ops->pending(c->codec, cs) + c->out.len + weir_stream_pending(c->stream) <=
-           weir_worker_limits(c->worker)->pipe_bytes / 2;
+    size_t limit = weir_worker_limits(c->worker)->pipe_bytes / 2;
+
+    return queued(c, cs) <= (limit > WEIR_STREAM_LOW_MARK ? limit : WEIR_STREAM_LOW_MARK);
 }
 
 /*
@@ -251,7 +261,7 @@ void weir_conn_dirty(struct weir_conn *c) {
 }
 
 static void unblock(struct weir_conn *c) {
-    WEIR_LIST_FOREACH_SAFE(it, next, &c->blocked) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &c->blocked) {
         weir_txn_unblock(WEIR_CONTAINER_OF(it, struct weir_flow_side, blocked), c);
     }
 }
@@ -307,7 +317,8 @@ static int gather(struct weir_conn *c) {
             return r;
     }
     if (c->out.len > 0) {
-        weir_count(&c->worker->metrics, c->is_up ? WEIR_C_UP_BYTES_OUT : WEIR_C_DOWN_BYTES_OUT, c->out.len);
+        weir_count(&c->worker->metrics, c->is_up ? WEIR_C_UP_BYTES_OUT : WEIR_C_DOWN_BYTES_OUT,
+                   c->out.len);
         r = weir_stream_write(c->stream, &c->out);
     }
     return r;
@@ -354,15 +365,25 @@ static void tell_txns(struct weir_conn *c, struct weir_fault fault) {
     }
 }
 
-static void shut(struct weir_conn *c, bool reset) {
-    struct weir_worker *w = c->worker;
-
+/* From here on it takes part in nothing. */
+static void retire(struct weir_conn *c) {
     if (c->is_up)
         weir_pool_remove(c);
-    weir_deadline_deinit(&w->wheel, &c->deadline);
+    weir_deadline_deinit(&c->worker->wheel, &c->deadline);
     weir_list_unlink(&c->dirty);
     c->state = WEIR_CONN_CLOSED;
+}
+
+static void shut(struct weir_conn *c, bool reset) {
+    retire(c);
     weir_stream_close(c->stream, reset);
+}
+
+/* Exchanges on it, and those on other connections that waited for it, are told. */
+static void tell_all(struct weir_conn *c, struct weir_fault fault) {
+    tell_txns(c, fault);
+    while (!weir_list_empty(&c->blocked))
+        weir_txn_unblock(WEIR_CONTAINER_OF(c->blocked.next, struct weir_flow_side, blocked), c);
 }
 
 void weir_conn_close(struct weir_conn *c) {
@@ -387,9 +408,7 @@ void weir_conn_fail(struct weir_conn *c, struct weir_fault fault) {
     else if (weir_list_empty(&c->txns) && !c->is_up && was != WEIR_CONN_LINGER)
         weir_count_fault(&c->worker->metrics, fault);
     shut(c, cut);
-    tell_txns(c, fault);
-    while (!weir_list_empty(&c->blocked)) /* their txns have been told; sources on other connections go on */
-        weir_txn_unblock(WEIR_CONTAINER_OF(c->blocked.next, struct weir_flow_side, blocked), c);
+    tell_all(c, fault);
 }
 
 /* ---- stream events ---- */
@@ -411,7 +430,8 @@ static void on_open(void *arg) {
 static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes) {
     struct weir_conn *c = arg;
 
-    weir_count(&c->worker->metrics, c->is_up ? WEIR_C_UP_BYTES_IN : WEIR_C_DOWN_BYTES_IN, bytes.len);
+    weir_count(&c->worker->metrics, c->is_up ? WEIR_C_UP_BYTES_IN : WEIR_C_DOWN_BYTES_IN,
+               bytes.len);
     switch (c->state) {
     case WEIR_CONN_HTTP:
         feed_read(c, chunk, bytes);
@@ -501,6 +521,12 @@ static void on_closed(void *arg) {
     struct weir_conn *c = arg;
     struct weir_worker *w = c->worker;
 
+    if (c->state != WEIR_CONN_CLOSED) { /* the loop is being stopped */
+        w->stopped = true;
+        weir_relay_fail(c, WEIR_FAULT(LOCAL, DRAINING));
+        retire(c);
+        tell_all(c, WEIR_FAULT(LOCAL, DRAINING));
+    }
     weir_list_unlink(&c->node);
     weir_count(&w->metrics, c->is_up ? WEIR_C_UP_ACTIVE : WEIR_C_DOWN_ACTIVE, (uint64_t)-1);
     if (c->is_up && c->endpoint)

@@ -21,51 +21,52 @@ enum weir_conn_state {
     WEIR_CONN_HANDSHAKE,  /* TLS, server side */
     WEIR_CONN_CONNECTING, /* TCP and TLS, client side */
     WEIR_CONN_HTTP,
-    WEIR_CONN_RELAY,      /* bytes to and from conn->peer */
-    WEIR_CONN_LINGER,     /* FIN sent; input is thrown away until EOF, so that the answer is not cut by a reset */
-    WEIR_CONN_CLOSED,     /* stream is closing; memory goes with its `closed` event */
+    WEIR_CONN_RELAY, /* bytes to and from conn->peer */
+    WEIR_CONN_LINGER, /* FIN sent; input is thrown away until EOF, so that the answer is not cut by a reset */
+    WEIR_CONN_CLOSED, /* stream is closing; memory goes with its `closed` event */
 };
 
 struct weir_conn {
     struct weir_worker *worker;
-    struct weir_list node;          /* in worker->downs or ups */
-    struct weir_list dirty;         /* in worker->dirty when there may be something to flush */
-    struct weir_list pool_node;     /* upstream: in the endpoint's pool lists */
-    struct weir_list txns;          /* exchanges on this connection (txn->down_node or up_node) */
-    struct weir_list blocked;       /* txns whose other side waits until this connection has sent more */
+    struct weir_list node;      /* in worker->downs or ups */
+    struct weir_list dirty;     /* in worker->dirty when there may be something to flush */
+    struct weir_list pool_node; /* upstream: in the endpoint's pool lists */
+    struct weir_list txns;      /* exchanges on this connection (txn->down_node or up_node) */
+    struct weir_list blocked; /* txns whose other side waits until this connection has sent more */
     struct weir_deadline deadline;
     struct weir_stream *stream;
-    struct weir_codec *codec;       /* NULL until the protocol is known */
+    struct weir_codec *codec; /* NULL until the protocol is known */
     struct weir_bufq out;
-    struct weir_bufq *held;         /* received, not yet fed (sniffing, pipelined behind a request); NULL = none */
+    struct weir_bufq
+        *held; /* received, not yet fed (sniffing, pipelined behind a request); NULL = none */
     uint64_t id;
-    uint64_t since;                 /* us: accepted, dialled, or entered its present wait */
-    uint64_t mark_in, mark_out;     /* stream byte counts at the last progress check */
-    uint8_t state;                  /* enum weir_conn_state */
+    uint64_t since;             /* us: accepted, dialled, or entered its present wait */
+    uint64_t mark_in, mark_out; /* stream byte counts at the last progress check */
+    uint8_t state;              /* enum weir_conn_state */
     bool is_up;
     bool reading;
-    bool eof;                       /* the peer will send no more */
+    bool eof; /* the peer will send no more */
     bool fin_sent;
-    bool in_codec;                  /* inside feed, eof or pull: the codec must not be freed */
-    bool fin_after_flush;           /* tunnel: half-close once everything queued has left */
-    uint8_t dir;                    /* enum weir_direction */
-    uint32_t paused;                /* H1: txn directions that want no more input now */
-    uint32_t heads_open;            /* downstream: requests begun whose head is incomplete */
-    uint64_t head_due;              /* when the oldest of them must be complete */
-    uint64_t linger_left;           /* bytes still thrown away before giving up */
-    struct weir_stream_info info;   /* set when the stream opened */
+    bool in_codec;                /* inside feed, eof or pull: the codec must not be freed */
+    bool fin_after_flush;         /* tunnel: half-close once everything queued has left */
+    uint8_t dir;                  /* enum weir_direction */
+    uint32_t paused;              /* H1: txn directions that want no more input now */
+    uint32_t heads_open;          /* downstream: requests begun whose head is incomplete */
+    uint64_t head_due;            /* when the oldest of them must be complete */
+    uint64_t linger_left;         /* bytes still thrown away before giving up */
+    struct weir_stream_info info; /* set when the stream opened */
     /* downstream */
     const struct weir_listener *listener;
-    struct weir_parent *parent;     /* valid while parent_epoch is current */
+    struct weir_parent *parent; /* valid while parent_epoch is current */
     struct weir_epoch *parent_epoch;
     /* upstream */
     struct weir_target *target;
     struct weir_lb_endpoint *endpoint; /* used by this connection */
-    char *expect;                   /* SPIFFE id demanded of the server; NULL = none */
-    bool pooled;                    /* idle in the pool */
-    bool used_before;               /* carried an exchange already: a death may be the keep-alive race */
-    bool no_more;                   /* no further exchange may start here */
-    struct weir_conn *peer;         /* RELAY: the other side */
+    char *expect;                      /* SPIFFE id demanded of the server; NULL = none */
+    bool pooled;                       /* idle in the pool */
+    bool used_before;       /* carried an exchange already: a death may be the keep-alive race */
+    bool no_more;           /* no further exchange may start here */
+    struct weir_conn *peer; /* RELAY: the other side */
 };
 
 /* Both roles. `stream` is taken over. NULL = no memory (the stream is left alone). */

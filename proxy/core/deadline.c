@@ -19,7 +19,8 @@ void weir_deadline_init(struct weir_deadline *d, void (*fn)(struct weir_deadline
 }
 
 static void file(struct weir_wheel *w, struct weir_deadline *d) {
-    uint64_t slot = d->due / w->slot_us + 1; /* the slot is over when it is looked at: never early */
+    uint64_t slot =
+        d->due / w->slot_us + 1; /* the slot is over when it is looked at: never early */
     uint64_t last = w->hand + WEIR_WHEEL_SLOTS - 1;
 
     if (slot < w->hand)

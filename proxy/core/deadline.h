@@ -9,7 +9,7 @@
 #include "base/list.h"
 
 #define WEIR_WHEEL_SLOTS 1024u
-#define WEIR_NEVER UINT64_MAX
+#define WEIR_NEVER       UINT64_MAX
 
 struct weir_deadline {
     struct weir_list node;

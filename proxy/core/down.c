@@ -46,9 +46,12 @@ struct weir_parent *weir_down_parent(struct weir_conn *c) {
 
 /* Puts TLS between the connection and its stream; what was sniffed goes through it. */
 static int start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
-    struct weir_tls_stream_params params = {
-        .lower = c->stream, .pool = c->worker->pool, .ctx = ctx, .server = true, .lower_open = true, .first = c->held
-    };
+    struct weir_tls_stream_params params = { .lower = c->stream,
+                                             .pool = c->worker->pool,
+                                             .ctx = ctx,
+                                             .server = true,
+                                             .lower_open = true,
+                                             .first = c->held };
     const struct weir_stream_events *events = c->stream->events;
     struct weir_stream *tls;
     int r = weir_tls_stream_new(&params, &tls);
@@ -65,7 +68,8 @@ static int start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
     c->state = WEIR_CONN_HANDSHAKE;
     c->reading = true;
     weir_worker_deadline(c->worker, &c->deadline,
-                         weir_worker_now(c->worker) + weir_worker_limits(c->worker)->handshake_timeout_us);
+                         weir_worker_now(c->worker) +
+                             weir_worker_limits(c->worker)->handshake_timeout_us);
     weir_stream_read_start(tls);
     return 0;
 }
@@ -99,7 +103,9 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
         return;
     }
     weir_worker_deadline(w, &c->deadline,
-                         weir_worker_now(w) + (is_sidecar(c) ? SERVER_FIRST_US : weir_worker_limits(w)->head_timeout_us));
+                         weir_worker_now(w) + (is_sidecar(c)
+                                                   ? SERVER_FIRST_US
+                                                   : weir_worker_limits(w)->head_timeout_us));
     weir_conn_update_reading(c);
 }
 
@@ -200,7 +206,8 @@ void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_s
     }
     verdict = weir_sniff(all);
     if (verdict == WEIR_SNIFF_MORE) { /* it speaks first: no server-first protocol */
-        weir_worker_deadline(c->worker, &c->deadline, c->since + weir_worker_limits(c->worker)->head_timeout_us);
+        weir_worker_deadline(c->worker, &c->deadline,
+                             c->since + weir_worker_limits(c->worker)->head_timeout_us);
         return;
     }
     sniffed(c, verdict, all);
@@ -213,7 +220,8 @@ void weir_down_open(struct weir_conn *c) {
 
     weir_count(&c->worker->metrics, WEIR_C_TLS_HANDSHAKES, 1);
     weir_worker_deadline(c->worker, &c->deadline,
-                         weir_worker_now(c->worker) + weir_worker_limits(c->worker)->head_timeout_us);
+                         weir_worker_now(c->worker) +
+                             weir_worker_limits(c->worker)->head_timeout_us);
     if (weir_conn_start_http(c, h2) < 0)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
 }
@@ -233,7 +241,8 @@ void weir_down_idle(struct weir_conn *c) {
     }
     c->since = now;
     if (c->heads_open == 0)
-        weir_worker_deadline(c->worker, &c->deadline, now + weir_worker_limits(c->worker)->idle_timeout_us);
+        weir_worker_deadline(c->worker, &c->deadline,
+                             now + weir_worker_limits(c->worker)->idle_timeout_us);
 }
 
 /* ---- deadlines ---- */
@@ -252,7 +261,7 @@ static struct weir_txn *input_stalled(struct weir_conn *c) {
     c->mark_in = c->stream->bytes_in;
     if (moved || c->paused > 0)
         return NULL;
-    WEIR_LIST_FOREACH(it, &c->txns) {
+    WEIR_LIST_FOREACH (it, &c->txns) {
         struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, down_node);
         bool announced = t->req.body == WEIR_BODY_LENGTH;
 
@@ -316,7 +325,8 @@ void weir_down_deadline(struct weir_conn *c) {
     case WEIR_CONN_LINGER:
         if (weir_stream_pending(c->stream) > 0 && !output_stalled(c))
             weir_worker_deadline(c->worker, &c->deadline,
-                                 weir_worker_now(c->worker) + weir_worker_limits(c->worker)->body_timeout_us);
+                                 weir_worker_now(c->worker) +
+                                     weir_worker_limits(c->worker)->body_timeout_us);
         else
             weir_conn_close(c);
         break;
@@ -347,7 +357,8 @@ static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk
     weir_txn_request_head(cs->user, chunk);
 }
 
-static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk,
+                    struct weir_slice bytes) {
     weir_txn_request_data(cs->user, chunk, bytes);
 }
 

@@ -27,10 +27,11 @@ static int forwarded_for(struct weir_txn *t) {
 static int client_cert(struct weir_txn *t) {
     const struct weir_stream_info *info = &t->down->info;
     const struct weir_identity *own = weir_tls_ctx_identity(t->epoch->rt->tls.mesh_server);
-    const struct weir_field *before = weir_head_find_id(&t->req, WEIR_FIELD_X_FORWARDED_CLIENT_CERT);
+    const struct weir_field *before =
+        weir_head_find_id(&t->req, WEIR_FIELD_X_FORWARDED_CLIENT_CERT);
     struct weir_slice old = before ? before->value : WEIR_SLICE_NONE;
-    char *value = weir_arena_printf(&t->arena, "%.*s%sBy=%s;Hash=%s;URI=%s", WEIR_SLICE_ARG(old), old.len ? "," : "",
-                                    own->uri, info->peer_hash, info->peer->uri);
+    char *value = weir_arena_printf(&t->arena, "%.*s%sBy=%s;Hash=%s;URI=%s", WEIR_SLICE_ARG(old),
+                                    old.len ? "," : "", own->uri, info->peer_hash, info->peer->uri);
 
     return value ? weir_head_set(&t->req, xfcc, weir_slice_from_str(value)) : -ENOMEM;
 }
@@ -64,7 +65,8 @@ int weir_fields_request(struct weir_txn *t) {
     if (!t->identified)
         weir_hop_strip_identity(&t->req);
     if (t->req.scheme.len == 0)
-        t->req.scheme = t->down->info.tls && t->down->dir != WEIR_DIR_INBOUND ? WEIR_SLICE("https") : WEIR_SLICE("http");
+        t->req.scheme = t->down->info.tls && t->down->dir != WEIR_DIR_INBOUND ? WEIR_SLICE("https")
+                                                                              : WEIR_SLICE("http");
     if (t->identified)
         r = client_cert(t);
     else if (t->down->dir != WEIR_DIR_OUTBOUND)
@@ -77,5 +79,7 @@ int weir_fields_request(struct weir_txn *t) {
 }
 
 int weir_fields_response(struct weir_txn *t) {
-    return t->decision.rule ? weir_route_filter(t->decision.rule, WEIR_FILTER_RESPONSE_HEADERS, &t->res) : 0;
+    return t->decision.rule
+               ? weir_route_filter(t->decision.rule, WEIR_FILTER_RESPONSE_HEADERS, &t->res)
+               : 0;
 }

@@ -13,7 +13,8 @@ struct address {
     bool optional;       /* an address family this host may lack */
 };
 
-static int listening_new(struct weir_thread *t, const struct address *a, const char *key, struct weir_listening **ret) {
+static int listening_new(struct weir_thread *t, const struct address *a, const char *key,
+                         struct weir_listening **ret) {
     struct weir_listening *l = weir_calloc(1, sizeof(*l));
 
     if (!l)
@@ -77,7 +78,8 @@ static int open_one(struct weir_thread *t, const struct address *a) {
     if (a->dir == WEIR_DIR_REVERSE)
         p->fixed_port = port;
     if (t->number == 0)
-        weir_log(WEIR_LOG_INFO, "listen", "direction=%s addr=%s port=%u", weir_direction_name(a->dir), a->text, port);
+        weir_log(WEIR_LOG_INFO, "listen", "direction=%s addr=%s port=%u",
+                 weir_direction_name(a->dir), a->text, port);
     return 0;
 }
 
@@ -129,14 +131,18 @@ void weir_thread_forget_listening(struct weir_thread *t) {
 }
 
 int weir_process_listen_admin(struct weir_process *p) {
-    static const enum weir_admin_scope all = WEIR_ADMIN_ALL, metrics = WEIR_ADMIN_METRICS, health = WEIR_ADMIN_HEALTH;
+    static const enum weir_admin_scope all = WEIR_ADMIN_ALL, metrics = WEIR_ADMIN_METRICS,
+                                       health = WEIR_ADMIN_HEALTH;
     const struct weir_proxy_spec *spec = &p->runtime->snapshot->proxy;
     bool sidecar = p->runtime->pod != NULL;
     struct {
         const char *text;
         const enum weir_admin_scope *scope;
     } addrs[3] = {
-        { spec->admin[0] ? spec->admin : sidecar ? "127.0.0.1:15000" : NULL, &all },
+        { spec->admin[0] ? spec->admin
+          : sidecar      ? "127.0.0.1:15000"
+                         : NULL,
+          &all },
         { sidecar ? "0.0.0.0:15020" : NULL, &metrics },
         { sidecar ? "0.0.0.0:15021" : NULL, &health },
     };

@@ -47,7 +47,8 @@ static int want_of(const struct weir_txn *t, struct want *ret) {
     if (!ret->mesh)
         return 0;
     n = snprintf(ret->expect, sizeof(ret->expect), "spiffe://%s/ns/%s/sa/%s",
-                 t->epoch->rt->snapshot->proxy.trust_domain, pod->meta.namespace_, pod->service_account);
+                 t->epoch->rt->snapshot->proxy.trust_domain, pod->meta.namespace_,
+                 pod->service_account);
     return n < 0 || (size_t)n >= sizeof(ret->expect) ? -EINVAL : 0;
 }
 
@@ -63,7 +64,7 @@ static void attach(struct weir_txn *t, struct weir_conn *c) {
 }
 
 static struct weir_conn *find_shared(struct weir_pool *p, const struct want *want) {
-    WEIR_LIST_FOREACH(it, &p->shared) {
+    WEIR_LIST_FOREACH (it, &p->shared) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
         uint32_t waiting = 0;
 
@@ -73,7 +74,8 @@ static struct weir_conn *find_shared(struct weir_pool *p, const struct want *wan
             return c;
         if (c->state != WEIR_CONN_CONNECTING)
             continue;
-        WEIR_LIST_FOREACH(n, &c->txns) waiting++;
+        WEIR_LIST_FOREACH (n, &c->txns)
+            waiting++;
         if (waiting < WAITING_MAX)
             return c;
     }
@@ -81,7 +83,7 @@ static struct weir_conn *find_shared(struct weir_pool *p, const struct want *wan
 }
 
 static struct weir_conn *find_idle(struct weir_pool *p, const struct want *want) {
-    WEIR_LIST_FOREACH(it, &p->idle) {
+    WEIR_LIST_FOREACH (it, &p->idle) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
 
         if (!same_identity(c, want))
@@ -100,7 +102,9 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
     struct weir_worker *w = t->worker;
     struct weir_runtime *rt = t->epoch->rt;
     const struct weir_limits_spec *limits = weir_worker_limits(w);
-    struct weir_dial d = { .ip = t->endpoint->ip, .port = t->endpoint->port, .timeout_us = limits->connect_timeout_us };
+    struct weir_dial d = { .ip = t->endpoint->ip,
+                           .port = t->endpoint->port,
+                           .timeout_us = limits->connect_timeout_us };
     struct weir_tls_ctx *ctx = want->mesh ? rt->tls.mesh_client : t->cluster->tls;
     struct weir_stream *s;
     struct weir_conn *c;
@@ -120,9 +124,11 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
     if (want->expect[0])
         c->expect = weir_strndup(want->expect, strlen(want->expect));
     if (ctx) {
-        struct weir_tls_stream_params params = {
-            .lower = s, .pool = w->pool, .ctx = ctx, .sni = want->mesh ? NULL : t->cluster->sni, .expect = c->expect
-        };
+        struct weir_tls_stream_params params = { .lower = s,
+                                                 .pool = w->pool,
+                                                 .ctx = ctx,
+                                                 .sni = want->mesh ? NULL : t->cluster->sni,
+                                                 .expect = c->expect };
         const struct weir_stream_events *events = s->events;
 
         r = want->expect[0] && !c->expect ? -ENOMEM : weir_tls_stream_new(&params, &s);
@@ -139,7 +145,8 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
         return r;
     }
     weir_worker_deadline(w, &c->deadline,
-                         weir_worker_now(w) + limits->connect_timeout_us + (ctx ? limits->handshake_timeout_us : 0));
+                         weir_worker_now(w) + limits->connect_timeout_us +
+                             (ctx ? limits->handshake_timeout_us : 0));
     *ret_conn = c;
     return 0;
 }
@@ -168,7 +175,6 @@ int weir_pool_lease(struct weir_txn *t) {
     attach(t, c);
     return 0;
 }
-
 
 void weir_pool_share(struct weir_conn *up) {
     struct weir_pool *p = pool_of(up->endpoint);
@@ -234,15 +240,15 @@ static bool still_wanted(const struct weir_conn *c, const char *trust_domain) {
         return false;
     pod = c->endpoint->conf->pod;
     if (c->target->conf->mesh && pod && pod->mode != WEIR_MESH_OFF)
-        snprintf(expect, sizeof(expect), "spiffe://%s/ns/%s/sa/%s", trust_domain, pod->meta.namespace_,
-                 pod->service_account);
+        snprintf(expect, sizeof(expect), "spiffe://%s/ns/%s/sa/%s", trust_domain,
+                 pod->meta.namespace_, pod->service_account);
     return strcmp(expect, c->expect ? c->expect : "") == 0;
 }
 
 void weir_pool_review(struct weir_worker *w) {
     const char *td = w->epoch->rt->snapshot->proxy.trust_domain;
 
-    WEIR_LIST_FOREACH_SAFE(it, next, &w->ups) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &w->ups) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 
         if (!c->endpoint || c->peer || c->state == WEIR_CONN_CLOSED || still_wanted(c, td))

@@ -100,9 +100,10 @@ static int start_threads(struct weir_process *p) {
 /* ---- admin ---- */
 
 static struct weir_process_metrics process_metrics(struct weir_process *p) {
-    struct weir_process_metrics m = {
-        .generation = p->generation, .reloads = p->reloads, .reload_failures = p->reload_failures, .draining = p->draining
-    };
+    struct weir_process_metrics m = { .generation = p->generation,
+                                      .reloads = p->reloads,
+                                      .reload_failures = p->reload_failures,
+                                      .draining = p->draining };
     const struct weir_tls_set *tls = &p->runtime->tls;
     const struct weir_tls_ctx *own = tls->mesh_server ? tls->mesh_server : tls->server;
     struct weir_procstat st;
@@ -148,15 +149,20 @@ static int admin_status(void *arg, struct weir_bufq *out) {
     const struct weir_tls_ctx *own = p->runtime->tls.mesh_server;
     char text[2048];
 
-    snprintf(text, sizeof(text),
-             "{\"version\":\"%s\",\"pid\":%d,\"workers\":%u,\"draining\":%s,\"generation\":%llu,\"reloads\":%llu,"
-             "\"reloadFailures\":%llu,\"pod\":\"%s\",\"identity\":\"%s\",\"services\":%u,\"routes\":%u,"
-             "\"connections\":{\"downstream\":%llu,\"upstream\":%llu},\"requests\":%llu,\"relays\":%llu}\n",
-             WEIR_VERSION, (int)getpid(), p->n_threads, p->draining ? "true" : "false",
-             (unsigned long long)p->generation, (unsigned long long)p->reloads, (unsigned long long)p->reload_failures,
-             s->proxy.pod, own ? weir_tls_ctx_identity(own)->uri : "", s->n_services, s->n_routes,
-             (unsigned long long)sum(p, WEIR_C_DOWN_ACTIVE), (unsigned long long)sum(p, WEIR_C_UP_ACTIVE),
-             (unsigned long long)sum(p, WEIR_C_REQUESTS), (unsigned long long)sum(p, WEIR_C_RELAYS));
+    snprintf(
+        text, sizeof(text),
+        "{\"version\":\"%s\",\"pid\":%d,\"workers\":%u,\"draining\":%s,\"generation\":%llu,"
+        "\"reloads\":%llu,"
+        "\"reloadFailures\":%llu,\"pod\":\"%s\",\"identity\":\"%s\",\"services\":%u,\"routes\":%u,"
+        "\"connections\":{\"downstream\":%llu,\"upstream\":%llu},\"requests\":%llu,\"relays\":%llu}"
+        "\n",
+        WEIR_VERSION, (int)getpid(), p->n_threads, p->draining ? "true" : "false",
+        (unsigned long long)p->generation, (unsigned long long)p->reloads,
+        (unsigned long long)p->reload_failures, s->proxy.pod,
+        own ? weir_tls_ctx_identity(own)->uri : "", s->n_services, s->n_routes,
+        (unsigned long long)sum(p, WEIR_C_DOWN_ACTIVE),
+        (unsigned long long)sum(p, WEIR_C_UP_ACTIVE), (unsigned long long)sum(p, WEIR_C_REQUESTS),
+        (unsigned long long)sum(p, WEIR_C_RELAYS));
     return weir_bufq_append(out, weir_slice_from_str(text));
 }
 
@@ -174,6 +180,10 @@ static void admin_posted(void *arg) {
     if (atomic_load(&p->n_ended) < p->n_threads)
         return;
     weir_admin_close(&p->admin);
+    p->on_term = weir_event_free(p->on_term);
+    p->on_int = weir_event_free(p->on_int);
+    p->on_hup = weir_event_free(p->on_hup);
+    p->on_watch = weir_event_free(p->on_watch);
     weir_loop_stop(p->loop);
 }
 
@@ -287,9 +297,11 @@ int weir_process_run(const struct weir_process_params *params) {
             weir_log(WEIR_LOG_ERROR, "start", "error=\"%s\"", strerror(-r));
         return 1; /* the process ends here: nothing to unwind that the kernel does not */
     }
-    weir_log(WEIR_LOG_INFO, "ready", "workers=%u generation=%llu", p.n_threads, (unsigned long long)p.generation);
+    weir_log(WEIR_LOG_INFO, "ready", "workers=%u generation=%llu", p.n_threads,
+             (unsigned long long)p.generation);
     weir_loop_run(p.loop);
-    weir_log(WEIR_LOG_INFO, "stopped", "requests=%llu", (unsigned long long)sum(&p, WEIR_C_REQUESTS));
+    weir_log(WEIR_LOG_INFO, "stopped", "requests=%llu",
+             (unsigned long long)sum(&p, WEIR_C_REQUESTS));
     stop(&p);
     return 0;
 }

@@ -43,7 +43,7 @@ struct weir_process {
     struct weir_event *on_watch, *on_hup, *on_term, *on_int;
     struct weir_outlet outlet;
     uint64_t generation, reloads, reload_failures, start_s;
-    uint16_t fixed_port;          /* of --listen ADDR:0, chosen by the first thread */
+    uint16_t fixed_port; /* of --listen ADDR:0, chosen by the first thread */
     bool draining;
 };
 

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "core/txn.h"
 
-
 #define IDLE_US (3600ull * 1000 * 1000) /* both directions silent */
 
 static bool relaying(const struct weir_conn *c) {
@@ -17,7 +16,8 @@ static bool relaying(const struct weir_conn *c) {
 static void maybe_done(struct weir_conn *c) {
     struct weir_conn *peer = c->peer;
 
-    if (!c->fin_sent || !peer->fin_sent || weir_stream_pending(c->stream) || weir_stream_pending(peer->stream))
+    if (!c->fin_sent || !peer->fin_sent || weir_stream_pending(c->stream) ||
+        weir_stream_pending(peer->stream))
         return;
     weir_relay_fail(c, (struct weir_fault){ 0, WEIR_FAULT_NONE });
     weir_conn_close(c);
@@ -31,7 +31,8 @@ void weir_relay_deadline(struct weir_conn *up) {
 
     if (!down)
         return;
-    if (up->fin_sent && down->fin_sent && weir_stream_pending(up->stream) + weir_stream_pending(down->stream) == 0) {
+    if (up->fin_sent && down->fin_sent &&
+        weir_stream_pending(up->stream) + weir_stream_pending(down->stream) == 0) {
         maybe_done(up);
         return;
     }
@@ -49,7 +50,8 @@ void weir_relay_deadline(struct weir_conn *up) {
 static void send(struct weir_conn *to, struct weir_bufq *q) {
     struct weir_conn *from = to->peer;
 
-    weir_count(&to->worker->metrics, to->is_up ? WEIR_C_UP_BYTES_OUT : WEIR_C_DOWN_BYTES_OUT, q->len);
+    weir_count(&to->worker->metrics, to->is_up ? WEIR_C_UP_BYTES_OUT : WEIR_C_DOWN_BYTES_OUT,
+               q->len);
     if (weir_stream_write(to->stream, q) < 0) {
         weir_conn_fail(to, WEIR_FAULT(LOCAL, INTERNAL));
         return;

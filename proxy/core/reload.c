@@ -13,15 +13,16 @@
 #include "sys/texts.h"
 
 #define CONFIG_MAX (256u * 1024u * 1024u)
-#define PEM_MAX (1024u * 1024u)
-#define ADDRS_MAX 64u /* resolved addresses of all --to URLs */
+#define PEM_MAX    (1024u * 1024u)
+#define ADDRS_MAX  64u /* resolved addresses of all --to URLs */
 
 static void say_problems(const struct weir_problems *problems) {
     for (uint32_t i = 0; i < problems->n; i++) {
         const struct weir_problem *pr = &problems->items[i];
 
-        weir_log(pr->severity == WEIR_SEVERITY_WARNING ? WEIR_LOG_WARN : WEIR_LOG_ERROR, "config", "%s:%u:%u: %s%s%s",
-                 pr->place.file, pr->place.line, pr->place.col, pr->field, pr->field[0] ? ": " : "", pr->message);
+        weir_log(pr->severity == WEIR_SEVERITY_WARNING ? WEIR_LOG_WARN : WEIR_LOG_ERROR, "config",
+                 "%s:%u:%u: %s%s%s", pr->place.file, pr->place.line, pr->place.col, pr->field,
+                 pr->field[0] ? ": " : "", pr->message);
     }
 }
 
@@ -35,7 +36,8 @@ static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snap
     for (unsigned i = 0; r == 0 && i < p->params->n_config; i++)
         r = weir_texts_read(&texts, p->params->config[i]);
     if (r < 0) {
-        weir_log(WEIR_LOG_ERROR, "config", "%s: %s", texts.failed ? texts.failed : "?", strerror(-r));
+        weir_log(WEIR_LOG_ERROR, "config", "%s: %s", texts.failed ? texts.failed : "?",
+                 strerror(-r));
         goto out;
     }
     sources = weir_calloc(texts.n + 1, sizeof(*sources));
@@ -44,7 +46,8 @@ static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snap
         goto out;
     }
     for (size_t i = 0; i < texts.n; i++)
-        sources[i] = (struct weir_source){ texts.items[i].name, texts.items[i].text, texts.items[i].len };
+        sources[i] =
+            (struct weir_source){ texts.items[i].name, texts.items[i].text, texts.items[i].len };
     r = weir_snapshot_build(sources, texts.n, ret_snapshot, &problems);
     say_problems(&problems);
     weir_problems_deinit(&problems);
@@ -73,7 +76,8 @@ static int read_pem(const char *path, struct pem *ret) {
 }
 
 /* paths: certificate chain, key, trusted CAs; each may be "". */
-static int make_ctx(struct weir_tls_params *params, const char *const paths[3], struct weir_tls_ctx **ret_ctx) {
+static int make_ctx(struct weir_tls_params *params, const char *const paths[3],
+                    struct weir_tls_ctx **ret_ctx) {
     struct pem pem[3] = { { 0 } };
     const char *why = "";
     int r = 0;
@@ -86,7 +90,8 @@ static int make_ctx(struct weir_tls_params *params, const char *const paths[3], 
         params->material.ca = weir_slice_make(pem[2].text, pem[2].len);
         r = weir_tls_ctx_new(params, ret_ctx, &why);
         if (r > 0)
-            weir_log(WEIR_LOG_ERROR, "certificate", "%s: %s", paths[0][0] ? paths[0] : paths[2], why);
+            weir_log(WEIR_LOG_ERROR, "certificate", "%s: %s", paths[0][0] ? paths[0] : paths[2],
+                     why);
     }
     for (unsigned i = 0; i < 3; i++) {
         if (pem[i].text && i == 1)
@@ -97,7 +102,8 @@ static int make_ctx(struct weir_tls_params *params, const char *const paths[3], 
 }
 
 static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *set) {
-    struct weir_tls_params server = { .mode = WEIR_TLS_MESH_SERVER, .trust_domain = spec->trust_domain,
+    struct weir_tls_params server = { .mode = WEIR_TLS_MESH_SERVER,
+                                      .trust_domain = spec->trust_domain,
                                       .alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP) };
     struct weir_tls_params client = server;
     char path[3][4096];
@@ -117,9 +123,11 @@ static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *se
 }
 
 static int load_tls(const struct weir_proxy_spec *spec, struct weir_tls_set *set) {
-    struct weir_tls_params server = { .mode = WEIR_TLS_SERVER, .trust_domain = spec->trust_domain,
+    struct weir_tls_params server = { .mode = WEIR_TLS_SERVER,
+                                      .trust_domain = spec->trust_domain,
                                       .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
-    struct weir_tls_params client = { .mode = WEIR_TLS_CLIENT, .trust_domain = spec->trust_domain,
+    struct weir_tls_params client = { .mode = WEIR_TLS_CLIENT,
+                                      .trust_domain = spec->trust_domain,
                                       .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
     bool https = false;
     int r = 0;
@@ -143,7 +151,8 @@ static int load_tls(const struct weir_proxy_spec *spec, struct weir_tls_set *set
 
 /* ---- --to ---- */
 
-static int resolve_to(const struct weir_proxy_spec *spec, struct weir_to_addr *addrs, unsigned *ret_n) {
+static int resolve_to(const struct weir_proxy_spec *spec, struct weir_to_addr *addrs,
+                      unsigned *ret_n) {
     unsigned n = 0;
 
     for (uint32_t i = 0; i < spec->n_to; i++) {
@@ -179,7 +188,8 @@ static int check_whole(const struct weir_snapshot *s) {
             return 1;
         }
     if (spec->listen[0] && spec->n_to == 0) {
-        weir_log(WEIR_LOG_ERROR, "config", "--listen %s without --to: say where requests go, e.g. --to http://127.0.0.1:8080",
+        weir_log(WEIR_LOG_ERROR, "config",
+                 "--listen %s without --to: say where requests go, e.g. --to http://127.0.0.1:8080",
                  spec->listen);
         return 1;
     }
@@ -189,7 +199,8 @@ static int check_whole(const struct weir_snapshot *s) {
     }
     if (!spec->listen[0] && !spec->pod[0] && s->n_gateways == 0) {
         weir_log(WEIR_LOG_ERROR, "config",
-                 "nothing to do: give --listen ADDR:PORT --to URL, or --config with a Gateway or a Proxy whose spec.pod is set");
+                 "nothing to do: give --listen ADDR:PORT --to URL, or --config with a Gateway or a "
+                 "Proxy whose spec.pod is set");
         return 1;
     }
     return 0;
@@ -232,7 +243,8 @@ void weir_process_reload(struct weir_process *p) {
 
     if (r != 0) {
         p->reload_failures++;
-        weir_log(WEIR_LOG_ERROR, "reload", "result=refused generation=%llu", (unsigned long long)p->generation);
+        weir_log(WEIR_LOG_ERROR, "reload", "result=refused generation=%llu",
+                 (unsigned long long)p->generation);
         return;
     }
     p->reloads++;
@@ -243,8 +255,10 @@ void weir_process_reload(struct weir_process *p) {
         weir_loop_post(p->threads[i].loop);
     }
     if (weir_process_watch(p) < 0)
-        weir_log(WEIR_LOG_WARN, "reload", "error=\"cannot watch the configuration for changes; SIGHUP works\"");
-    weir_log(WEIR_LOG_INFO, "reload", "result=live generation=%llu", (unsigned long long)p->generation);
+        weir_log(WEIR_LOG_WARN, "reload",
+                 "error=\"cannot watch the configuration for changes; SIGHUP works\"");
+    weir_log(WEIR_LOG_INFO, "reload", "result=live generation=%llu",
+             (unsigned long long)p->generation);
 }
 
 static void on_change(void *arg) {
@@ -256,7 +270,8 @@ static void on_change(void *arg) {
 
 int weir_process_watch(struct weir_process *p) {
     const struct weir_proxy_spec *spec = &p->runtime->snapshot->proxy;
-    const char *files[] = { spec->cert, spec->key, spec->client_ca, spec->to_ca, spec->to_cert, spec->to_key, spec->identity_dir };
+    const char *files[] = { spec->cert,    spec->key,    spec->client_ca,   spec->to_ca,
+                            spec->to_cert, spec->to_key, spec->identity_dir };
     int r = 0;
 
     if (!p->watch) {

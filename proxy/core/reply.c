@@ -7,9 +7,10 @@ static int add(struct weir_head *h, const char *name, const char *value) {
     return weir_head_add(h, weir_slice_from_str(name), weir_slice_from_str(value));
 }
 
-static int build(struct weir_txn *t, const struct weir_fault_answer *a, const char *detail, struct weir_slice *ret_body) {
-    char *text = weir_arena_printf(&t->arena, "weir: %s%s%s (%s %s)\n", a->text, detail[0] ? ": " : "", detail, a->flag,
-                                   a->name);
+static int build(struct weir_txn *t, const struct weir_fault_answer *a, const char *detail,
+                 struct weir_slice *ret_body) {
+    char *text = weir_arena_printf(&t->arena, "weir: %s%s%s (%s %s)\n", a->text,
+                                   detail[0] ? ": " : "", detail, a->flag, a->name);
     int r;
 
     if (!text)

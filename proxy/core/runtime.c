@@ -9,7 +9,9 @@
 
 #include "base/mem.h"
 
-static const uint64_t table_seed[2] = { 0x77656972, 0x72756e74 }; /* keys come from the operator, not from peers */
+static const uint64_t table_seed[2] = {
+    0x77656972, 0x72756e74
+}; /* keys come from the operator, not from peers */
 
 const char *weir_direction_name(enum weir_direction dir) {
     switch (dir) {
@@ -38,7 +40,8 @@ static void addr_key(uint8_t key[18], const struct weir_ip *ip, uint16_t port) {
     key[17] = (uint8_t)port;
 }
 
-int weir_cluster_name(char *buf, size_t size, const struct weir_service *svc, const struct weir_service_port *port) {
+int weir_cluster_name(char *buf, size_t size, const struct weir_service *svc,
+                      const struct weir_service_port *port) {
     int n = snprintf(buf, size, "%s/%s:%u", svc->meta.namespace_, svc->meta.name, port->port);
 
     return n < 0 || (size_t)n >= size ? -1 : n;
@@ -56,7 +59,8 @@ struct weir_cluster *weir_runtime_cluster(struct weir_runtime *rt, const struct 
     return node ? WEIR_CONTAINER_OF(node, struct weir_cluster, node) : NULL;
 }
 
-struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip, uint16_t port) {
+struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip,
+                                          uint16_t port) {
     uint8_t key[18];
     struct weir_hnode *node;
 
@@ -80,13 +84,14 @@ struct weir_parent *weir_runtime_gateway(struct weir_runtime *rt, const char *ke
 }
 
 /* Is the route attached to that parent? */
-static bool attached(const struct weir_http_route *route, enum weir_parent_kind kind, const struct weir_meta *meta,
-                     const char *section, uint16_t port) {
+static bool attached(const struct weir_http_route *route, enum weir_parent_kind kind,
+                     const struct weir_meta *meta, const char *section, uint16_t port) {
     for (uint32_t i = 0; i < route->n_parents; i++) {
         const struct weir_parent_ref *p = &route->parents[i];
 
-        if (p->kind == kind && strcmp(p->name, meta->name) == 0 && strcmp(p->namespace_, meta->namespace_) == 0 &&
-            (p->port == 0 || p->port == port) && (p->section[0] == '\0' || strcmp(p->section, section) == 0))
+        if (p->kind == kind && strcmp(p->name, meta->name) == 0 &&
+            strcmp(p->namespace_, meta->namespace_) == 0 && (p->port == 0 || p->port == port) &&
+            (p->section[0] == '\0' || strcmp(p->section, section) == 0))
             return true;
     }
     return false;
@@ -99,7 +104,8 @@ struct attach {
     uint16_t port;
 };
 
-static int build_table(struct weir_runtime *rt, const struct attach *at, struct weir_route_table **ret_table) {
+static int build_table(struct weir_runtime *rt, const struct attach *at,
+                       struct weir_route_table **ret_table) {
     const struct weir_snapshot *s = rt->snapshot;
     const struct weir_http_route **routes;
     struct weir_route_table_params params;
@@ -139,7 +145,8 @@ static int build_service_clusters(struct weir_runtime *rt) {
         for (uint32_t k = 0; k < svc->n_ports; k++) {
             const struct weir_service_port *port = &svc->ports[k];
             struct weir_cluster c = {
-                .name = weir_arena_printf(&rt->arena, "%s/%s:%u", svc->meta.namespace_, svc->meta.name, port->port),
+                .name = weir_arena_printf(&rt->arena, "%s/%s:%u", svc->meta.namespace_,
+                                          svc->meta.name, port->port),
                 .endpoints = port->endpoints,
                 .n_endpoints = port->n_endpoints,
                 .proto = port->app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1,
@@ -261,7 +268,8 @@ static uint32_t count_inbound(const struct weir_runtime *rt) {
 
 static int gateway_tls(struct weir_parent *p, const struct weir_gateway_listener *l,
                        const struct weir_runtime_params *params, char **ret_why) {
-    struct weir_tls_params tp = { .mode = WEIR_TLS_SERVER, .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
+    struct weir_tls_params tp = { .mode = WEIR_TLS_SERVER,
+                                  .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
     const char *why = "cannot read the file";
     size_t n_cert = 0, n_key = 0;
     char *cert = params->read_file(l->cert_file, &n_cert);
@@ -273,7 +281,8 @@ static int gateway_tls(struct weir_parent *p, const struct weir_gateway_listener
         tp.material.key = weir_slice_make(key, n_key);
         r = weir_tls_ctx_new(&tp, &p->tls_owned, &why);
     }
-    if (r == 1 && asprintf(ret_why, "gateway listener %s: %s, %s: %s", p->gateway, l->cert_file, l->key_file, why) < 0)
+    if (r == 1 && asprintf(ret_why, "gateway listener %s: %s, %s: %s", p->gateway, l->cert_file,
+                           l->key_file, why) < 0)
         r = -ENOMEM;
     p->tls = p->tls_owned;
     weir_free(cert);
@@ -281,7 +290,8 @@ static int gateway_tls(struct weir_parent *p, const struct weir_gateway_listener
     return r;
 }
 
-static int build_gateways(struct weir_runtime *rt, const struct weir_runtime_params *params, char **ret_why) {
+static int build_gateways(struct weir_runtime *rt, const struct weir_runtime_params *params,
+                          char **ret_why) {
     const struct weir_snapshot *s = rt->snapshot;
     uint32_t n = 0;
 
@@ -300,7 +310,8 @@ static int build_gateways(struct weir_runtime *rt, const struct weir_runtime_par
 
             p->dir = WEIR_DIR_GATEWAY;
             p->port = l->port;
-            p->gateway = weir_arena_printf(&rt->arena, "%s/%s/%s", g->meta.namespace_, g->meta.name, l->name);
+            p->gateway = weir_arena_printf(&rt->arena, "%s/%s/%s", g->meta.namespace_, g->meta.name,
+                                           l->name);
             p->name = p->gateway;
             if (!p->gateway)
                 return -ENOMEM;
@@ -333,8 +344,9 @@ static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_para
     if (params->n_to > 0) {
         const struct weir_to *first = params->to[0].to;
 
-        c.proto = first->scheme == WEIR_TO_H2C ? WEIR_UP_H2
-                  : first->scheme == WEIR_TO_HTTPS ? WEIR_UP_ALPN : WEIR_UP_H1;
+        c.proto = first->scheme == WEIR_TO_H2C     ? WEIR_UP_H2
+                  : first->scheme == WEIR_TO_HTTPS ? WEIR_UP_ALPN
+                                                   : WEIR_UP_H1;
         c.tls = first->scheme == WEIR_TO_HTTPS ? rt->tls.to : NULL;
         c.sni = spec->to_sni[0] ? spec->to_sni : first->host;
     }
@@ -375,7 +387,8 @@ static int find_pod(struct weir_runtime *rt, char **ret_why) {
     return weir_authz_new(rt->snapshot, rt->pod, &rt->authz);
 }
 
-static int build(struct weir_runtime *rt, const struct weir_runtime_params *params, char **ret_why) {
+static int build(struct weir_runtime *rt, const struct weir_runtime_params *params,
+                 char **ret_why) {
     const struct weir_snapshot *s = rt->snapshot;
     size_t n = 2;
     int r;
@@ -403,7 +416,8 @@ static int build(struct weir_runtime *rt, const struct weir_runtime_params *para
     return r;
 }
 
-int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runtime **ret_runtime, char **ret_why) {
+int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runtime **ret_runtime,
+                     char **ret_why) {
     struct weir_runtime *rt = weir_calloc(1, sizeof(*rt));
     int r;
 

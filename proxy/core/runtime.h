@@ -23,36 +23,36 @@ enum weir_upstream_proto { WEIR_UP_H1, WEIR_UP_H2, WEIR_UP_ALPN /* TLS decides *
 
 /* One set of endpoints a request can be sent to. */
 struct weir_cluster {
-    struct weir_hnode node;            /* key: name */
-    const char *name;                  /* "namespace/name:port", "inbound:port" or the --to list */
-    uint32_t index;                    /* in runtime->clusters */
+    struct weir_hnode node; /* key: name */
+    const char *name;       /* "namespace/name:port", "inbound:port" or the --to list */
+    uint32_t index;         /* in runtime->clusters */
     const struct weir_endpoint *endpoints;
     uint32_t n_endpoints;
     enum weir_upstream_proto proto;
-    struct weir_tls_ctx *tls;          /* TLS to every endpoint, or NULL; borrowed from runtime->tls */
-    const char *sni;                   /* name sent and verified with tls */
-    bool mesh;                         /* endpoints whose pod is meshed are called with mesh mTLS */
+    struct weir_tls_ctx *tls; /* TLS to every endpoint, or NULL; borrowed from runtime->tls */
+    const char *sni;          /* name sent and verified with tls */
+    bool mesh;                /* endpoints whose pod is meshed are called with mesh mTLS */
 };
 
 /* What requests of one listener (or one original destination) are routed by. */
 struct weir_parent {
-    struct weir_hnode node;            /* outbound: key is ip and port (weir_addr_key) */
+    struct weir_hnode node; /* outbound: key is ip and port (weir_addr_key) */
     uint8_t addr_key[18];
-    const char *name;                  /* "namespace/name:port" for logs */
+    const char *name; /* "namespace/name:port" for logs */
     enum weir_direction dir;
-    struct weir_route_table *routes;   /* NULL = no table: everything goes to `own` */
-    struct weir_cluster *own;          /* backend of last resort; NULL = only routes */
-    struct weir_tls_ctx *tls;          /* gateway listener's certificate; borrowed from `tls_owned` */
+    struct weir_route_table *routes; /* NULL = no table: everything goes to `own` */
+    struct weir_cluster *own;        /* backend of last resort; NULL = only routes */
+    struct weir_tls_ctx *tls;        /* gateway listener's certificate; borrowed from `tls_owned` */
     struct weir_tls_ctx *tls_owned;
-    enum weir_mtls_mode mtls;          /* inbound */
-    uint16_t port;                     /* inbound, gateway: local port */
-    const char *gateway;               /* gateway listeners: "namespace/name/listener", else NULL */
+    enum weir_mtls_mode mtls; /* inbound */
+    uint16_t port;            /* inbound, gateway: local port */
+    const char *gateway;      /* gateway listeners: "namespace/name/listener", else NULL */
 };
 
 /* Contexts built from files; each may be NULL. The set owns one reference of each. */
 struct weir_tls_set {
-    struct weir_tls_ctx *server;       /* --cert/--key on the listener */
-    struct weir_tls_ctx *to;           /* --to https:// */
+    struct weir_tls_ctx *server; /* --cert/--key on the listener */
+    struct weir_tls_ctx *to;     /* --to https:// */
     struct weir_tls_ctx *mesh_server, *mesh_client;
 };
 void weir_tls_set_deinit(struct weir_tls_set *set);
@@ -66,24 +66,24 @@ struct weir_to_addr {
 struct weir_runtime {
     struct weir_ref ref;
     struct weir_arena arena;
-    struct weir_snapshot *snapshot;    /* one reference */
+    struct weir_snapshot *snapshot; /* one reference */
     struct weir_tls_set tls;
     struct weir_codec_limits limits;
     struct weir_cluster *clusters;
     uint32_t n_clusters;
     struct weir_htab cluster_by_name;
-    struct weir_parent *reverse;       /* NULL = no --listen */
+    struct weir_parent *reverse; /* NULL = no --listen */
     struct weir_parent *outbound, *inbound, *gateways;
     uint32_t n_outbound, n_inbound, n_gateways;
     struct weir_htab outbound_by_addr;
-    const struct weir_pod *pod;        /* the sidecar's pod, or NULL */
-    struct weir_authz *authz;          /* for pod */
+    const struct weir_pod *pod; /* the sidecar's pod, or NULL */
+    struct weir_authz *authz;   /* for pod */
 };
 
 struct weir_runtime_params {
-    struct weir_snapshot *snapshot;    /* a reference is taken */
-    struct weir_tls_set tls;           /* taken over, also on failure */
-    const struct weir_to_addr *to;     /* resolved --to addresses */
+    struct weir_snapshot *snapshot; /* a reference is taken */
+    struct weir_tls_set tls;        /* taken over, also on failure */
+    const struct weir_to_addr *to;  /* resolved --to addresses */
     uint32_t n_to;
     /* Gateway certificates: reads a PEM file; NULL on failure. Freed with weir_free. Called off the data threads. */
     char *(*read_file)(const char *path, size_t *ret_len);
@@ -92,18 +92,21 @@ struct weir_runtime_params {
 /*
  * 0, -ENOMEM, or 1 = the configuration cannot be put in force; *ret_why says it (weir_free).
  */
-int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runtime **ret_runtime, char **ret_why);
+int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runtime **ret_runtime,
+                     char **ret_why);
 struct weir_runtime *weir_runtime_ref(struct weir_runtime *rt);
 struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt);
 
 /* NULL = that address is no service port known here. */
-struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip, uint16_t port);
+struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip,
+                                          uint16_t port);
 struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port);
 struct weir_parent *weir_runtime_gateway(struct weir_runtime *rt, const char *key);
 /* The cluster of a Service port, or NULL. */
 struct weir_cluster *weir_runtime_cluster(struct weir_runtime *rt, const struct weir_service *svc,
                                           const struct weir_service_port *port);
 /* "namespace/name:port" into buf; returns the length or -1 when it does not fit. */
-int weir_cluster_name(char *buf, size_t size, const struct weir_service *svc, const struct weir_service_port *port);
+int weir_cluster_name(char *buf, size_t size, const struct weir_service *svc,
+                      const struct weir_service_port *port);
 
 #endif

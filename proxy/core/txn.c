@@ -14,7 +14,7 @@
 #include "http/hop.h"
 
 #define ARENA_BLOCK 4096u
-#define FREE_TXNS 1024u
+#define FREE_TXNS   1024u
 
 static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
 
@@ -157,8 +157,8 @@ void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
 /* ---- flow control ---- */
 
 /* The source has delivered n bytes that the sink may be too slow for. */
-static void flow(struct weir_flow_side *s, size_t n, struct weir_conn *source, struct weir_cstream *source_cs,
-                 bool sink_full) {
+static void flow(struct weir_flow_side *s, size_t n, struct weir_conn *source,
+                 struct weir_cstream *source_cs, bool sink_full) {
     s->bytes += n;
     s->uncredited += n;
     if (sink_full) {
@@ -173,7 +173,8 @@ static void flow(struct weir_flow_side *s, size_t n, struct weir_conn *source, s
     s->uncredited = 0;
 }
 
-static void resume(struct weir_flow_side *s, struct weir_conn *source, struct weir_cstream *source_cs) {
+static void resume(struct weir_flow_side *s, struct weir_conn *source,
+                   struct weir_cstream *source_cs) {
     unpause(s, source);
     if (!source || !source_cs || source->state != WEIR_CONN_HTTP || s->uncredited == 0)
         return;
@@ -197,7 +198,8 @@ void weir_txn_unblock(struct weir_flow_side *side, struct weir_conn *sink) {
 }
 
 /* Queues content of one direction at its sink. 0, -errno as send_data. */
-static int pass(struct weir_conn *sink, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+static int pass(struct weir_conn *sink, struct weir_cstream *cs, struct weir_chunk *chunk,
+                struct weir_slice bytes) {
     struct weir_bufq q;
     int r;
 
@@ -223,7 +225,8 @@ static void deadline_fired(struct weir_deadline *d) {
     struct weir_txn *t = WEIR_CONTAINER_OF(d, struct weir_txn, deadline);
     bool request = weir_worker_now(t->worker) >= t->request_due;
 
-    weir_txn_reply_fault(t, request ? WEIR_FAULT(LOCAL, TIMEOUT_REQUEST) : WEIR_FAULT(LOCAL, TIMEOUT_BACKEND), "");
+    weir_txn_reply_fault(
+        t, request ? WEIR_FAULT(LOCAL, TIMEOUT_REQUEST) : WEIR_FAULT(LOCAL, TIMEOUT_BACKEND), "");
 }
 
 static void set_timeouts(struct weir_txn *t) {
@@ -243,7 +246,8 @@ static void attempt(struct weir_txn *t) {
     struct weir_worker *w = t->worker;
     const struct weir_route_rule *rule = t->decision.rule;
 
-    t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried, t->attempts < WEIR_TXN_TRIES ? t->attempts : 0);
+    t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried,
+                               t->attempts < WEIR_TXN_TRIES ? t->attempts : 0);
     if (!t->endpoint) {
         weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, NO_ENDPOINT), t->target->name);
         return;
@@ -263,8 +267,8 @@ static void attempt(struct weir_txn *t) {
 }
 
 static bool idempotent(enum weir_method m) {
-    return m == WEIR_METHOD_GET || m == WEIR_METHOD_HEAD || m == WEIR_METHOD_OPTIONS || m == WEIR_METHOD_PUT ||
-           m == WEIR_METHOD_DELETE || m == WEIR_METHOD_TRACE;
+    return m == WEIR_METHOD_GET || m == WEIR_METHOD_HEAD || m == WEIR_METHOD_OPTIONS ||
+           m == WEIR_METHOD_PUT || m == WEIR_METHOD_DELETE || m == WEIR_METHOD_TRACE;
 }
 
 /* Canonical path, before anything is decided on it; what is decided on is what is forwarded. */
@@ -280,7 +284,8 @@ static int normalize(struct weir_txn *t) {
     if (clean.ptr == path.ptr && clean.len == path.len)
         return 0;
     if (query.ptr) {
-        char *joined = weir_arena_printf(&t->arena, "%.*s?%.*s", WEIR_SLICE_ARG(clean), WEIR_SLICE_ARG(query));
+        char *joined =
+            weir_arena_printf(&t->arena, "%.*s?%.*s", WEIR_SLICE_ARG(clean), WEIR_SLICE_ARG(query));
 
         if (!joined)
             return -ENOMEM;
@@ -316,7 +321,9 @@ static struct weir_fault route(struct weir_txn *t) {
 static bool allowed(struct weir_txn *t) {
     const struct weir_stream_info *info = &t->down->info;
     struct weir_runtime *rt = t->epoch->rt;
-    struct weir_authz_flow f = { .source = info->remote, .port = info->local_port, .proven = t->identified };
+    struct weir_authz_flow f = { .source = info->remote,
+                                 .port = info->local_port,
+                                 .proven = t->identified };
     const char *policy = "";
 
     if (t->down->dir != WEIR_DIR_INBOUND || !rt->authz)
@@ -376,7 +383,9 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
         full = false;
     }
     if (r < 0) {
-        weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FRAMING) : WEIR_FAULT(LOCAL, INTERNAL), "");
+        weir_txn_reply_fault(
+            t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FRAMING) : WEIR_FAULT(LOCAL, INTERNAL),
+            "");
         return;
     }
     flow(&t->out, bytes.len, t->down, t->down_cs, full);
@@ -388,12 +397,15 @@ static void send_request_end(struct weir_txn *t) {
 
     t->out.done = true;
     if (t->req.body != WEIR_BODY_NONE || t->tunnel)
-        r = t->up->codec->ops->send_end(t->up->codec, t->up_cs, t->down_cs ? t->down_cs->trailers : NULL);
+        r = t->up->codec->ops->send_end(t->up->codec, t->up_cs,
+                                        t->down_cs ? t->down_cs->trailers : NULL);
     if (t->tunnel)
         t->up->fin_after_flush = true;
     weir_conn_dirty(t->up);
     if (r < 0)
-        weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FRAMING) : WEIR_FAULT(LOCAL, INTERNAL), "");
+        weir_txn_reply_fault(
+            t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FRAMING) : WEIR_FAULT(LOCAL, INTERNAL),
+            "");
 }
 
 void weir_txn_request_end(struct weir_txn *t) {
@@ -422,7 +434,8 @@ void weir_txn_upstream_open(struct weir_txn *t) {
     }
     weir_conn_dirty(t->up);
     if (r < 0) {
-        weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FIELD) : WEIR_FAULT(LOCAL, INTERNAL), "");
+        weir_txn_reply_fault(
+            t, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, BAD_FIELD) : WEIR_FAULT(LOCAL, INTERNAL), "");
         return;
     }
     if (end) {
@@ -438,7 +451,8 @@ void weir_txn_upstream_open(struct weir_txn *t) {
 
 /* An upstream answer we cannot pass on. */
 static void bad_response(struct weir_txn *t, int r) {
-    weir_txn_reply_fault(t, r == -EPROTO ? WEIR_FAULT(UPSTREAM, BAD_RESPONSE) : WEIR_FAULT(LOCAL, INTERNAL), "");
+    weir_txn_reply_fault(
+        t, r == -EPROTO ? WEIR_FAULT(UPSTREAM, BAD_RESPONSE) : WEIR_FAULT(LOCAL, INTERNAL), "");
 }
 
 void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
@@ -494,7 +508,8 @@ void weir_txn_response_data(struct weir_txn *t, struct weir_chunk *chunk, struct
     if (full && weir_list_empty(&t->in.blocked)) {
         weir_list_push_back(&t->down->blocked, &t->in.blocked);
         weir_worker_deadline(t->worker, &t->down->deadline,
-                             weir_worker_now(t->worker) + weir_worker_limits(t->worker)->body_timeout_us);
+                             weir_worker_now(t->worker) +
+                                 weir_worker_limits(t->worker)->body_timeout_us);
     }
     flow(&t->in, bytes.len, t->up, t->up_cs, full);
 }
@@ -531,7 +546,8 @@ static bool may_retry(const struct weir_txn *t, struct weir_fault fault, bool re
         return fault.kind != WEIR_FAULT_IDENTITY;
     if (!t->replayable || t->out.bytes > 0)
         return fault.kind == WEIR_FAULT_GOAWAY && t->out.bytes == 0;
-    return fault.kind == WEIR_FAULT_GOAWAY || (reused && (fault.kind == WEIR_FAULT_EOF || fault.kind == WEIR_FAULT_RESET));
+    return fault.kind == WEIR_FAULT_GOAWAY ||
+           (reused && (fault.kind == WEIR_FAULT_EOF || fault.kind == WEIR_FAULT_RESET));
 }
 
 void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool reused) {

@@ -12,11 +12,11 @@
 #define WEIR_TXN_TRIES 3u /* attempts at most, the first included */
 
 enum weir_txn_phase {
-    WEIR_TXN_HEAD,    /* the request head is being read */
-    WEIR_TXN_LEASE,   /* routed; waiting for an upstream connection */
-    WEIR_TXN_SENT,    /* request head queued upstream, no final response head yet */
-    WEIR_TXN_RELAY,   /* response head sent downstream, content moves */
-    WEIR_TXN_LOCAL,   /* a response of our own is (being) sent */
+    WEIR_TXN_HEAD,  /* the request head is being read */
+    WEIR_TXN_LEASE, /* routed; waiting for an upstream connection */
+    WEIR_TXN_SENT,  /* request head queued upstream, no final response head yet */
+    WEIR_TXN_RELAY, /* response head sent downstream, content moves */
+    WEIR_TXN_LOCAL, /* a response of our own is (being) sent */
 };
 
 /* One direction of content: request (downstream -> upstream) or response. */
@@ -24,9 +24,9 @@ struct weir_flow_side {
     struct weir_list blocked; /* in the sink connection's list while the source is paused */
     bool is_request;
     uint64_t bytes;
-    size_t uncredited;        /* received, and the source not yet given credit for it */
-    bool paused;              /* the source is held back */
-    bool done;                /* complete: the end was passed on */
+    size_t uncredited; /* received, and the source not yet given credit for it */
+    bool paused;       /* the source is held back */
+    bool done;         /* complete: the end was passed on */
 };
 
 struct weir_txn {
@@ -39,14 +39,14 @@ struct weir_txn {
     struct weir_arena arena;
     struct weir_chunk *req_chunk, *res_chunk;
     struct weir_head req, res;
-    uint8_t phase;              /* enum weir_txn_phase */
-    bool req_end;               /* the request is complete (received) */
-    bool res_started;           /* a final response head was queued downstream */
-    bool tunnel;                /* after 101 */
-    bool replayable;            /* idempotent and nothing of its content was passed on */
-    bool fresh;                 /* the next attempt must not use a pooled connection */
-    bool identified;            /* the downstream peer is a verified mesh peer */
-    struct weir_bufq held;      /* request content before there is a connection to send it on */
+    uint8_t phase;                 /* enum weir_txn_phase */
+    bool req_end;                  /* the request is complete (received) */
+    bool res_started;              /* a final response head was queued downstream */
+    bool tunnel;                   /* after 101 */
+    bool replayable;               /* idempotent and nothing of its content was passed on */
+    bool fresh;                    /* the next attempt must not use a pooled connection */
+    bool identified;               /* the downstream peer is a verified mesh peer */
+    struct weir_bufq held;         /* request content before there is a connection to send it on */
     struct weir_flow_side out, in; /* request, response */
     const struct weir_parent *parent;
     struct weir_route_decision decision;

@@ -7,7 +7,8 @@
 void weir_up_open(struct weir_conn *c) {
     struct weir_worker *w = c->worker;
     const struct weir_cluster *conf = c->target->conf;
-    bool h2 = c->expect || weir_slice_eq(c->info.alpn, WEIR_SLICE("h2")) || (conf && conf->proto == WEIR_UP_H2);
+    bool h2 = c->expect || weir_slice_eq(c->info.alpn, WEIR_SLICE("h2")) ||
+              (conf && conf->proto == WEIR_UP_H2);
 
     weir_lb_report(c->target->lb, c->endpoint, true, weir_worker_now(w));
     weir_observe(&w->metrics, WEIR_H_CONNECT_US, weir_worker_now(w) - c->since);
@@ -18,7 +19,7 @@ void weir_up_open(struct weir_conn *c) {
     }
     if (h2)
         weir_pool_share(c);
-    WEIR_LIST_FOREACH_SAFE(it, next, &c->txns) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &c->txns) {
         if (c->state != WEIR_CONN_HTTP)
             return;
         weir_txn_upstream_open(WEIR_CONTAINER_OF(it, struct weir_txn, up_node));
@@ -34,12 +35,13 @@ static struct weir_txn *stalled(struct weir_conn *c) {
     c->mark_in = c->stream->bytes_in;
     if (moved || c->paused > 0)
         return NULL;
-    WEIR_LIST_FOREACH(it, &c->txns) {
+    WEIR_LIST_FOREACH (it, &c->txns) {
         struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, up_node);
 
         if (t->phase != WEIR_TXN_RELAY || t->in.done || t->in.paused || t->tunnel)
             continue;
-        if (t->res.body == WEIR_BODY_LENGTH || weir_worker_now(c->worker) - t->t_response > STREAM_IDLE_US)
+        if (t->res.body == WEIR_BODY_LENGTH ||
+            weir_worker_now(c->worker) - t->t_response > STREAM_IDLE_US)
             return t;
     }
     return NULL;
@@ -78,7 +80,8 @@ static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk
     weir_txn_response_head(cs->user, chunk);
 }
 
-static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes) {
+static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk,
+                    struct weir_slice bytes) {
     weir_txn_response_data(cs->user, chunk, bytes);
 }
 

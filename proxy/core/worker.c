@@ -96,7 +96,8 @@ static int adopt(struct weir_worker *w, struct weir_epoch *e) {
     for (uint32_t i = 0; r == 0 && i < rt->n_clusters; i++) {
         struct weir_hnode *n = weir_htab_find(&w->target_by_name, rt->clusters[i].node.key);
 
-        targets[i] = n ? WEIR_CONTAINER_OF(n, struct weir_target, node) : target_new(w, &rt->clusters[i]);
+        targets[i] =
+            n ? WEIR_CONTAINER_OF(n, struct weir_target, node) : target_new(w, &rt->clusters[i]);
         if (!targets[i])
             r = -ENOMEM;
     }
@@ -150,7 +151,7 @@ int weir_worker_take(struct weir_worker *w) {
 /* ---- draining ---- */
 
 static void cut_all(struct weir_list *conns) {
-    WEIR_LIST_FOREACH_SAFE(it, next, conns) {
+    WEIR_LIST_FOREACH_SAFE (it, next, conns) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 
         weir_conn_fail(c, WEIR_FAULT(LOCAL, DRAINING));
@@ -170,15 +171,19 @@ void weir_worker_drain(struct weir_worker *w) {
         return;
     w->draining = true;
     w->net->ops->stop_listening(w->net);
-    WEIR_LIST_FOREACH_SAFE(it, next, &w->downs) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &w->downs) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 
         if (c->state != WEIR_CONN_HTTP)
             continue;
+        if (weir_list_empty(&c->txns) && !c->held && !weir_conn_is_h2(c)) {
+            weir_conn_close(c);
+            continue;
+        }
         c->codec->ops->drain(c->codec);
         weir_conn_dirty(c);
     }
-    WEIR_LIST_FOREACH_SAFE(it, next, &w->ups) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &w->ups) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 
         if (c->state == WEIR_CONN_HTTP && weir_list_empty(&c->txns))
@@ -238,7 +243,8 @@ static void on_posted(void *arg) {
         weir_worker_drain(w);
 }
 
-int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2], unsigned number) {
+int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2],
+                     unsigned number) {
     static const struct weir_net_events events = {
         .accept = on_accept, .turn = on_turn, .tick = on_tick, .posted = on_posted
     };

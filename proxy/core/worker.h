@@ -31,7 +31,7 @@ struct weir_epoch {
 
 /* A cluster's state in this worker; survives configuration changes by name. */
 struct weir_target {
-    struct weir_hnode node;    /* key: name */
+    struct weir_hnode node; /* key: name */
     char *name;
     struct weir_lb *lb;
     struct weir_cluster *conf; /* in the current epoch; NULL = vanished from the configuration */
@@ -43,34 +43,35 @@ struct weir_worker {
     struct weir_chunk_pool *pool;
     struct weir_metrics metrics;
     struct weir_epoch *epoch;
-    struct weir_target **targets;     /* by cluster index of the current epoch */
+    struct weir_target **targets; /* by cluster index of the current epoch */
     struct weir_htab target_by_name;
     struct weir_wheel wheel;
     bool ticking;
     bool draining;
     bool stopped;
-    struct weir_list downs, ups;      /* struct weir_conn.node */
-    struct weir_list dirty;           /* struct weir_conn.dirty */
+    struct weir_list downs, ups; /* struct weir_conn.node */
+    struct weir_list dirty;      /* struct weir_conn.dirty */
     struct weir_list free_txns;
     uint32_t n_free_txns;
-    struct weir_limit connections;    /* downstream */
+    struct weir_limit connections; /* downstream */
     uint64_t rng;
     uint64_t seed[2];
-    uint64_t next_id;                 /* connection ids; the top byte is the worker's number */
+    uint64_t next_id; /* connection ids; the top byte is the worker's number */
     struct weir_deadline drain_deadline;
-    struct weir_bufq access;          /* finished access lines */
+    struct weir_bufq access; /* finished access lines */
     /* Takes what it can of the lines without blocking and leaves the rest; NULL = no access log. */
     void (*access_sink)(void *arg, struct weir_bufq *lines);
     void *access_arg;
-    void (*on_idle)(void *arg);       /* drained: no connection is left */
-    void (*on_taken)(void *arg);      /* a new configuration is in force */
+    void (*on_idle)(void *arg);  /* drained: no connection is left */
+    void (*on_taken)(void *arg); /* a new configuration is in force */
     void *on_arg;
     _Atomic(struct weir_runtime *) offered;
     atomic_bool drain_wanted;
 };
 
 /* Takes over net's events. `number`: of this worker, for ids. 0 or -ENOMEM. */
-int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2], unsigned number);
+int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2],
+                     unsigned number);
 /* After the net is stopped and every connection closed. */
 void weir_worker_deinit(struct weir_worker *w);
 /*

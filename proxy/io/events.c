@@ -94,7 +94,8 @@ int weir_event_every(struct weir_loop *loop, uint64_t period_us, void (*fn)(void
         weir_free(e);
         return r;
     }
-    return done(e, uv_timer_start(&e->uv.timer, on_timer, period_us / 1000, period_us / 1000), ret_event);
+    return done(e, uv_timer_start(&e->uv.timer, on_timer, period_us / 1000, period_us / 1000),
+                ret_event);
 }
 
 struct weir_event *weir_event_free(struct weir_event *e) {

@@ -76,7 +76,7 @@ struct weir_stream {
 
 /* Output queued beyond this is "above the low mark": the owner should stop its source until
  * `drain`. */
-#define WEIR_STREAM_LOW_MARK (64u * 1024u)
+#define WEIR_STREAM_LOW_MARK (16u * 1024u)
 
 static inline void weir_stream_read_start(struct weir_stream *s) {
     s->ops->read_start(s);

@@ -58,7 +58,8 @@ void weir_outlet_write(struct weir_outlet *o, struct weir_bufq *lines) {
 
     while (lines->len > 0) {
         size_t n = gather(lines, buf, sizeof(buf));
-        ssize_t r = o->is_socket ? send(o->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(o->fd, buf, n);
+        ssize_t r =
+            o->is_socket ? send(o->fd, buf, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(o->fd, buf, n);
 
         if (r < 0 && errno == EINTR)
             continue;

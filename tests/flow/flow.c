@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "weir_test.h"
 
-
 #include "flow.h"
 
 static struct weir_snapshot *snapshot(const char *yaml) {
@@ -11,8 +10,9 @@ static struct weir_snapshot *snapshot(const char *yaml) {
     int r = weir_snapshot_build(&source, 1, &s, &problems);
 
     for (uint32_t i = 0; i < problems.n && r != 0; i++)
-        print_error("test.yaml:%u:%u: %s: %s\n", problems.items[i].place.line, problems.items[i].place.col,
-                    problems.items[i].field, problems.items[i].message);
+        print_error("test.yaml:%u:%u: %s: %s\n", problems.items[i].place.line,
+                    problems.items[i].place.col, problems.items[i].field,
+                    problems.items[i].message);
     weir_problems_deinit(&problems);
     assert_int_equal(r, 0);
     return s;

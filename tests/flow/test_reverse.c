@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "weir_test.h"
 
-
 #include "flow.h"
 
 #define GET "GET /a?b=c HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\n\r\n"
 #define OK  "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
-static const char timeouts[] = "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec:\n"
-                               "  limits: {headTimeout: 2s, idleTimeout: 5s, bodyTimeout: 3s, requestTimeout: 4s, "
-                               "upstreamIdleTimeout: 6s, pipeBytes: 16384, drainTimeout: 10s}\n";
+static const char timeouts[] =
+    "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec:\n"
+    "  limits: {headTimeout: 2s, idleTimeout: 5s, bodyTimeout: 3s, requestTimeout: 4s, "
+    "upstreamIdleTimeout: 6s, pipeBytes: 16384, drainTimeout: 10s}\n";
 
 static void a_request_goes_up_and_its_answer_comes_down(void **state) {
     struct flow f;
@@ -59,7 +59,9 @@ static void pipelined_requests_are_answered_in_order_one_at_a_time(void **state)
     (void)state;
     flow_reverse(&f, "");
     c = flow_client(&f);
-    flow_send(&f, c, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    flow_send(&f, c,
+              "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 "
+              "HTTP/1.1\r\nHost: a\r\n\r\n");
     s = flow_server(&f);
     flow_expect_holds(s, "GET /1 ");
     flow_expect_lacks(s, "GET /2 ");
@@ -68,7 +70,8 @@ static void pipelined_requests_are_answered_in_order_one_at_a_time(void **state)
     flow_expect_lacks(s, "GET /3 ");
     flow_send(&f, s, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2");
     flow_send(&f, s, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n3");
-    flow_expect_holds(c, "\r\n\r\n1HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n3");
+    flow_expect_holds(c, "\r\n\r\n1HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2HTTP/1.1 200 "
+                         "OK\r\nContent-Length: 1\r\n\r\n3");
     assert_int_equal(flow_count(&f, WEIR_C_REQUESTS), 3);
     flow_end(&f);
 }
@@ -80,12 +83,14 @@ static void bodies_pass_both_ways_chunked_and_by_length(void **state) {
     (void)state;
     flow_reverse(&f, "");
     c = flow_client(&f);
-    flow_send(&f, c, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    flow_send(&f, c,
+              "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
     s = flow_server(&f);
     flow_expect_holds(s, "\r\n\r\n3\r\nabc\r\n");
     flow_send(&f, c, "2\r\nde\r\n0\r\n\r\n");
     flow_expect_holds(s, "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
-    flow_send(&f, s, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\nz\r\n0\r\n\r\n");
+    flow_send(&f, s,
+              "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\nz\r\n0\r\n\r\n");
     flow_expect_holds(c, "\r\n\r\n1\r\nz\r\n0\r\n\r\n");
     mem_received_clear(c);
     mem_received_clear(s);
@@ -295,7 +300,8 @@ static void informational_heads_are_passed_on(void **state) {
     (void)state;
     flow_reverse(&f, "");
     c = flow_client(&f);
-    flow_send(&f, c, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    flow_send(&f, c,
+              "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
     s = flow_server(&f);
     flow_expect_holds(s, "100-continue");
     flow_send(&f, s, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n");
@@ -314,10 +320,13 @@ static void an_upgrade_becomes_a_tunnel_and_half_closes(void **state) {
     (void)state;
     flow_reverse(&f, "");
     c = flow_client(&f);
-    flow_send(&f, c, "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    flow_send(&f, c,
+              "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     s = flow_server(&f);
     flow_expect_holds(s, "websocket");
-    flow_send(&f, s, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfrom server");
+    flow_send(&f, s,
+              "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
+              "websocket\r\n\r\nfrom server");
     flow_expect_starts(c, "HTTP/1.1 101 ");
     flow_expect_holds(c, "\r\n\r\nfrom server");
     flow_send(&f, c, "from client");
@@ -398,7 +407,9 @@ static void ambiguous_framing_is_400_and_never_forwarded(void **state) {
     (void)state;
     flow_reverse(&f, "");
     c = flow_client(&f);
-    flow_send(&f, c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n");
+    flow_send(&f, c,
+              "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: "
+              "chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n");
     flow_expect_starts(c, "HTTP/1.1 400 ");
     flow_expect_holds(c, "\r\nConnection: close\r\n");
     assert_null(mem_next_dial(f.net));
@@ -414,8 +425,11 @@ static void identity_claims_from_outside_are_stripped(void **state) {
     (void)state;
     flow_reverse(&f, "");
     c = flow_client(&f);
-    flow_send(&f, c, "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Client-Cert: URI=spiffe://a/b\r\n"
-                     "X_Forwarded_Client_Cert: x\r\nForwarded: for=6.6.6.6\r\nKeep-Alive: 5\r\nConnection: X-Own\r\nX-Own: 1\r\n\r\n");
+    flow_send(&f, c,
+              "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Client-Cert: "
+              "URI=spiffe://a/b\r\n"
+              "X_Forwarded_Client_Cert: x\r\nForwarded: for=6.6.6.6\r\nKeep-Alive: "
+              "5\r\nConnection: X-Own\r\nX-Own: 1\r\n\r\n");
     s = flow_server(&f);
     flow_expect_lacks(s, "6.6.6.6");
     flow_expect_lacks(s, "spiffe");

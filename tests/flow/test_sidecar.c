@@ -3,34 +3,46 @@
 
 #include "flow.h"
 
-#define POD(name, ip, mode)                                                                                            \
-    "apiVersion: v1\nkind: Pod\nmetadata: {name: " name ", namespace: default, labels: {app: " name "}, annotations: " \
-    "{weir.dev/mode: \"" mode "\"}}\nspec: {serviceAccountName: " name ", containers: [{name: c, ports: "              \
+#define POD(name, ip, mode)                                                                        \
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: " name                                            \
+    ", namespace: default, labels: {app: " name "}, annotations: "                                 \
+    "{weir.dev/mode: \"" mode "\"}}\nspec: {serviceAccountName: " name                             \
+    ", containers: [{name: c, ports: "                                                             \
     "[{containerPort: 8080}]}]}\nstatus: {podIP: " ip "}\n---\n"
-#define SERVICE(name, ip)                                                                                              \
-    "apiVersion: v1\nkind: Service\nmetadata: {name: " name ", namespace: default}\nspec: {clusterIP: " ip             \
-    ", ports: [{name: http, port: 80}]}\n---\n"
-#define SLICE(service, ip)                                                                                             \
-    "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: " service "-1, namespace: default, "       \
-    "labels: {kubernetes.io/service-name: " service "}}\naddressType: IPv4\nports: [{name: http, port: 8080}]\n"       \
+#define SERVICE(name, ip)                                                                          \
+    "apiVersion: v1\nkind: Service\nmetadata: {name: " name                                        \
+    ", namespace: default}\nspec: {clusterIP: " ip ", ports: [{name: http, port: 80}]}\n---\n"
+#define SLICE(service, ip)                                                                         \
+    "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: " service              \
+    "-1, namespace: default, "                                                                     \
+    "labels: {kubernetes.io/service-name: " service                                                \
+    "}}\naddressType: IPv4\nports: [{name: http, port: 8080}]\n"                                   \
     "endpoints: [{addresses: [" ip "]}]\n---\n"
-#define PROXY(pod) "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec: {pod: default/" pod "}\n---\n"
+#define PROXY(pod)                                                                                 \
+    "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec: {pod: default/" pod    \
+    "}\n---\n"
 
-#define MESH                                                                                                           \
-    POD("web", "10.1.0.1", "sidecar")                                                                                  \
-    POD("v1", "10.1.0.2", "sidecar")                                                                                   \
-    POD("v2", "10.1.0.3", "sidecar")                                                                                   \
-    SERVICE("api", "10.96.0.10") SERVICE("api-v1", "10.96.0.11") SERVICE("api-v2", "10.96.0.12")                       \
-    SERVICE("empty", "10.96.0.13") SLICE("api", "10.1.0.2") SLICE("api-v1", "10.1.0.2") SLICE("api-v2", "10.1.0.3")
+#define MESH                                                                                       \
+    POD("web", "10.1.0.1", "sidecar")                                                              \
+    POD("v1", "10.1.0.2", "sidecar")                                                               \
+    POD("v2", "10.1.0.3", "sidecar")                                                               \
+    SERVICE("api", "10.96.0.10")                                                                   \
+    SERVICE("api-v1", "10.96.0.11") SERVICE("api-v2", "10.96.0.12") SERVICE("empty", "10.96.0.13") \
+        SLICE("api", "10.1.0.2") SLICE("api-v1", "10.1.0.2") SLICE("api-v2", "10.1.0.3")
 
-#define ROUTE(weight1, weight2)                                                                                        \
-    "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: api, namespace: default}\n"           \
-    "spec:\n  parentRefs: [{kind: Service, group: \"\", name: api, port: 80}]\n  rules:\n"                             \
-    "  - matches: [{headers: [{name: x-version, value: v2}]}]\n    backendRefs: [{name: api-v2, port: 80}]\n"          \
-    "  - matches: [{path: {type: PathPrefix, value: /gone}}]\n    backendRefs: [{name: nowhere, port: 80}]\n"          \
-    "  - matches: [{path: {type: PathPrefix, value: /empty}}]\n    backendRefs: [{name: empty, port: 80}]\n"           \
-    "  - matches: [{path: {type: PathPrefix, value: /api}}]\n    backendRefs:\n"                                       \
-    "    - {name: api-v1, port: 80, weight: " #weight1 "}\n    - {name: api-v2, port: 80, weight: " #weight2 "}\n"
+#define ROUTE(weight1, weight2)                                                                    \
+    "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: api, namespace: " \
+    "default}\n"                                                                                   \
+    "spec:\n  parentRefs: [{kind: Service, group: \"\", name: api, port: 80}]\n  rules:\n"         \
+    "  - matches: [{path: {type: PathPrefix, value: /api}, headers: [{name: x-version, value: "    \
+    "v2}]}]\n    backendRefs: [{name: api-v2, port: 80}]\n"                                        \
+    "  - matches: [{path: {type: PathPrefix, value: /gone}}]\n    backendRefs: [{name: nowhere, "  \
+    "port: 80}]\n"                                                                                 \
+    "  - matches: [{path: {type: PathPrefix, value: /empty}}]\n    backendRefs: [{name: empty, "   \
+    "port: 80}]\n"                                                                                 \
+    "  - matches: [{path: {type: PathPrefix, value: /api}}]\n    backendRefs:\n"                   \
+    "    - {name: api-v1, port: 80, weight: " #weight1                                             \
+    "}\n    - {name: api-v2, port: 80, weight: " #weight2 "}\n"
 
 static struct mem_conn *outbound(struct flow *f, const char *ip) {
     struct mem_conn *c = flow_client(f);
@@ -159,7 +171,8 @@ static void inbound_plaintext_reaches_the_application(void **state) {
     (void)state;
     flow_start(&f, WEIR_DIR_INBOUND, MESH PROXY("v1"));
     c = inbound(&f, "10.1.0.1");
-    flow_send(&f, c, "GET / HTTP/1.1\r\nHost: api\r\nX-Forwarded-Client-Cert: URI=spiffe://x/y\r\n\r\n");
+    flow_send(&f, c,
+              "GET / HTTP/1.1\r\nHost: api\r\nX-Forwarded-Client-Cert: URI=spiffe://x/y\r\n\r\n");
     s = flow_server(&f);
     expect_dial(s, "10.1.0.2", 8080);
     flow_expect_lacks(s, "spiffe");
@@ -171,9 +184,11 @@ static void strict_refuses_plaintext(void **state) {
     struct mem_conn *c;
 
     (void)state;
-    flow_start(&f, WEIR_DIR_INBOUND,
-               MESH PROXY("v1") "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
-                                "metadata: {name: default, namespace: default}\nspec: {mtls: {mode: STRICT}}\n");
+    flow_start(
+        &f, WEIR_DIR_INBOUND,
+        MESH PROXY(
+            "v1") "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+                  "metadata: {name: default, namespace: default}\nspec: {mtls: {mode: STRICT}}\n");
     c = inbound(&f, "10.1.0.1");
     flow_send(&f, c, "GET / HTTP/1.1\r\nHost: api\r\n\r\n");
     assert_true(mem_is_closed(c));
@@ -186,11 +201,13 @@ static void a_network_policy_is_asked_again_by_the_sidecar(void **state) {
     struct mem_conn *c;
 
     (void)state;
-    flow_start(&f, WEIR_DIR_INBOUND,
-               MESH PROXY("v1") "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
-                                "metadata: {name: only-v2, namespace: default}\n"
-                                "spec: {podSelector: {matchLabels: {app: v1}}, ingress: [{from: [{podSelector: "
-                                "{matchLabels: {app: v2}}}]}]}\n");
+    flow_start(
+        &f, WEIR_DIR_INBOUND,
+        MESH PROXY(
+            "v1") "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+                  "metadata: {name: only-v2, namespace: default}\n"
+                  "spec: {podSelector: {matchLabels: {app: v1}}, ingress: [{from: [{podSelector: "
+                  "{matchLabels: {app: v2}}}]}]}\n");
     c = inbound(&f, "10.1.0.1");
     flow_send(&f, c, "GET / HTTP/1.1\r\nHost: api\r\n\r\n");
     flow_expect_starts(c, "HTTP/1.1 403 ");
