@@ -134,7 +134,7 @@ bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs) {
  * The codec met something that is no HTTP. A downstream HTTP/1 peer gets an answer if none has begun; HTTP/2's GOAWAY is queued in
  * the codec; an upstream is simply at fault.
  */
-static void codec_fault(struct weir_conn *c) {
+static void codec_fault(struct weir_conn *c, struct weir_chunk *chunk) {
     struct weir_fault fault = c->codec->fault;
     struct weir_txn *t;
 
@@ -150,6 +150,8 @@ static void codec_fault(struct weir_conn *c) {
     if (!weir_conn_is_h2(c) && !weir_list_empty(&c->txns)) {
         t = WEIR_CONTAINER_OF(c->txns.prev, struct weir_txn, down_node);
         if (!t->res_started) {
+            if (t->phase == WEIR_TXN_HEAD && !t->req_chunk)
+                t->req_chunk = weir_chunk_ref(chunk); /* what was understood of the head lies there */
             weir_txn_reply_fault(t, fault, "");
             weir_conn_dirty(c);
             return;
@@ -173,7 +175,7 @@ static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_sl
     if (c->state == WEIR_CONN_CLOSED)
         return bytes.len;
     if (r == WEIR_CODEC_FAULT) {
-        codec_fault(c);
+        codec_fault(c, chunk);
         return bytes.len;
     }
     if (r < 0) {
@@ -232,7 +234,7 @@ int weir_conn_start_http(struct weir_conn *c, bool h2) {
         .events = c->is_up ? &weir_up_codec_events : &weir_down_codec_events,
         .arg = c,
         .pool = c->worker->pool,
-        .limits = &c->worker->epoch->rt->limits,
+        .limits = &c->worker->limits,
     };
     int r = h2 ? weir_h2_new(&params, &c->codec) : weir_h1_new(&params, &c->codec);
 

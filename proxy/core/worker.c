@@ -140,6 +140,7 @@ int weir_worker_take(struct weir_worker *w) {
         return r;
     }
     w->epoch = e;
+    w->limits = rt->limits;
     w->connections.max = rt->snapshot->proxy.limits.connections;
     if (old) {
         weir_pool_review(w);

@@ -45,6 +45,7 @@ struct weir_worker {
     struct weir_epoch *epoch;
     struct weir_target **targets; /* by cluster index of the current epoch */
     struct weir_htab target_by_name;
+    struct weir_codec_limits limits; /* of the current runtime; codecs outlive runtimes and borrow these */
     struct weir_wheel wheel;
     bool ticking;
     bool draining;
