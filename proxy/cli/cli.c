@@ -11,8 +11,11 @@
 #include "weir_config.h"
 
 static const struct weir_verb *const verbs[] = {
-    &weir_verb_proxy, &weir_verb_validate, &weir_verb_check,
-    &weir_verb_ca,    &weir_verb_status,   &weir_verb_version,
+    &weir_verb_proxy,
+#if WEIR_HAVE_KERNEL
+    &weir_verb_agent,
+#endif
+    &weir_verb_validate, &weir_verb_check, &weir_verb_ca, &weir_verb_status, &weir_verb_version,
 };
 
 const char *weir_args_value(const struct weir_args *args, const char *name) {

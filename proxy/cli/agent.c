@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* weir agent: flags of the node's agent, which lives in proxy/node. */
+#include "node/agent.h"
+
+#include <string.h>
+
+#include "cli/verb.h"
+
+static int run(struct weir_args *args);
+
+static const struct weir_option options[] = {
+    { "config", 'c', "PATH",
+      "file, directory or - with Kubernetes documents; repeatable; watched" },
+    { "cgroup", 0, "PATH", "the pods' parent cgroup, below the cgroup2 mount; never the root" },
+    { "pin-dir", 0, "PATH", "where programs and maps are pinned (default /sys/fs/bpf/weir)" },
+    { "node", 0, "NAME", "serve the pods of this node only" },
+    { "admin", 'a', "PATH", "unix socket for weir status (default /run/weir/agent.sock)" },
+    { "flow-log", 0, "FILE", "append flow records there; - is standard output" },
+    { "flow-format", 0, "text|json", "of the flow log (default text)" },
+    { "uninstall", 0, NULL, "detach and remove everything weir pinned, and prove it" },
+    WEIR_OPTIONS_END,
+};
+
+const struct weir_verb weir_verb_agent = {
+    .name = "agent",
+    .words = "",
+    .summary = "the node's agent: loads the kernel half, enrols pods, keeps policy in force",
+    .more = "Flags win over the Agent document (docs/configuration.md). When the agent ends, by "
+            "SIGTERM or by any\n"
+            "accident, what it pinned stays in force; started again it takes over without a gap.\n"
+            "SIGHUP or a change of the files reloads.\n",
+    .options = options,
+    .run = run,
+};
+
+static int run(struct weir_args *args) {
+    const char *configs[WEIR_ARGS_MAX], *format = weir_args_value(args, "flow-format");
+    struct weir_agent_params params = {
+        .configs = configs,
+        .cgroup = weir_args_value(args, "cgroup"),
+        .pin_dir = weir_args_value(args, "pin-dir"),
+        .node = weir_args_value(args, "node"),
+        .admin = weir_args_value(args, "admin"),
+        .flow_log = weir_args_value(args, "flow-log"),
+    };
+
+    if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
+        return weir_usage(args, "--flow-format %s: text or json", format);
+    params.flow_format = format && strcmp(format, "json") == 0 ? WEIR_FLOW_JSON : WEIR_FLOW_TEXT;
+    for (unsigned i = 0; i < args->n_given; i++)
+        if (strcmp(args->given[i].option->name, "config") == 0)
+            configs[params.n_configs++] = args->given[i].value;
+    if (weir_args_has(args, "uninstall"))
+        return weir_agent_uninstall(&params);
+    if (params.n_configs == 0 && !params.cgroup)
+        return weir_usage(args, "give --config PATH, or --cgroup PATH");
+    return weir_agent_run(&params);
+}
