@@ -105,7 +105,6 @@ int weir_h1_field_check(struct weir_h1 *h, struct weir_head *head, struct weir_f
         return check_connection(h, field->value);
     case WEIR_FIELD_UPGRADE:
         h->seen |= saw(h, WEIR_H1_SAW_UPGRADE) ? WEIR_H1_SAW_UPGRADES : WEIR_H1_SAW_UPGRADE;
-        head->protocol = field->value;
         return 0;
     default:
         break;
@@ -124,6 +123,13 @@ int weir_h1_field_check(struct weir_h1 *h, struct weir_head *head, struct weir_f
     default:
         return 0;
     }
+}
+
+/* The value of the one Upgrade field; empty = none, or several. */
+static struct weir_slice upgrade_of(const struct weir_h1 *h, const struct weir_head *head) {
+    if (!saw(h, WEIR_H1_SAW_UPGRADE) || saw(h, WEIR_H1_SAW_UPGRADES))
+        return WEIR_SLICE_NONE;
+    return weir_head_find_id(head, WEIR_FIELD_UPGRADE)->value;
 }
 
 /* ---- the request ---- */
@@ -228,12 +234,10 @@ int weir_h1_request_check(struct weir_h1 *h, struct weir_head *head) {
     }
     /* Two lists, or content between head and switch: legal, used by nobody but attackers; served
      * without upgrade. */
-    head->wants_upgrade = head->version == WEIR_HTTP_11 && saw(h, WEIR_H1_SAW_CONN_UPGRADE) &&
-                          saw(h, WEIR_H1_SAW_UPGRADE) && !saw(h, WEIR_H1_SAW_UPGRADES) &&
-                          head->protocol.len > 0 && !has_content(head) &&
-                          head->method != WEIR_METHOD_CONNECT;
-    if (!head->wants_upgrade)
-        head->protocol = WEIR_SLICE_NONE;
+    if (head->version == WEIR_HTTP_11 && saw(h, WEIR_H1_SAW_CONN_UPGRADE) && !has_content(head) &&
+        head->method != WEIR_METHOD_CONNECT)
+        head->protocol = upgrade_of(h, head);
+    head->wants_upgrade = head->protocol.len > 0;
     return 0;
 }
 
@@ -267,11 +271,11 @@ int weir_h1_response_check(struct weir_h1 *h, struct weir_head *head) {
     head->status = (uint16_t)llhttp_get_status_code(&h->parser);
     if (head->status < 100 || (head->reason.len && !weir_chars_are(head->reason, WEIR_CHAR_VALUE)))
         return wrong(h, WEIR_FAULT_BAD_RESPONSE);
-    if (head->status == 101 &&
-        (!h->req_upgrade || !saw(h, WEIR_H1_SAW_UPGRADE) || saw(h, WEIR_H1_SAW_UPGRADES)))
-        return wrong(h, WEIR_FAULT_BAD_RESPONSE);
-    if (head->status != 101)
-        head->protocol = WEIR_SLICE_NONE;
+    if (head->status == 101) {
+        head->protocol = upgrade_of(h, head);
+        if (!h->req_upgrade || head->protocol.len == 0)
+            return wrong(h, WEIR_FAULT_BAD_RESPONSE);
+    }
     int r = check_length_of_response(h, head);
     if (r < 0)
         return r;
