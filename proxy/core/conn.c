@@ -85,7 +85,7 @@ bool weir_conn_is_h2(const struct weir_conn *c) {
 /* ---- reading ---- */
 
 void weir_conn_update_reading(struct weir_conn *c) {
-    bool want = !c->eof && c->paused == 0;
+    bool want = !c->eof && !c->deaf && c->paused == 0;
 
     if (c->state == WEIR_CONN_CLOSED)
         return;
@@ -142,7 +142,7 @@ static void codec_fault(struct weir_conn *c, struct weir_chunk *chunk) {
         weir_conn_fail(c, fault);
         return;
     }
-    c->eof = true; /* nothing behind a fault is read */
+    c->deaf = true; /* nothing behind a fault is read */
     c->codec->must_close = true;
     c->heads_open = 0;
     held_free(c);
@@ -272,12 +272,12 @@ static void linger(struct weir_conn *c) {
     if (!c->fin_sent)
         weir_stream_shutdown(c->stream);
     c->fin_sent = true;
-    if (c->eof && weir_stream_pending(c->stream) == 0 && !c->codec->must_close) {
-        weir_conn_close(c);
+    if (c->eof && weir_stream_pending(c->stream) == 0) {
+        weir_conn_close(c); /* nothing can come any more that a reset would answer */
         return;
     }
     c->state = WEIR_CONN_LINGER;
-    c->eof = false;
+    c->deaf = false;
     c->linger_left = LINGER_BYTES;
     held_free(c);
     c->mark_out = c->stream->bytes_out;

@@ -46,6 +46,7 @@ struct weir_conn {
     bool is_up;
     bool reading;
     bool eof; /* the peer will send no more */
+    bool deaf;                      /* what it still sends is not looked at */
     bool fin_sent;
     bool in_codec;                /* inside feed, eof or pull: the codec must not be freed */
     bool fin_after_flush;         /* tunnel: half-close once everything queued has left */

@@ -134,7 +134,8 @@ int weir_process_listen_admin(struct weir_process *p) {
     static const enum weir_admin_scope all = WEIR_ADMIN_ALL, metrics = WEIR_ADMIN_METRICS,
                                        health = WEIR_ADMIN_HEALTH;
     const struct weir_proxy_spec *spec = &p->runtime->snapshot->proxy;
-    bool sidecar = p->runtime->pod != NULL;
+    /* An admin address that is given is the only one. */
+    bool sidecar = p->runtime->pod != NULL && !spec->admin[0];
     struct {
         const char *text;
         const enum weir_admin_scope *scope;
