@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Counters by reason, and sending an event: denials have a ring of their own, and a lost record is
- * counted. */
+/* Counters by reason, and sending an event: denials have a ring of their own, and a lost record is counted. */
 #ifndef WEIR_BPF_COUNT_H
 #define WEIR_BPF_COUNT_H
 
@@ -13,15 +12,7 @@ static __always_inline void weir_count_one(__u32 reason) {
         *n += 1;
 }
 
-static __always_inline void weir_event_send(struct weir_event *e) {
-    e->at_ns = bpf_ktime_get_ns();
-    if (e->kind == WEIR_EVENT_DENY) {
-        if (bpf_ringbuf_output(&weir_denials, e, sizeof(*e), 0))
-            weir_count_one(WEIR_LOST_DENIAL);
-        return;
-    }
-    if (bpf_ringbuf_output(&weir_events, e, sizeof(*e), 0))
-        weir_count_one(WEIR_LOST_EVENT);
-}
+/* Stamps the time. Returns 0. */
+int weir_event_send(struct weir_event *e);
 
 #endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One object of each struct both compilers share, so that their layouts are in this file's debug
+ * information (abi.py). */
+#include "weir/abi/flow.h"
+#include "weir/abi/maps.h"
+
+/* clang-format off */
+#define SHAPE(name) extern struct name shape_##name; struct name shape_##name
+/* clang-format on */
+
+SHAPE(weir_addr);
+SHAPE(weir_meta_value);
+SHAPE(weir_cgroup_value);
+SHAPE(weir_policy_slot);
+SHAPE(weir_pod_value);
+SHAPE(weir_svc_key);
+SHAPE(weir_svc_value);
+SHAPE(weir_ep_key);
+SHAPE(weir_ep_value);
+SHAPE(weir_ip_value);
+SHAPE(weir_rule_item);
+SHAPE(weir_rule_block);
+SHAPE(weir_idset_key);
+SHAPE(weir_cidr_key);
+SHAPE(weir_port_key);
+SHAPE(weir_probe_key);
+SHAPE(weir_name_key);
+SHAPE(weir_name_value);
+SHAPE(weir_tuple);
+SHAPE(weir_listener_key);
+SHAPE(weir_event);
+SHAPE(weir_facts);
+SHAPE(weir_sock_value);
+
+int main(void) {
+    return 0;
+}
