@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Counters by reason, and sending an event: denials have a ring of their own, and a lost record is counted. */
+/* Counters by reason, and sending an event: denials have a ring of their own, and a lost record is
+ * counted. */
 #ifndef WEIR_BPF_COUNT_H
 #define WEIR_BPF_COUNT_H
 

@@ -3,7 +3,6 @@
 a mount namespace of ours. All of it ends with this process, however that ends, but for empty cgroups, swept at start."""
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -123,6 +122,7 @@ class Holder:
         self.pid = os.fork()
         if self.pid == 0:
             os.close(r)
+            libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with us, however we end
             ok = libc.unshare(CLONE_NEWNET) == 0
             os.write(w, b"y" if ok else b"n")
             os.close(w)
@@ -138,16 +138,20 @@ class Holder:
 
 
 class World:
+    made = 0
+
     def __init__(self):
-        if libc.unshare(CLONE_NEWNS) != 0:
-            raise OSError(ctypes.get_errno(), "unshare")
-        run("mount", "--make-rprivate", "/")
+        if World.made == 0:
+            if libc.unshare(CLONE_NEWNS) != 0:
+                raise OSError(ctypes.get_errno(), "unshare")
+            run("mount", "--make-rprivate", "/")
+            self._sweep()
+        World.made += 1
+        self.cgroup = os.path.join(cgroup_mount(), f"{PREFIX}{os.getpid()}-{World.made}")
+        os.mkdir(self.cgroup)
         self.tmp = tempfile.mkdtemp(prefix=PREFIX)
         run("mount", "-t", "bpf", "bpf", self.tmp)
         self.pins = os.path.join(self.tmp, "weir")
-        self._sweep()
-        self.cgroup = os.path.join(cgroup_mount(), f"{PREFIX}{os.getpid()}")
-        os.mkdir(self.cgroup)
         self.switch = Holder()
         self.pods, self.driver = [], None
         self._ip(self.switch.pid, "link set lo up", "link add br0 type bridge", "link set br0 up",
@@ -156,7 +160,7 @@ class World:
     def _sweep(self):
         """Empty cgroups of earlier runs that were killed."""
         for name in os.listdir(cgroup_mount()):
-            pid = name[len(PREFIX):]
+            pid = name[len(PREFIX):].split("-")[0]
             if name.startswith(PREFIX) and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
                 remove_tree(os.path.join(cgroup_mount(), name))
 
@@ -239,5 +243,5 @@ class World:
             pod.holder.close()
         self.switch.close()
         run("umount", "-l", self.tmp)
-        shutil.rmtree(self.tmp, ignore_errors=True)
+        os.rmdir(self.tmp)
         remove_tree(self.cgroup)
