@@ -53,24 +53,35 @@ static bool charge(struct weir_h2 *h, struct weir_h2_stream *st, size_t bytes, u
     return st->bad == WEIR_FAULT_NONE;
 }
 
-/* Copies both into the arena in one piece, each unless it is in the static table. */
-static int keep(struct weir_arena *arena, nghttp2_rcbuf *name, nghttp2_rcbuf *value,
-                struct weir_slice ret_text[2]) {
-    struct weir_slice n = text_of(name), v = text_of(value);
-    size_t n_copy = nghttp2_rcbuf_is_static(name) ? 0 : n.len;
-    size_t v_copy = nghttp2_rcbuf_is_static(value) ? 0 : v.len;
+/* One field as nghttp2 hands it over. */
+struct pair {
+    struct weir_slice name, value;
+    bool static_name, static_value; /* in the static table: no need to copy */
+};
+
+static struct pair pair_of(nghttp2_rcbuf *name, nghttp2_rcbuf *value) {
+    return (struct pair){
+        .name = text_of(name),
+        .value = text_of(value),
+        .static_name = nghttp2_rcbuf_is_static(name),
+        .static_value = nghttp2_rcbuf_is_static(value),
+    };
+}
+
+/* Copies what needs it into the arena, in one piece. */
+static int keep(struct weir_arena *arena, struct pair *f) {
+    size_t n_copy = f->static_name ? 0 : f->name.len;
+    size_t v_copy = f->static_value ? 0 : f->value.len;
 
     if (n_copy + v_copy) {
         char *to = weir_arena_alloc(arena, n_copy + v_copy);
         if (!to)
             return -ENOMEM;
         if (n_copy)
-            n.ptr = memcpy(to, n.ptr, n_copy);
+            f->name.ptr = memcpy(to, f->name.ptr, n_copy);
         if (v_copy)
-            v.ptr = memcpy(to + n_copy, v.ptr, v_copy);
+            f->value.ptr = memcpy(to + n_copy, f->value.ptr, v_copy);
     }
-    ret_text[0] = n;
-    ret_text[1] = v;
     return 0;
 }
 
@@ -144,34 +155,36 @@ static void field_meaning(struct weir_h2_stream *st, struct weir_head *head) {
     }
 }
 
+static int pseudo_field(struct weir_h2 *h, struct weir_h2_stream *st, struct pair *f) {
+    if (f->name.len == 5 && f->value.len > h->base.limits->target_bytes) {
+        blame(st, WEIR_FAULT_TARGET_TOO_LONG);
+        return 0;
+    }
+    if (keep(st->cs.head->arena, f) < 0)
+        return -ENOMEM;
+    if (weir_h2_is_server(h))
+        request_pseudo(st->cs.head, f->name, f->value);
+    else
+        response_status(st, f->value);
+    return 0;
+}
+
 int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name,
                        nghttp2_rcbuf *value) {
     const struct weir_codec_limits *limits = h->base.limits;
     struct weir_head *head = st->cs.head;
-    struct weir_slice text[2];
-    size_t bytes = text_of(name).len + text_of(value).len;
+    struct pair f = pair_of(name, value);
 
-    if (!charge(h, st, bytes, limits->head_bytes))
+    if (!charge(h, st, f.name.len + f.value.len, limits->head_bytes))
         return 0;
-    if (text_of(name).ptr[0] == ':') {
-        if (text_of(name).len == 5 && text_of(value).len > limits->target_bytes) {
-            blame(st, WEIR_FAULT_TARGET_TOO_LONG);
-            return 0;
-        }
-        if (keep(head->arena, name, value, text) < 0)
-            return -ENOMEM;
-        if (weir_h2_is_server(h))
-            request_pseudo(head, text[0], text[1]);
-        else
-            response_status(st, text[1]);
-        return 0;
-    }
+    if (f.name.ptr[0] == ':')
+        return pseudo_field(h, st, &f);
     /* Cookie crumbs will be one field; the size of the list bounds their number. */
     if (head->n_fields - st->n_cookies >= limits->fields) {
         blame(st, WEIR_FAULT_TOO_MANY_FIELDS);
         return 0;
     }
-    if (keep(head->arena, name, value, text) < 0 || weir_head_add(head, text[0], text[1]) < 0)
+    if (keep(head->arena, &f) < 0 || weir_head_add(head, f.name, f.value) < 0)
         return -ENOMEM;
     field_meaning(st, head);
     return 0;
@@ -205,20 +218,20 @@ int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_r
                          nghttp2_rcbuf *value) {
     const struct weir_codec_limits *limits = h->base.limits;
     struct weir_head *trailers = st->cs.trailers;
-    struct weir_slice text[2];
+    struct pair f = pair_of(name, value);
 
-    if (!charge(h, st, text_of(name).len + text_of(value).len, limits->trailer_bytes))
+    if (!charge(h, st, f.name.len + f.value.len, limits->trailer_bytes))
         return 0;
-    if (!trailer_allowed(weir_field_id(text_of(name))) ||
-        weir_slice_starts_with(text_of(name), WEIR_SLICE("x-forwarded-")))
+    if (!trailer_allowed(weir_field_id(f.name)) ||
+        weir_slice_starts_with(f.name, WEIR_SLICE("x-forwarded-")))
         return 0;
     if (trailers->n_fields >= limits->fields) {
         blame(st, WEIR_FAULT_TOO_MANY_FIELDS);
         return 0;
     }
-    if (keep(trailers->arena, name, value, text) < 0)
+    if (keep(trailers->arena, &f) < 0)
         return -ENOMEM;
-    return weir_head_add(trailers, text[0], text[1]);
+    return weir_head_add(trailers, f.name, f.value);
 }
 
 /* RFC 9113 8.2.3: one field, crumbs joined with "; ", at the place of the first. */

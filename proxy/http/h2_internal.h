@@ -93,7 +93,14 @@ void weir_h2_mem_free(struct weir_h2 *h); /* with the session */
 
 /* h2_stream.c: from begin or open to the last event. */
 struct weir_h2_stream *weir_h2_stream_new(struct weir_h2 *h); /* NULL = no memory */
-struct weir_h2_stream *weir_h2_stream_find(struct weir_h2 *h, int32_t id);
+/* Frames of one stream tend to follow each other. */
+static inline struct weir_h2_stream *weir_h2_stream_find(struct weir_h2 *h, int32_t id) {
+    if (h->at_id != id) {
+        h->at = nghttp2_session_get_stream_user_data(h->session, id);
+        h->at_id = id;
+    }
+    return h->at;
+}
 /* Puts it to rest if neither the owner nor nghttp2 holds it any more. */
 void weir_h2_stream_drop(struct weir_h2 *h, struct weir_h2_stream *st);
 /* The owner's next event is `reset` with this fault, or `closed` when its kind is NONE. */

@@ -36,14 +36,6 @@ struct weir_h2_stream *weir_h2_stream_new(struct weir_h2 *h) {
     return st;
 }
 
-struct weir_h2_stream *weir_h2_stream_find(struct weir_h2 *h, int32_t id) {
-    if (h->at_id != id) {
-        h->at = nghttp2_session_get_stream_user_data(h->session, id);
-        h->at_id = id;
-    }
-    return h->at;
-}
-
 static void rest(struct weir_h2 *h, struct weir_h2_stream *st) {
     weir_list_unlink(&st->link);
     if (h->n_spare < SPARE_MAX) {
