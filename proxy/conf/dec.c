@@ -383,12 +383,8 @@ int weir_dec_port(struct weir_dec *d, const struct weir_node *n, void *out) {
 }
 
 int weir_dec_duration(struct weir_dec *d, const struct weir_node *n, void *out) {
-    int r;
-
-    if (!weir_dec_expect(d, n, WEIR_NODE_STRING, &r)) {
-        return r;
-    }
-    if (weir_parse_duration(n->text, out) != 0) {
+    /* A bare number is the likely slip, so one message says it all. */
+    if (n->type != WEIR_NODE_STRING || weir_parse_duration(n->text, out) != 0) {
         return weir_dec_error(
             d, n, "%s is not a duration; expected something like \"10s\", \"1m30s\" or \"500ms\"",
             WEIR_SHOW(n));

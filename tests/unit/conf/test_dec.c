@@ -122,7 +122,8 @@ static void wrong_types_are_told_with_what_was_expected(void **state) {
         "t:2:14: error: only.word: expected a string, not a list\n"
         "t:2:24: error: only.flag: expected true or false, not a string \"yes\"\n"
         "t:2:35: error: only.port: expected an integer, not a string \"80\"\n"
-        "t:2:47: error: only.time: expected a string, not an integer 10; write it in quotes\n"
+        "t:2:47: error: only.time: 10 is not a duration; expected something like \"10s\", "
+        "\"1m30s\" or \"500ms\"\n"
         "t:2:55: error: only.ip: expected a string, not an integer 7; write it in quotes\n"
         "t:2:64: error: only.cidr: expected a string, not a boolean true; write it in quotes\n");
 }
