@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build test lint demo bench clean install
+.PHONY: all deps build static test lint demo bench clean install
 
 all: build
 
@@ -19,6 +19,11 @@ $(BUILD)/build.ninja: | deps
 
 build: deps $(BUILD)/build.ninja
 	@$(NINJA) weir
+
+# One file to copy: build/static/weir, without a shared library.
+static: deps
+	@[ -f $(BUILD)/static/build.ninja ] || meson setup $(BUILD)/static -Dstatic_pie=true -Dtests=false
+	@ninja -C $(BUILD)/static weir
 
 # Lints, unit and flow tests (plain and under ASan+UBSan), kernel tests and end-to-end tests over real pods. What needs root is skipped
 # without it, and counted.
