@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static test lint demo bench clean install
+.PHONY: all deps build static test lint demo bench micro clean install
 
 all: build
 
@@ -44,6 +44,11 @@ demo: build
 bench: build
 	@tools/deps.sh bench
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick) $(B)
+
+# Instructions per request, without noise; PROFILE=1 names the functions.
+micro: build
+	@tools/deps.sh micro
+	@bench/micro/run.sh $(M)
 
 install: build
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)

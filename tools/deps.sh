@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools/deps.sh build|test|demo|bench: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
+# tools/deps.sh build|test|demo|bench|micro: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
@@ -9,7 +9,8 @@ libyaml-dev libjansson-dev libpcre2-dev libcmocka-dev curl ca-certificates pytho
 test="libclang-rt-dev python3-pytest python3-h2 python3-yaml iproute2 util-linux openssl tcpdump nghttp2-client wrk dwarves procps \
 netcat-openbsd libasan-dev"
 demo="iproute2 util-linux openssl tcpdump curl procps python3"
-bench="wrk nghttp2-client iproute2 util-linux python3"
+bench="wrk nghttp2-client openssl python3"
+micro="valgrind"
 
 present() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
 
@@ -37,7 +38,8 @@ build) want="$build" ;;
 test) want="$test" ;;
 demo) want="$demo" ;;
 bench) want="$bench" ;;
-*) echo "usage: tools/deps.sh build|test|demo|bench" >&2; exit 2 ;;
+micro) want="$micro" ;;
+*) echo "usage: tools/deps.sh build|test|demo|bench|micro" >&2; exit 2 ;;
 esac
 
 missing=""
