@@ -11,19 +11,28 @@
 
 #define CONFIG_MAX_BYTES (256UL * 1024 * 1024)
 
-static void refuse(struct weir_agent *a, const struct weir_problems *problems) {
-    a->refused++;
-    for (uint32_t i = 0; i < problems->n; i++) {
-        const struct weir_problem *p = &problems->items[i];
-        char at[256];
+static void tell(struct weir_agent *a, const struct weir_problem *p, bool first_error) {
+    bool error = p->severity == WEIR_SEVERITY_ERROR;
+    char at[256];
 
-        snprintf(at, sizeof(at), "%s:%u:%u", p->place.file ? p->place.file : "?", p->place.line,
-                 p->place.col);
-        if (i == 0)
-            snprintf(a->last_refusal, sizeof(a->last_refusal), "%s: %s%s%s", at, p->field,
-                     p->field[0] ? ": " : "", p->message);
-        weir_log(WEIR_LOG_ERROR, "config_refused", "at=%s field=%s problem=%s", at,
-                 p->field[0] ? p->field : "-", weir_log_quote(weir_slice_from_str(p->message)).s);
+    snprintf(at, sizeof(at), "%s:%u:%u", p->place.file ? p->place.file : "?", p->place.line,
+             p->place.col);
+    if (first_error)
+        snprintf(a->last_refusal, sizeof(a->last_refusal), "%s: %s%s%s", at, p->field,
+                 p->field[0] ? ": " : "", p->message);
+    weir_log(error ? WEIR_LOG_ERROR : WEIR_LOG_WARN, error ? "config_refused" : "config_doubtful",
+             "at=%s field=%s problem=%s", at, p->field[0] ? p->field : "-",
+             weir_log_quote(weir_slice_from_str(p->message)).s);
+}
+
+static void tell_all(struct weir_agent *a, const struct weir_problems *problems) {
+    bool first = true;
+
+    for (uint32_t i = 0; i < problems->n; i++) {
+        bool error = problems->items[i].severity == WEIR_SEVERITY_ERROR;
+
+        tell(a, &problems->items[i], error && first);
+        first = first && !error;
     }
 }
 
@@ -40,8 +49,8 @@ static int build(struct weir_agent *a, const struct weir_texts *texts,
                                            .text = texts->items[i].text,
                                            .len = texts->items[i].len };
     r = weir_snapshot_build(sources, texts->n, ret_snapshot, &problems);
-    if (r == WEIR_CONF_REFUSED)
-        refuse(a, &problems);
+    a->refused += r == WEIR_CONF_REFUSED;
+    tell_all(a, &problems);
     weir_problems_deinit(&problems);
     weir_free(sources);
     return r;

@@ -27,6 +27,7 @@ static WEIR_UNUSED struct weir_snapshot *snapshot_of(const char *text) {
         fail_msg("line %u: %s: %s\n%s", problems.n ? problems.items[0].place.line : 0,
                  problems.n ? problems.items[0].field : "?",
                  problems.n ? problems.items[0].message : "?", text);
+    weir_problems_deinit(&problems);
     return s;
 }
 

@@ -71,6 +71,7 @@ static struct world world_new(const char *first, const char *second) {
     if (r)
         fail_msg("%s: %s", problems.n ? problems.items[0].field : "?",
                  problems.n ? problems.items[0].message : "?");
+    weir_problems_deinit(&problems);
     r = weir_authz_new(w.snapshot, weir_snapshot_pod(w.snapshot, "back", "api"), &w.authz);
     assert_int_equal(r, 0);
     return w;
