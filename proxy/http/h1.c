@@ -140,7 +140,7 @@ static int request_complete(struct weir_h1 *h, struct weir_chunk *chunk, bool mo
     h->req_upgrade = head->wants_upgrade;
     h->req_trailers = head->te_trailers;
     h->close_after = !head->keep_alive;
-    h->state = content_state(head);
+    h->state = (uint8_t)content_state(head);
     h->recv_left = head->content_length;
     if (h->state == WEIR_H1_CHUNKED)
         weir_h1_chunk_begin(h);
@@ -161,7 +161,7 @@ static int response_complete(struct weir_h1 *h, struct weir_chunk *chunk, bool m
         return 0;
     }
     h->close_after |= !head->keep_alive;
-    h->state = content_state(head);
+    h->state = (uint8_t)content_state(head);
     h->recv_left = head->content_length;
     if (h->state == WEIR_H1_CHUNKED)
         weir_h1_chunk_begin(h);

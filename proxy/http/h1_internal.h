@@ -132,7 +132,6 @@ enum { WEIR_H1_CHUNK_DATA = 1, WEIR_H1_CHUNK_TRAILERS, WEIR_H1_CHUNK_END };
 void weir_h1_chunk_begin(struct weir_h1 *h);
 int weir_h1_chunk_read(struct weir_h1 *h, const char **p, const char *end);
 
-/* h1_write.c */
 int weir_h1_send_head(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head,
                       bool end);
 int weir_h1_send_data(struct weir_codec *c, struct weir_cstream *cs, struct weir_bufq *data);

@@ -100,12 +100,10 @@ bool weir_target_valid(struct weir_slice target) {
     if (target.len == 0 || target.ptr[0] != '/')
         return false;
     unsigned all = U;
-    bool backslash = false, query = false;
-    for (size_t i = 0; i < target.len; i++) {
-        unsigned char c = (unsigned char)target.ptr[i];
-        all &= weir_char_class[c];
-        query |= c == '?';
-        backslash |= c == '\\' && !query;
-    }
-    return all && !backslash;
+    for (size_t i = 0; i < target.len; i++)
+        all &= weir_char_class[(unsigned char)target.ptr[i]];
+    if (!all)
+        return false;
+    const char *backslash = memchr(target.ptr, '\\', target.len);
+    return !backslash || memchr(target.ptr, '?', (size_t)(backslash - target.ptr));
 }

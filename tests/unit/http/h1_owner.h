@@ -28,6 +28,7 @@ struct owner {
     unsigned n_kept;
     struct log log;
     struct log data;      /* content not yet written to the log */
+    struct log content;   /* of all messages */
     struct log head_text; /* the final head as it was first seen */
     struct log sent;      /* what pull gave */
     bool refuse;          /* begin says no */
@@ -188,6 +189,7 @@ static void owner_data(void *arg, struct weir_cstream *cs, struct weir_chunk *ch
     if (chunk)
         assert_true(bytes.ptr >= chunk->data && bytes.ptr + bytes.len <= chunk->data + chunk->size);
     log_add(&o->data, bytes.ptr, bytes.len);
+    log_add(&o->content, bytes.ptr, bytes.len);
 }
 
 static void owner_end(void *arg, struct weir_cstream *cs) {
@@ -264,6 +266,7 @@ static void owner_deinit(struct owner *o) {
     weir_chunk_pool_deinit(&o->pool);
     free(o->log.text);
     free(o->data.text);
+    free(o->content.text);
     free(o->head_text.text);
     free(o->sent.text);
 }
