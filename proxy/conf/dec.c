@@ -54,53 +54,40 @@ struct weir_place weir_dec_place(const struct weir_dec *d, const struct weir_nod
     return (struct weir_place){ .file = d->file, .line = n->line, .col = n->col };
 }
 
-static int report(struct weir_dec *d, enum weir_severity severity, struct weir_place place,
-                  const char *field, const char *fmt, va_list ap) WEIR_PRINTF(5, 0);
-static int report(struct weir_dec *d, enum weir_severity severity, struct weir_place place,
-                  const char *field, const char *fmt, va_list ap) {
-    struct weir_problem_at at = {
-        .severity = severity, .source = d->source, .place = place, .field = field
-    };
-
-    return weir_problem_addv(d->problems, &at, fmt, ap);
+/* field is the caller's buffer of FIELD_MAX, filled with the current path and, when not NULL, key. */
+static struct weir_problem_at problem_at(const struct weir_dec *d, const struct weir_node *n,
+                                         const char *key, char *field) {
+    format_path(d, key, field, FIELD_MAX);
+    return (struct weir_problem_at){ .severity = WEIR_SEVERITY_ERROR,
+                                     .source = d->source,
+                                     .place = weir_dec_place(d, n),
+                                     .field = field };
 }
 
 int weir_dec_error(struct weir_dec *d, const struct weir_node *n, const char *fmt, ...) {
     char field[FIELD_MAX];
+    struct weir_problem_at at = problem_at(d, n, NULL, field);
     va_list ap;
 
-    format_path(d, NULL, field, sizeof(field));
     va_start(ap, fmt);
-    int r = report(d, WEIR_SEVERITY_ERROR, weir_dec_place(d, n), field, fmt, ap);
-    va_end(ap);
-    return r;
-}
-
-int weir_dec_warn(struct weir_dec *d, const struct weir_node *n, const char *fmt, ...) {
-    char field[FIELD_MAX];
-    va_list ap;
-
-    format_path(d, NULL, field, sizeof(field));
-    va_start(ap, fmt);
-    int r = report(d, WEIR_SEVERITY_WARNING, weir_dec_place(d, n), field, fmt, ap);
+    int r = weir_problem_addv(d->problems, &at, fmt, ap);
     va_end(ap);
     return r;
 }
 
 int weir_dec_error_in(struct weir_dec *d, const struct weir_node *n, const char *key,
                       const char *fmt, ...) {
-    struct weir_place place = weir_dec_place(d, n);
     const struct weir_node *member = weir_node_get(n, key);
     char field[FIELD_MAX];
+    struct weir_problem_at at = problem_at(d, n, key, field);
     va_list ap;
 
     if (member != NULL) {
-        place.line = member->key_line;
-        place.col = member->key_col;
+        at.place.line = member->key_line;
+        at.place.col = member->key_col;
     }
-    format_path(d, key, field, sizeof(field));
     va_start(ap, fmt);
-    int r = report(d, WEIR_SEVERITY_ERROR, place, field, fmt, ap);
+    int r = weir_problem_addv(d->problems, &at, fmt, ap);
     va_end(ap);
     return r;
 }
@@ -155,17 +142,16 @@ bool weir_dec_expect(struct weir_dec *d, const struct weir_node *n, enum weir_no
 
 static int unknown_field(struct weir_dec *d, const struct weir_node *n,
                          const struct weir_object *object) {
-    struct weir_place place = { .file = d->file, .line = n->key_line, .col = n->key_col };
-    struct weir_problem_at at = { .severity = WEIR_SEVERITY_ERROR,
-                                  .source = d->source,
-                                  .place = place };
-    struct weir_suggest suggest;
     char field[FIELD_MAX];
+    struct weir_problem_at at = problem_at(d, n, n->key, field);
+    struct weir_suggest suggest;
 
-    format_path(d, n->key, field, sizeof(field));
-    at.field = field;
+    at.place.line = n->key_line;
+    at.place.col = n->key_col;
     weir_suggest_init(&suggest, n->key);
-    for (uint32_t i = 0; i < object->n_fields; i++) {
+    /* Not for problems that are only counted: the comparison is by far the dearest part of one. */
+    bool shown = d->problems->n_errors < WEIR_PROBLEMS_MAX;
+    for (uint32_t i = 0; shown && i < object->n_fields; i++) {
         weir_suggest_offer(&suggest, object->fields[i].key);
     }
     if (suggest.best == NULL) {

@@ -86,8 +86,6 @@ void weir_dec_leave(struct weir_dec *d);
 /* At the value's place, with the current path. */
 int weir_dec_error(struct weir_dec *d, const struct weir_node *n, const char *fmt, ...)
     WEIR_PRINTF(3, 4);
-int weir_dec_warn(struct weir_dec *d, const struct weir_node *n, const char *fmt, ...)
-    WEIR_PRINTF(3, 4);
 /* The same with ".key" behind the path, at the place of that member's key if it is there. */
 int weir_dec_error_in(struct weir_dec *d, const struct weir_node *n, const char *key,
                       const char *fmt, ...) WEIR_PRINTF(4, 5);

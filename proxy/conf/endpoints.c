@@ -10,6 +10,7 @@
 
 #include "conf/link.h"
 
+#define MAX_ENDPOINTS 4000000U
 #define SERVICE_LABEL "kubernetes.io/service-name"
 
 /* Pods that carry one label of one namespace: "namespace/key=value". */
@@ -155,11 +156,31 @@ static void sort_endpoints(struct weir_service_port *port) {
     port->n_endpoints = n;
 }
 
-static int new_endpoints(struct weir_link *l, struct weir_service_port *port, uint32_t max) {
+/*
+ * Room for max endpoints. Their number is a product (services x ports x pods), so a small text could ask for any
+ * amount of memory: beyond a bound the input is refused, and nothing more is made.
+ */
+static int new_endpoints(struct weir_link *l, const struct weir_draft_service *draft,
+                         struct weir_service_port *port, uint32_t max, bool *ret_made) {
+    *ret_made = false;
+    if (max > MAX_ENDPOINTS - l->n_endpoints) {
+        struct weir_problem_at at = {
+            .severity = WEIR_SEVERITY_ERROR,
+            .source = draft->head.source,
+            .place = draft->head.meta.place,
+            .field = "",
+        };
+        l->n_endpoints = MAX_ENDPOINTS;
+        return weir_problem_add(&l->b->problems, &at,
+                                "the services up to this one have more than %u endpoints",
+                                MAX_ENDPOINTS);
+    }
     if (max == 0) {
         return 0;
     }
     port->endpoints = weir_arena_calloc(&l->s->arena, max, sizeof(*port->endpoints));
+    l->n_endpoints += max;
+    *ret_made = true;
     return port->endpoints == NULL ? -ENOMEM : 0;
 }
 
@@ -231,13 +252,16 @@ static int endpoints_of_slices(struct weir_link *l, const struct weir_draft_serv
     for (uint32_t p = 0; p < service->n_ports; p++) {
         struct weir_service_port *port = &service->ports[p];
         uint32_t max = 0;
+        bool made;
         for (const struct weir_draft_slice *s = draft->slices; s != NULL; s = s->next_of_service) {
             max += slice_port(s, port) != 0 ? count_addresses(s) : 0;
         }
-        if (new_endpoints(l, port, max) != 0) {
-            return -ENOMEM;
+        int r = new_endpoints(l, draft, port, max, &made);
+        if (r != 0) {
+            return r;
         }
-        for (const struct weir_draft_slice *s = draft->slices; s != NULL; s = s->next_of_service) {
+        for (const struct weir_draft_slice *s = draft->slices; s != NULL && made;
+             s = s->next_of_service) {
             uint16_t number = slice_port(s, port);
             if (number != 0) {
                 append_slice(l, s, number, port);
@@ -404,11 +428,13 @@ static int endpoints_of_pods(struct weir_link *l, const struct weir_htab *labels
         max += selects(l, draft, it->pod) ? l->s->pods[it->pod].n_ips : 0;
     }
     for (uint32_t p = 0; p < service->n_ports; p++) {
-        if (new_endpoints(l, &service->ports[p], max) != 0) {
-            return -ENOMEM;
+        bool made;
+        r = new_endpoints(l, draft, &service->ports[p], max, &made);
+        if (r != 0 || !made) {
+            return r;
         }
     }
-    for (const struct label_pod *it = bucket->first; it != NULL && max > 0; it = it->next) {
+    for (const struct label_pod *it = bucket->first; it != NULL; it = it->next) {
         if (selects(l, draft, it->pod)) {
             append_pod(l, draft, service, it->pod);
         }

@@ -10,6 +10,7 @@ struct weir_link {
     struct weir_build *b;
     struct weir_snapshot *s;
     struct weir_draft **sorted[WEIR_KINDS]; /* same order as the snapshot's arrays */
+    uint32_t n_endpoints;                   /* of all services so far */
 };
 
 /* At the draft's, or the given, place. */

@@ -14,7 +14,7 @@
 #include "conf/scalar.h"
 
 #define MAX_DEPTH  100
-#define MAX_NODES  (8U * 1024 * 1024)
+#define MAX_NODES  (4U * 1000 * 1000) /* about 400 MiB */
 #define TREE_BLOCK 65536
 
 struct level {
@@ -97,9 +97,46 @@ static int compare_keys(const void *va, const void *vb) {
     return a->key_col < b->key_col ? -1 : a->key_col > b->key_col;
 }
 
+/* Reports the members of a map, sorted, that repeat a key, and takes their key away. */
+static int report_duplicates(struct loader *l, struct weir_node **sorted, uint32_t n,
+                             bool *ret_any) {
+    uint32_t first = 0;
+
+    for (uint32_t i = 1; i < n; i++) {
+        if (strcmp(sorted[first]->key, sorted[i]->key) != 0) {
+            first = i;
+            continue;
+        }
+        yaml_mark_t mark = { .line = sorted[i]->key_line - 1, .column = sorted[i]->key_col - 1 };
+        int r = report(l, mark, "duplicate key \"%.64s\", first given on line %u", sorted[i]->key,
+                       sorted[first]->key_line);
+        if (r != 0) {
+            return r;
+        }
+        sorted[i]->key = NULL;
+        *ret_any = true;
+    }
+    return 0;
+}
+
+/* A decoder may rely on meeting each key once. */
+static void remove_duplicates(struct weir_node *map) {
+    struct weir_node **link = &map->first;
+
+    while (*link != NULL) {
+        if ((*link)->key == NULL) {
+            *link = (*link)->next;
+            map->n--;
+        } else {
+            link = &(*link)->next;
+        }
+    }
+}
+
 /* Sorted rather than hashed: no seed is needed to be safe against chosen keys. */
-static int check_duplicates(struct loader *l, const struct weir_node *map) {
-    const struct weir_node *few[16], **sorted = few;
+static int check_duplicates(struct loader *l, struct weir_node *map) {
+    struct weir_node *few[16], **sorted = few;
+    bool any = false;
     uint32_t n = 0;
 
     if (map->n > WEIR_ARRAY_LEN(few)) {
@@ -108,22 +145,15 @@ static int check_duplicates(struct loader *l, const struct weir_node *map) {
             return -ENOMEM;
         }
     }
-    WEIR_NODE_FOREACH(it, map) {
+    for (struct weir_node *it = map->first; it != NULL; it = it->next) {
         sorted[n++] = it;
     }
     qsort(sorted, n, sizeof(struct weir_node *), compare_keys);
-    for (uint32_t i = 1; i < n; i++) {
-        if (strcmp(sorted[i - 1]->key, sorted[i]->key) != 0) {
-            continue;
-        }
-        yaml_mark_t mark = { .line = sorted[i]->key_line - 1, .column = sorted[i]->key_col - 1 };
-        int r = report(l, mark, "duplicate key \"%.64s\", first given on line %u", sorted[i]->key,
-                       sorted[i - 1]->key_line);
-        if (r != 0) {
-            return r;
-        }
+    int r = report_duplicates(l, sorted, n, &any);
+    if (any) {
+        remove_duplicates(map);
     }
-    return 0;
+    return r;
 }
 
 /* A new value in its place in the tree; NULL with *ret_r set when there is no memory or too many

@@ -12,6 +12,8 @@
 
 #include "base/mem.h"
 
+#define MESSAGE_MAX 1024
+
 static void problem_deinit(struct weir_problem *p) {
     weir_free((void *)(uintptr_t)p->place.file);
     weir_free(p->field);
@@ -49,18 +51,13 @@ static int reserve_entry(struct weir_problem_sink *sink) {
     return 0;
 }
 
+/* Clipped rather than measured first: a message is for a person. */
 static char *format(const char *fmt, va_list ap) WEIR_PRINTF(1, 0);
 static char *format(const char *fmt, va_list ap) {
-    va_list again;
+    char text[MESSAGE_MAX];
 
-    va_copy(again, ap);
-    int len = vsnprintf(NULL, 0, fmt, again);
-    va_end(again);
-    char *text = weir_malloc((size_t)len + 1);
-    if (text != NULL) {
-        vsnprintf(text, (size_t)len + 1, fmt, ap);
-    }
-    return text;
+    vsnprintf(text, sizeof(text), fmt, ap);
+    return weir_strndup(text, strlen(text));
 }
 
 static char *copy(const char *s) {

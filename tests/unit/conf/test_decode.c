@@ -152,6 +152,13 @@ static void metadata_is_kept(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void a_list_given_twice_does_no_harm(void **state) {
+    conf_refused("apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: {a: b, c: d}, "
+                 "annotations: {}}\n"
+                 "spec: {}\n",
+                 "t:3:48: error: : duplicate key \"annotations\", first given on line 3\n");
+}
+
 static void null_is_as_good_as_absent(void **state) {
     weir_snapshot_unref(conf_build(
         "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  creationTimestamp: null\n"
@@ -195,6 +202,7 @@ int main(void) {
         cmocka_unit_test(the_same_name_in_two_namespaces_or_kinds_is_no_duplicate),
         cmocka_unit_test(labels_and_annotations_are_strings),
         cmocka_unit_test(metadata_is_kept),
+        cmocka_unit_test(a_list_given_twice_does_no_harm),
         cmocka_unit_test(null_is_as_good_as_absent),
         cmocka_unit_test(unsupported_fields_may_be_there_empty),
         cmocka_unit_test(all_problems_are_shown_at_once),

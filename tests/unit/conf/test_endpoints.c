@@ -208,6 +208,36 @@ static void an_address_belongs_to_one_service(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void endpoints_multiply_only_up_to_a_bound(void **state) {
+    /* 2000 pods of 2 addresses, and one service of 1000 ports and 4 of 1: 4,000,000 and some more. */
+    char *text = NULL, *report;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+
+    assert_non_null(f);
+    for (unsigned i = 0; i < 2000; i++) {
+        fprintf(f, "---\napiVersion: v1\nkind: Pod\nmetadata: {name: p%u, labels: {app: a}}\n", i);
+        fprintf(f, "status: {podIPs: [{ip: 10.0.%u.%u}, {ip: \"fd00::%x\"}]}\n", i / 256, i % 256,
+                i);
+    }
+    fprintf(f, "---\napiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {selector: {app: "
+               "a}, ports: [");
+    for (unsigned i = 0; i < 1000; i++) {
+        fprintf(f, "{name: n%u, port: %u},", i, i + 1);
+    }
+    fprintf(f, "]}\n");
+    for (unsigned i = 0; i < 4; i++) {
+        fprintf(f, "---\napiVersion: v1\nkind: Service\nmetadata: {name: c%u}\n", i);
+        fprintf(f, "spec: {selector: {app: a}, ports: [{port: 1}]}\n");
+    }
+    fclose(f);
+    assert_null(conf_try(text, &report));
+    assert_non_null(strstr(
+        report, ": error: : the services up to this one have more than 4000000 endpoints\n"));
+    free(report);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_feed_the_port_of_their_name),
@@ -223,6 +253,7 @@ int main(void) {
         cmocka_unit_test(a_pod_may_state_its_weight),
         cmocka_unit_test(a_leaving_pod_is_not_ready),
         cmocka_unit_test(an_address_belongs_to_one_service),
+        cmocka_unit_test(endpoints_multiply_only_up_to_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,7 +83,11 @@ static void empty_documents_say_nothing(void **state) {
 
 static void a_duplicate_key_is_named_with_the_first(void **state) {
     assert_load("a: 1\nb: 2\na: 3\n",
-                "1:1{ 1:1a=1:4(an integer)1 2:1b=2:4(an integer)2 3:1a=3:4(an integer)3 }\n"
+                "1:1{ 1:1a=1:4(an integer)1 2:1b=2:4(an integer)2 }\n"
+                "t:3:1: error: : duplicate key \"a\", first given on line 1\n");
+    assert_load("a: 1\na: 2\na: 3\n",
+                "1:1{ 1:1a=1:4(an integer)1 }\n"
+                "t:2:1: error: : duplicate key \"a\", first given on line 1\n"
                 "t:3:1: error: : duplicate key \"a\", first given on line 1\n");
 }
 
