@@ -46,7 +46,7 @@ static __always_inline bool denied(struct weir_call *c, const struct weir_policy
  */
 static __always_inline void police_receiver(struct weir_call *c, const struct weir_policy_query *q,
                                             __u32 receiver) {
-    struct weir_pod_value *pod = bpf_map_lookup_elem(&weir_pod, &receiver);
+    struct weir_pod_value *pod = weir_pod_find(receiver);
     struct weir_policy_slot slot;
 
     if (!pod || weir_addr_is_any(&q->peer))
@@ -65,7 +65,7 @@ int weir_call_police(struct weir_call *c) {
 
     if (!c)
         return 0;
-    self = bpf_map_lookup_elem(&weir_pod, &c->pod);
+    self = weir_pod_find(c->pod);
     if (self) {
         slot = self->policy[WEIR_EGRESS];
         c->identity = self->identity;
@@ -75,7 +75,7 @@ int weir_call_police(struct weir_call *c) {
         weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
         return 0;
     }
-    peer = bpf_map_lookup_elem(&weir_ip, &c->dst);
+    peer = weir_ip_find(&c->dst);
     if (peer) {
         c->peer_identity = peer->identity;
         receiver = peer->pod;
@@ -141,7 +141,7 @@ static __always_inline enum steering steer(struct weir_call *c, const struct wei
 
     if (!(svc->flags & WEIR_SVC_L7) || c->proto != WEIR_IPPROTO_TCP)
         return STEER_NO;
-    pod = bpf_map_lookup_elem(&weir_pod, &c->pod);
+    pod = weir_pod_find(c->pod);
     if (!pod) {
         weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
         return STEER_REFUSED;

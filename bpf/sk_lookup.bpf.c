@@ -205,7 +205,7 @@ int weir_sk_lookup(struct bpf_sk_lookup *ctx) {
     }
     if (!weir_pod_get(weir_lookup_pod, &a.pod))
         return refuse(&a, WEIR_DENY_NO_POD, 0);
-    peer = bpf_map_lookup_elem(&weir_ip, &a.remote);
+    peer = weir_ip_find(&a.remote);
     a.identity = peer ? peer->identity : 0;
     if ((a.pod.flags & WEIR_POD_MESHED) && a.proto == WEIR_IPPROTO_TCP &&
         (a.lport == WEIR_PORT_INBOUND || a.lport == WEIR_PORT_OUTBOUND))

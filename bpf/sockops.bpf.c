@@ -101,7 +101,7 @@ static __always_inline void take_flow(struct weir_sock_value *s, const struct we
 static __always_inline void fill_inbound(struct weir_sock_value *s, const struct weir_tuple *t,
                                          const struct weir_pod_value *pod) {
     struct weir_policy_query q = { .peer = t->src, .port = t->dport, .proto = WEIR_IPPROTO_TCP };
-    struct weir_ip_value *peer = bpf_map_lookup_elem(&weir_ip, &t->src);
+    struct weir_ip_value *peer = weir_ip_find(&t->src);
     struct weir_policy_answer answer = {};
 
     q.peer_identity = peer ? peer->identity : 0;

@@ -42,10 +42,24 @@ static __always_inline int weir_policy_cidr(__u32 set, const struct weir_addr *a
 int weir_verdict(const struct weir_policy_slot *slot, const struct weir_policy_query *query,
                  struct weir_policy_answer *ret);
 
+/*
+ * Lookups by value: a key must lie on the program's own stack, for kernels before 6.3 take no other memory that was
+ * handed to a global function.
+ */
+static __always_inline struct weir_pod_value *weir_pod_find(__u32 id) {
+    return bpf_map_lookup_elem(&weir_pod, &id);
+}
+
+static __always_inline struct weir_ip_value *weir_ip_find(const struct weir_addr *addr) {
+    struct weir_addr key = *addr;
+
+    return bpf_map_lookup_elem(&weir_ip, &key);
+}
+
 /* Copies the pod out of the map; an element may be reused under a reader, so the copy must name the
  * pod. */
 static __always_inline bool weir_pod_get(__u32 id, struct weir_pod_value *ret) {
-    struct weir_pod_value *v = bpf_map_lookup_elem(&weir_pod, &id);
+    struct weir_pod_value *v = weir_pod_find(id);
 
     if (!v)
         return false;

@@ -9,21 +9,44 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/slice.h"
 #include "kern/skel.h"
 #include "sys/log.h"
 
-static int print_to_log(enum libbpf_print_level level, const char *fmt, va_list args) {
-    static const enum weir_log_level levels[] = {
-        [LIBBPF_WARN] = WEIR_LOG_WARN,
-        [LIBBPF_INFO] = WEIR_LOG_DEBUG,
-        [LIBBPF_DEBUG] = WEIR_LOG_DEBUG,
-    };
+#define VERIFIER_LINES 40 /* of its log, the last ones: there it says what it did not like */
 
-    if (level == LIBBPF_DEBUG || (unsigned)level >= WEIR_ARRAY_LEN(levels))
+static void log_line(enum weir_log_level level, const char *line, size_t len) {
+    if (len > 0)
+        weir_log(level, "libbpf", "msg=%s", weir_log_quote(weir_slice_make(line, len)).s);
+}
+
+/* A verifier log is one message of thousands of lines. */
+static void log_lines(enum weir_log_level level, const char *text) {
+    const char *at = text + strlen(text);
+
+    for (int n = 0; at > text && n < VERIFIER_LINES; n += at[-1] == '\n')
+        at--;
+    while (*at) {
+        size_t len = strcspn(at, "\n");
+
+        log_line(level, at, len);
+        at += len + (at[len] == '\n');
+    }
+}
+
+static int print_to_log(enum libbpf_print_level level, const char *fmt, va_list args) {
+    enum weir_log_level to = level == LIBBPF_WARN ? WEIR_LOG_WARN : WEIR_LOG_DEBUG;
+    char *text;
+
+    if (level == LIBBPF_DEBUG || !weir_log_on(to))
         return 0;
-    weir_log_foreign(levels[level], "libbpf", fmt, args);
+    if (vasprintf(&text, fmt, args) < 0)
+        return 0;
+    log_lines(to, text);
+    free(text);
     return 0;
 }
 
