@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conf/draft.h"
+#include "conf/build.h"
 #include "conf/parse.h"
 #include "conf/suggest.h"
 #include "conf/syntax.h"

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "conf/draft.h"
+#include "conf/build.h"
 #include "conf/mode.h"
 #include "conf/syntax.h"
 

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "conf/draft.h"
+#include "conf/build.h"
 #include "conf/syntax.h"
 
 #define GATEWAY_GROUP "gateway.networking.k8s.io"

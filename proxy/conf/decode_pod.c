@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conf/draft.h"
+#include "conf/build.h"
 #include "conf/mode.h"
 #include "conf/syntax.h"
 

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "conf/draft.h"
+#include "conf/build.h"
 #include "conf/regex.h"
 #include "conf/syntax.h"
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lint: size one struct per document kind */
 /*
  * What the decoders make of the documents before anything is cross-checked: the model's structs
  * with what only the linking needs beside them. Drafts live in the build's own arena, what they
@@ -144,69 +143,5 @@ struct weir_draft_agent {
     struct weir_draft head;
     struct weir_agent_spec value;
 };
-
-struct weir_draft_list {
-    struct weir_draft *first, **tail;
-    uint32_t n;
-};
-
-struct weir_build {
-    struct weir_snapshot *snapshot;
-    struct weir_arena arena; /* of the drafts and of what linking needs */
-    struct weir_problem_sink problems;
-    struct weir_htab seen;
-    struct weir_draft_list drafts[WEIR_KINDS];
-};
-
-/* What weir_build_document needs to know of one kind. */
-struct weir_kind {
-    const char *name;
-    const char *versions[3]; /* the first one is the one to write */
-    size_t draft_size;
-    weir_decode_fn *decode; /* out: the whole draft */
-    bool namespaced, nameless;
-};
-
-int weir_decode_namespace(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_pod(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_service(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_slice(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_netpol(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_proxy(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out);
-
-/* metadata, into the struct weir_draft at out. */
-int weir_decode_meta(struct weir_dec *d, const struct weir_node *n, void *out);
-/* LabelSelector, and its matchLabels alone (Service, PeerAuthentication), into a struct
- * weir_selector. */
-int weir_decode_selector(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_match_labels(struct weir_dec *d, const struct weir_node *n, void *out);
-/* TCP or UDP into a uint8_t; SCTP is refused. */
-int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out);
-/* A clean absolute path; the same below the cgroup2 mount, where the leading slash may be left out.
- */
-int weir_decode_path(struct weir_dec *d, const struct weir_node *n, void *out);
-int weir_decode_cgroup(struct weir_dec *d, const struct weir_node *n, void *out);
-/* "" when the key is absent. */
-const char *weir_meta_annotation(const struct weir_meta *meta, const char *key);
-const char *weir_meta_label(const struct weir_meta *meta, const char *key);
-
-/* One document, or the items of one List. 0 or -ENOMEM. */
-int weir_build_document(struct weir_build *b, struct weir_dec *d, const struct weir_node *root);
-/* Resolves references and fills the snapshot from the drafts; only when there was no error. 0 or
- * -ENOMEM. */
-int weir_build_link(struct weir_build *b);
-
-/* All tables there are, for the test that compares them with the documentation. Ends with NULL. */
-const struct weir_object *const *weir_objects_core(void);
-const struct weir_object *const *weir_objects_pod(void);
-const struct weir_object *const *weir_objects_route(void);
-const struct weir_object *const *weir_objects_gateway(void);
-const struct weir_object *const *weir_objects_policy(void);
-const struct weir_object *const *weir_objects_weir(void);
-const struct weir_object *const *weir_objects_meta(void);
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef WEIR_CONF_LINK_H
 #define WEIR_CONF_LINK_H
 
-#include "conf/draft.h"
+#include "conf/build.h"
 #include "conf/index.h"
 
 struct weir_link {

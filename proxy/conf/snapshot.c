@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "conf/draft.h"
+#include "conf/build.h"
 #include "conf/index.h"
 
 #define SNAPSHOT_BLOCK 65536

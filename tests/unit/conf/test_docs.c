@@ -3,7 +3,7 @@
  * docs/configuration.md against the decoders' tables and against the decoder itself: every object's list of fields is
  * there word for word, and every example in it is accepted without a word.
  */
-#include "conf/draft.h"
+#include "conf/build.h"
 
 #include "conf_test.h"
 
