@@ -6,18 +6,18 @@
 #include "core/txn.h"
 #include "http/hop.h"
 
+#define IP_MAX 46u /* INET6_ADDRSTRLEN */
+
 static const struct weir_slice xff = { "x-forwarded-for", 15 };
 static const struct weir_slice xfcc = { "x-forwarded-client-cert", 23 };
 
 static int forwarded_for(struct weir_txn *t) {
-    char ip[64];
-    char *value;
+    char *ip = weir_arena_alloc(&t->arena, IP_MAX);
 
-    weir_ip_format(&t->down->info.remote, ip, sizeof(ip));
-    value = weir_arena_printf(&t->arena, "%s", ip);
-    if (!value)
+    if (!ip)
         return -ENOMEM;
-    if (weir_head_add(&t->req, xff, weir_slice_from_str(value)) < 0)
+    weir_ip_format(&t->down->info.remote, ip, IP_MAX);
+    if (weir_head_add(&t->req, xff, weir_slice_from_str(ip)) < 0)
         return -ENOMEM;
     return weir_head_add(&t->req, WEIR_SLICE("x-forwarded-proto"),
                          t->down->info.tls ? WEIR_SLICE("https") : WEIR_SLICE("http"));

@@ -26,6 +26,8 @@ static void addresses_are_read_and_written_in_their_canonical_form(void **state)
     assert_ip("10.0.0.1", "10.0.0.1");
     assert_ip("255.255.255.255", "255.255.255.255");
     assert_ip("0.0.0.0", "0.0.0.0");
+    assert_ip("9.10.99.100", "9.10.99.100");
+    assert_ip("101.110.205.8", "101.110.205.8");
     assert_ip("::", "::");
     assert_ip("::1", "::1");
     assert_ip("1::", "1::");
