@@ -93,18 +93,36 @@ struct weir_slice weir_head_query(const struct weir_head *head) {
 }
 
 /*
- * `lower` is lower case and as long as name. Setting bit 5 folds letters exactly; it also folds CR
- * onto '-' and 0x12 onto '2', which no codec lets into a name and no serialiser out of it.
+ * `lower` is lower case and as long as the name, n bytes. Setting bit 5 folds letters exactly; it
+ * also folds CR onto '-' and 0x12 onto '2', which no codec lets into a name and no serialiser out of
+ * it. n is a constant wherever this is used, so what is left of it is a few loads and compares.
  */
-static inline bool name_is(struct weir_slice name, const char *lower) {
-    for (size_t i = 0; i < name.len; i++)
-        if ((name.ptr[i] | 0x20) != lower[i])
+static inline __attribute__((always_inline)) bool name_is(const char *name, const char *lower,
+                                                          size_t n) {
+    const uint64_t fold = 0x2020202020202020u;
+    uint64_t a, b;
+
+    for (size_t i = 0; i + 8 <= n; i += 8) {
+        memcpy(&a, name + i, 8);
+        memcpy(&b, lower + i, 8);
+        if ((a | fold) != b)
+            return false;
+    }
+    if (n % 8 == 0)
+        return true;
+    if (n > 8) {
+        memcpy(&a, name + n - 8, 8);
+        memcpy(&b, lower + n - 8, 8);
+        return (a | fold) == b;
+    }
+    for (size_t i = 0; i < n; i++)
+        if ((name[i] | 0x20) != lower[i])
             return false;
     return true;
 }
 
 #define TRY(literal, id)                                                                           \
-    if (name_is(name, literal))                                                                    \
+    if (name_is(name.ptr, literal, sizeof(literal) - 1))                                           \
         return id;
 
 enum weir_field_id weir_field_id(struct weir_slice name) {

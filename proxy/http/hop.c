@@ -55,9 +55,25 @@ static bool is_identity(struct weir_slice name) {
            listed(name, list, WEIR_ARRAY_LEN(list));
 }
 
+/* The same of a field whose name was looked up already. */
+static bool claims_identity(const struct weir_field *field) {
+    switch (field->id) {
+    case WEIR_FIELD_X_FORWARDED_CLIENT_CERT:
+    case WEIR_FIELD_X_FORWARDED_FOR:
+    case WEIR_FIELD_X_FORWARDED_HOST:
+    case WEIR_FIELD_X_FORWARDED_PROTO:
+    case WEIR_FIELD_FORWARDED:
+        return true;
+    case WEIR_FIELD_OTHER: /* spelt with '_', or one of a family */
+        return is_identity(field->name);
+    default:
+        return false;
+    }
+}
+
 void weir_hop_strip_identity(struct weir_head *head) {
     for (uint16_t i = 0; i < head->n_fields; i++)
-        if (is_identity(head->fields[i].name))
+        if (claims_identity(&head->fields[i]))
             head->fields[i].dropped = true;
 }
 
