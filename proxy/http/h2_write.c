@@ -82,6 +82,16 @@ static bool is_written(const struct weir_field *field) {
     }
 }
 
+/*
+ * What is another in each request is of no use in the peer's table, and harmful in ours: it pushes out
+ * what would be used again, and the next one is compared with every one that is still there.
+ */
+static uint8_t index_flag(const struct weir_field *field) {
+    return field->id == WEIR_FIELD_X_REQUEST_ID || field->id == WEIR_FIELD_TRACEPARENT
+               ? NGHTTP2_NV_FLAG_NO_INDEX
+               : NGHTTP2_NV_FLAG_NONE;
+}
+
 /* 0 or -EPROTO. */
 static int add_fields(struct list *list, const struct weir_head *head) {
     for (uint16_t i = 0; i < head->n_fields; i++) {
@@ -91,6 +101,7 @@ static int add_fields(struct list *list, const struct weir_head *head) {
         if (!weir_chars_are(field->name, WEIR_CHAR_TOKEN) || !value_ok(field->value))
             return -EPROTO;
         list_add(list, field->name, field->value);
+        list->nv[list->n - 1].flags = index_flag(field);
     }
     return 0;
 }
