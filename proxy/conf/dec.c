@@ -98,11 +98,6 @@ const char *weir_dec_show(const struct weir_node *n, char *buf, size_t size) {
     }
     const char *quote = n->type == WEIR_NODE_STRING ? "\"" : "";
     snprintf(buf, size, "%s%.60s%s%s", quote, n->text, strlen(n->text) > 60 ? "..." : "", quote);
-    for (char *p = buf; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f) {
-            *p = ' ';
-        }
-    }
     return buf;
 }
 

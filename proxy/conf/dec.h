@@ -90,7 +90,7 @@ int weir_dec_error(struct weir_dec *d, const struct weir_node *n, const char *fm
 int weir_dec_error_in(struct weir_dec *d, const struct weir_node *n, const char *key,
                       const char *fmt, ...) WEIR_PRINTF(4, 5);
 struct weir_place weir_dec_place(const struct weir_dec *d, const struct weir_node *n);
-/* The value as a message shows it: quoted, clipped, without control characters. */
+/* The value as a message shows it: quoted and clipped. */
 const char *weir_dec_show(const struct weir_node *n, char *buf, size_t size);
 #define WEIR_SHOW(n) weir_dec_show((n), (char[80]){ 0 }, 80)
 

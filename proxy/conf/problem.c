@@ -51,17 +51,53 @@ static int reserve_entry(struct weir_problem_sink *sink) {
     return 0;
 }
 
+/* Length of the UTF-8 sequence at p, 0 if there is no whole one. The text before has been checked by the loader; what
+ * can be wrong is a sequence that was cut when a value was clipped, or a file name. */
+static size_t sequence_length(const char *p) {
+    unsigned char c = (unsigned char)*p;
+    size_t n = c < 0x80                ? 1
+               : c >= 0xc2 && c < 0xe0 ? 2
+               : c >= 0xe0 && c < 0xf0 ? 3
+               : c >= 0xf0 && c < 0xf5 ? 4
+                                       : 0;
+
+    for (size_t i = 1; i < n; i++) {
+        if (((unsigned char)p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+/* A text from a configuration may not steer a terminal nor break the JSON it is reported in. */
+static void make_harmless(char *text) {
+    for (char *p = text; *p != '\0';) {
+        size_t n = sequence_length(p);
+        if (n == 0) {
+            *p = '?';
+        } else if ((unsigned char)*p < 0x20 || *p == 0x7f) {
+            *p = ' ';
+        }
+        p += n == 0 ? 1 : n;
+    }
+}
+
+static char *copy(const char *s) {
+    char *text = weir_strndup(s, strlen(s));
+
+    if (text != NULL) {
+        make_harmless(text);
+    }
+    return text;
+}
+
 /* Clipped rather than measured first: a message is for a person. */
 static char *format(const char *fmt, va_list ap) WEIR_PRINTF(1, 0);
 static char *format(const char *fmt, va_list ap) {
     char text[MESSAGE_MAX];
 
     vsnprintf(text, sizeof(text), fmt, ap);
-    return weir_strndup(text, strlen(text));
-}
-
-static char *copy(const char *s) {
-    return weir_strndup(s, strlen(s));
+    return copy(text);
 }
 
 int weir_problem_addv(struct weir_problem_sink *sink, const struct weir_problem_at *at,
@@ -122,19 +158,20 @@ static uint32_t beyond(uint32_t n) {
     return n > WEIR_PROBLEMS_MAX ? n - WEIR_PROBLEMS_MAX : 0;
 }
 
+/* At the place of the last one shown. */
 static int add_remainder(struct weir_problem_sink *sink) {
     uint32_t errors = beyond(sink->n_errors), warnings = beyond(sink->n_warnings);
     struct weir_problem_at at = {
         /* Not counted as an error of its own unless errors were left out. */
         .severity = errors > 0 ? WEIR_SEVERITY_ERROR : WEIR_SEVERITY_WARNING,
         .source = UINT32_MAX,
-        .place = { .file = "" },
         .field = "",
     };
 
     if (errors == 0 && warnings == 0) {
         return 0;
     }
+    at.place = sink->entries[sink->n - 1].p.place;
     sink->n_errors = sink->n_warnings = 0;
     return weir_problem_add(sink, &at, "%u more errors and %u more warnings are not shown", errors,
                             warnings);
@@ -143,15 +180,15 @@ static int add_remainder(struct weir_problem_sink *sink) {
 int weir_problem_finish(struct weir_problem_sink *sink, struct weir_problems *ret_problems) {
     struct weir_problems problems = { 0 };
 
-    if (add_remainder(sink) != 0) {
-        return -ENOMEM;
-    }
     if (sink->n > 0) {
+        qsort(sink->entries, sink->n, sizeof(*sink->entries), compare_entries);
+        if (add_remainder(sink) != 0) {
+            return -ENOMEM;
+        }
         problems.items = weir_calloc(sink->n, sizeof(*problems.items));
         if (problems.items == NULL) {
             return -ENOMEM;
         }
-        qsort(sink->entries, sink->n, sizeof(*sink->entries), compare_entries);
         for (uint32_t i = 0; i < sink->n; i++) {
             problems.items[i] = sink->entries[i].p;
         }

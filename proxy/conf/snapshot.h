@@ -42,12 +42,14 @@ struct weir_problem {
     enum weir_severity severity;
     struct weir_place place; /* file is owned by the problem, unlike elsewhere */
     char *field;             /* "spec.rules[0].matches[1].path.type"; may be "" */
-    char *message; /* what is wrong and what would be right; with the nearest known key for a
-                      misspelt one */
+    char *message;           /* what is wrong, what would be right, the nearest known key */
 };
+/*
+ * In order of place: at most 100 errors and 100 warnings, then one that counts the rest. All texts
+ * are valid UTF-8 without control characters.
+ */
 struct weir_problems {
-    struct weir_problem
-        *items; /* at most 100 errors and 100 warnings, then one line that counts the rest */
+    struct weir_problem *items;
     uint32_t n;
 };
 /* Takes a zeroed one as well. */

@@ -42,6 +42,22 @@ static void no_more_than_a_hundred_of_each_are_kept(void **state) {
     assert_int_equal(problems.n, 201);
     assert_string_equal(problems.items[200].message,
                         "50 more errors and 50 more warnings are not shown");
+    assert_int_equal(problems.items[200].place.line, 99);
+    weir_problems_deinit(&problems);
+}
+
+static void texts_are_made_harmless(void **state) {
+    struct weir_problem_sink sink = { 0 };
+    struct weir_problems problems;
+    struct weir_problem_at at = { .place = { "f\xff", 1, 1 }, .field = "a\x1b[31m" };
+
+    /* A sequence cut in two, as clipping does it, and one that is whole. */
+    assert_int_equal(
+        weir_problem_add(&sink, &at, "%.3s|\xc3\xa4|\xe2\x82\xac|%s", "ab\xc3\xa4", "\r\n"), 0);
+    assert_int_equal(weir_problem_finish(&sink, &problems), 0);
+    assert_string_equal(problems.items[0].place.file, "f?");
+    assert_string_equal(problems.items[0].field, "a [31m");
+    assert_string_equal(problems.items[0].message, "ab?|\xc3\xa4|\xe2\x82\xac|  ");
     weir_problems_deinit(&problems);
 }
 
@@ -79,6 +95,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(problems_come_in_order_of_place),
         cmocka_unit_test(no_more_than_a_hundred_of_each_are_kept),
+        cmocka_unit_test(texts_are_made_harmless),
         cmocka_unit_test(no_problem_is_an_empty_list),
         cmocka_unit_test(lack_of_memory_leaves_nothing_behind),
     };
