@@ -6,17 +6,28 @@
 
 static void an_empty_proxy_document_is_the_default(void **state) {
     struct weir_snapshot *s = conf_build(PROXY("{}"));
-    struct weir_proxy_spec spec;
+    const struct weir_limits_spec *limits = &s->proxy.limits;
 
-    weir_proxy_spec_default(&spec);
     assert_true(s->proxy.given);
     assert_string_equal(s->proxy.outbound, "127.0.0.1:15001");
     assert_string_equal(s->proxy.trust_domain, "cluster.local");
     assert_string_equal(s->proxy.admin, "");
     assert_int_equal(s->proxy.access_log, WEIR_LOG_TEXT);
-    assert_memory_equal(&s->proxy.limits, &spec.limits, sizeof(spec.limits));
-    assert_int_equal(spec.limits.head_bytes, 65536);
-    assert_int_equal(spec.limits.head_timeout_us, 10000000);
+    assert_int_equal(limits->head_bytes, 65536);
+    assert_int_equal(limits->fields, 100);
+    assert_int_equal(limits->target_bytes, 16384);
+    assert_int_equal(limits->streams, 100);
+    assert_int_equal(limits->connections, 0);
+    assert_int_equal(limits->pipe_bytes, 65536);
+    assert_int_equal(limits->pool_idle, 64);
+    assert_int_equal(limits->head_timeout_us, 10000000);
+    assert_int_equal(limits->idle_timeout_us, 60000000);
+    assert_int_equal(limits->body_timeout_us, 30000000);
+    assert_int_equal(limits->connect_timeout_us, 5000000);
+    assert_int_equal(limits->handshake_timeout_us, 10000000);
+    assert_int_equal(limits->upstream_idle_us, 30000000);
+    assert_int_equal(limits->request_timeout_us, 0);
+    assert_int_equal(limits->drain_us, 30000000);
     weir_snapshot_unref(s);
 }
 
