@@ -65,15 +65,16 @@ static uint32_t group_of(const struct weir_route_table *t, struct weir_slice hos
     if (t->n_groups == 1 || host.len == 0)
         return 0;
     for (size_t i = host.len; i > 0; i--) {
-        /* "*.b" covers "a.b": something has to stand before the dot. */
-        if (host.ptr[i - 1] == '.' && i > 1 && i < host.len) {
-            struct weir_slice suffix = weir_slice_make(host.ptr + i, host.len - i);
+        char c = host.ptr[i - 1];
 
-            found = weir_index_find(&t->hosts, WEIR_HOST_WILD, hash, suffix);
+        /* "*.b" covers "a.b": something has to stand before the dot. */
+        if (c == '.' && (t->wild_lengths & weir_length_bit(host.len - i)) && i > 1) {
+            found = weir_index_find(&t->hosts, WEIR_HOST_WILD, hash,
+                                    weir_slice_make(host.ptr + i, host.len - i));
             if (found != WEIR_INDEX_NONE)
                 best = found;
         }
-        hash = weir_index_step(hash, host.ptr[i - 1]);
+        hash = weir_index_step(hash, c);
     }
     found = weir_index_find(&t->hosts, WEIR_HOST_EXACT, hash, host);
     return found != WEIR_INDEX_NONE ? found : best;
@@ -143,6 +144,17 @@ struct path_hits {
     uint32_t exact, prefix; /* nodes */
 };
 
+static void prefix_probe(const struct weir_route_table *t, uint32_t group, uint64_t hash,
+                         struct weir_slice prefix, uint32_t *node) {
+    uint32_t found;
+
+    if (!(t->groups[group].prefix_lengths & weir_length_bit(prefix.len)))
+        return;
+    found = weir_index_find(&t->paths, weir_route_space(group, true), hash, prefix);
+    if (found != WEIR_INDEX_NONE)
+        *node = found;
+}
+
 /* One pass over the path finds its exact node and the longest prefix of whole elements. */
 static struct path_hits path_find(const struct weir_route_table *t, uint32_t group,
                                   struct weir_slice path) {
@@ -151,26 +163,16 @@ static struct path_hits path_find(const struct weir_route_table *t, uint32_t gro
     bool exact = g->has_exact && path.len <= g->max_exact;
     size_t end = path.len < g->max_prefix + 1 ? path.len : g->max_prefix + 1;
     uint64_t hash = WEIR_INDEX_BASIS;
-    size_t i;
 
     if (path.len == 0 || path.ptr[0] != '/' || (!exact && g->max_prefix == 0))
         return hits;
-    for (i = 0; i < (exact ? path.len : end); i++) {
-        if (path.ptr[i] == '/' && i > 0 && i < end) {
-            uint32_t found = weir_index_find(&t->paths, weir_route_space(group, true), hash,
-                                             weir_slice_make(path.ptr, i));
-
-            if (found != WEIR_INDEX_NONE)
-                hits.prefix = found;
-        }
+    for (size_t i = 0; i < (exact ? path.len : end); i++) {
+        if (path.ptr[i] == '/' && i > 0 && i < end)
+            prefix_probe(t, group, hash, weir_slice_make(path.ptr, i), &hits.prefix);
         hash = weir_index_step(hash, path.ptr[i]);
     }
-    if (path.len <= g->max_prefix) {
-        uint32_t found = weir_index_find(&t->paths, weir_route_space(group, true), hash, path);
-
-        if (found != WEIR_INDEX_NONE)
-            hits.prefix = found;
-    }
+    if (path.len <= g->max_prefix)
+        prefix_probe(t, group, hash, path, &hits.prefix);
     if (exact)
         hits.exact = weir_index_find(&t->paths, weir_route_space(group, false), hash, path);
     return hits;

@@ -139,6 +139,8 @@ static int group_get(struct builder *b, const char *hostname, uint32_t *ret_grou
         found = t->n_groups++;
         weir_index_add(&t->hosts, (uint32_t)kind, hash, host, found);
         b->hosts[found] = host;
+        if (kind == WEIR_HOST_WILD)
+            t->wild_lengths |= weir_length_bit(host.len);
     }
     *ret_group = found;
     return 0;
@@ -285,7 +287,9 @@ static void node_make(struct weir_route_table *t, const struct draft *d, uint32_
         *max = d->path.len;
     if (!prefix)
         g->has_exact = true;
-    else if (d->path.len == 0)
+    else
+        g->prefix_lengths |= weir_length_bit(d->path.len);
+    if (prefix && d->path.len == 0)
         g->root = node;
 }
 

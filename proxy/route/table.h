@@ -24,6 +24,8 @@ struct weir_route_group {
     uint32_t root;   /* node of the prefix "/", or NONE */
     uint32_t first_pattern, n_patterns;
     size_t max_exact, max_prefix; /* longest text in bytes; longer requests need no lookup */
+    uint64_t
+        prefix_lengths; /* weir_length_bit of every prefix: what is not there needs no lookup either */
     bool has_exact;
 };
 
@@ -61,12 +63,17 @@ struct weir_route_table {
     uint8_t listener_kind;          /* WEIR_HOST_* */
     bool empty;
     struct weir_index hosts, paths;
+    uint64_t wild_lengths;           /* weir_length_bit of every wildcard's suffix */
     struct weir_route_group *groups; /* [0] is "any host" */
     struct weir_route_node *nodes;
     struct weir_route_pattern *patterns;
     struct weir_route_choice *choices;
     uint32_t n_groups, n_nodes, n_patterns, n_choices;
 };
+
+static inline uint64_t weir_length_bit(size_t length) {
+    return 1ULL << (length < 63 ? length : 63);
+}
 
 /* Spaces of `paths`. */
 static inline uint32_t weir_route_space(uint32_t group, bool prefix) {
