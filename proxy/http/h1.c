@@ -59,9 +59,11 @@ static bool request_whole(const struct weir_h1 *h) {
 /* The incoming message is in. `more`: bytes follow it. */
 static int message_end(struct weir_h1 *h, bool more) {
     bool server = weir_h1_is_server(h);
+    bool last = h->close_after || h->draining || h->base.must_close || !request_whole(h);
     h->state = WEIR_H1_COMPLETE;
     h->cs.recv_done = true;
-    if (!server && (more || !request_whole(h)))
+    /* Known before anybody is told that the connection is free. */
+    if (!server && (more || last))
         h->base.must_close = true;
     h->base.events->end(h->base.arg, &h->cs);
     if (server || h->base.n_active == 0 || h->state != WEIR_H1_COMPLETE)
@@ -69,7 +71,7 @@ static int message_end(struct weir_h1 *h, bool more) {
     weir_h1_out_clear(h);
     exchange_close(h);
     /* What nobody asked for must not become the answer to the next request. */
-    return more ? weir_h1_fault(h, WEIR_FAULT_BAD_RESPONSE) : 0;
+    return more && !last ? weir_h1_fault(h, WEIR_FAULT_BAD_RESPONSE) : 0;
 }
 
 /* ---- the beginning ---- */

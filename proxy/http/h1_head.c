@@ -13,8 +13,9 @@
 #include "http/hop.h"
 #include "http/uri.h"
 
-#define STOP       (-1)
-#define GROW_FIRST 64u
+#define STOP        (-1)
+#define GROW_FIRST  64u
+#define FIELD_OWNED (1u << WEIR_H1_NAME | 1u << WEIR_H1_VALUE)
 
 static struct weir_h1 *of(llhttp_t *parser) {
     return parser->data;
@@ -38,13 +39,22 @@ static uint32_t offset_of(const struct weir_h1 *h, const char *at) {
     return h->head_size + (uint32_t)(at - h->fed);
 }
 
+static uint32_t head_limit(const struct weir_h1 *h) {
+    return h->state == WEIR_H1_TRAILERS ? h->base.limits->trailer_bytes
+                                        : h->base.limits->head_bytes;
+}
+
 /* ---- text that may come in pieces ---- */
 
 /* The text cut by the end of an earlier feed goes on; its beginning is in the arena. */
 static int text_append(struct weir_h1 *h, struct weir_slice *text, struct weir_slice piece) {
     size_t len = text->len + piece.len;
     if (len > h->span_cap) {
+        /* Doubling, but never room for more than the head may still bring. */
+        size_t most = text->len + head_limit(h) - h->head_size;
         size_t cap = len * 2 < GROW_FIRST ? GROW_FIRST : len * 2;
+        if (cap > most)
+            cap = most;
         char *grown = weir_arena_alloc(head_of(h)->arena, cap);
         if (!grown)
             return no_memory(h);
@@ -204,6 +214,9 @@ static int on_value_complete(llhttp_t *parser) {
         return STOP;
     if (keep && head->n_fields >= h->base.limits->fields)
         return found(h, WEIR_FAULT_TOO_MANY_FIELDS);
+    /* Both parts were cut: what own() copied and text_append() completed is not copied again. */
+    if (keep && (h->text_owned & FIELD_OWNED) == FIELD_OWNED && h->n_owned == head->n_fields)
+        h->n_owned++;
     head->n_fields += keep;
     return 0;
 }
@@ -325,9 +338,7 @@ static void tail_keep(struct weir_h1 *h, size_t len) {
 }
 
 int weir_h1_head_read(struct weir_h1 *h, const char **p, const char *end) {
-    const struct weir_codec_limits *limits = h->base.limits;
-    bool trailers = h->state == WEIR_H1_TRAILERS;
-    uint32_t limit = trailers ? limits->trailer_bytes : limits->head_bytes;
+    uint32_t limit = head_limit(h);
     size_t len = (size_t)(end - *p);
     if (len > limit - h->head_size)
         len = limit - h->head_size;

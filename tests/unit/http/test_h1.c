@@ -556,6 +556,26 @@ static void bytes_without_a_chunk_are_copied_into_the_arena(void **state) {
     owner_deinit(&o);
 }
 
+static void a_head_that_comes_byte_by_byte_costs_little_more_than_its_size(void **state) {
+    static const struct {
+        const char *name;
+        size_t times;
+    } rows[] = { { "A: v\r\n", 90 }, { "x", 60000 } };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct owner o;
+        size_t used, total = 0;
+        owner_init(&o, WEIR_ROLE_SERVER);
+        feed_ok(&o, "GET / HTTP/1.1\r\nHost: a\r\n");
+        if (i == 1)
+            feed_ok(&o, "Big: ");
+        for (size_t k = 0; k < rows[i].times; k++)
+            for (const char *p = rows[i].name; *p; p++, total++)
+                assert_int_equal(owner_feed(&o, p, 1, &used), 0);
+        assert_true(weir_arena_size(&o.arena) < 3 * total + 32768);
+        owner_deinit(&o);
+    }
+}
+
 static void operations_out_of_turn_are_refused(void **state) {
     struct owner o;
     struct weir_head request = request_head("GET", "/", WEIR_BODY_NONE, UINT64_MAX);
@@ -669,6 +689,7 @@ int main(void) {
         cmocka_unit_test(a_switch_that_was_not_asked_for_is_not_written),
         cmocka_unit_test(pull_stops_at_the_limit_of_the_queue),
         cmocka_unit_test(bytes_without_a_chunk_are_copied_into_the_arena),
+        cmocka_unit_test(a_head_that_comes_byte_by_byte_costs_little_more_than_its_size),
         cmocka_unit_test(operations_out_of_turn_are_refused),
         cmocka_unit_test(every_failed_allocation_is_reported_and_leaks_nothing),
     };
