@@ -18,6 +18,7 @@ static __always_inline bool send(struct bpf_sock_addr *ctx, struct weir_call *c)
     c->proto = WEIR_IPPROTO_UDP;
     key.netns = bpf_get_netns_cookie(ctx);
     key.sport = sk->src_port;
+    c->passing = sk->dst_port != 0;
     c->answer = weir_udp_remembers(&key);
     if (!weir_sock_call(ctx, c))
         return false;

@@ -7,30 +7,52 @@
  */
 #include "lib/call.bpf.h"
 
-#define IPV4_DADDR 16
-#define IPV6_DADDR 24
+#define IPV4_DADDR  16
+#define IPV6_DADDR  24
+#define IPV6_NEXT   6
+#define IPV6_HEADER 40
+#define UDP_DPORT   2
 
 static __always_inline int drop(struct weir_call *c) {
     weir_call_report(c);
     return 0;
 }
 
+/* A datagram may name another port than the one its socket is connected to. */
+static __always_inline bool udp_port(struct __sk_buff *skb, __u32 at, __u16 *ret) {
+    __be16 port;
+
+    if (bpf_skb_load_bytes(skb, at + UDP_DPORT, &port, sizeof(port)))
+        return false;
+    *ret = bpf_ntohs(port);
+    return true;
+}
+
 /* The destination of a flow nobody has decided yet. False: unreadable. */
 static __always_inline bool destination(struct __sk_buff *skb, struct bpf_sock *sk,
                                         struct weir_call *c) {
+    __u32 header = IPV6_HEADER;
+    __u8 first = 0;
     __be32 w[4];
 
     if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-        if (bpf_skb_load_bytes(skb, IPV6_DADDR, w, 16))
+        if (bpf_skb_load_bytes(skb, IPV6_DADDR, w, 16) ||
+            bpf_skb_load_bytes(skb, IPV6_NEXT, &first, 1))
             return false;
         weir_addr_set_v6(&c->dst, w[0], w[1], w[2], w[3]);
+        /* Behind an extension header nothing is looked for. */
+        if (first != c->proto)
+            return false;
     } else {
-        if (bpf_skb_load_bytes(skb, IPV4_DADDR, w, 4))
+        if (bpf_skb_load_bytes(skb, IPV4_DADDR, w, 4) || bpf_skb_load_bytes(skb, 0, &first, 1))
             return false;
         weir_addr_set_v4(&c->dst, w[0]);
+        header = (first & 0xf) * 4;
     }
+    if (c->proto == WEIR_IPPROTO_UDP)
+        return udp_port(skb, header, &c->dport);
     c->dport = bpf_ntohs(sk->dst_port);
-    return c->dport != 0;
+    return true;
 }
 
 /* Policy for a flow that began before its pod was known. */
@@ -55,7 +77,8 @@ static __always_inline int decide_late(struct __sk_buff *skb, struct bpf_sock *s
     weir_call_police(c);
     if (c->error)
         return drop(c);
-    if (s) {
+    /* A datagram to somewhere else says nothing about where the socket is connected to. */
+    if (s && s->chosen_port == c->dport && weir_addr_equal(&s->chosen, &c->dst)) {
         s->state = (s->state & ~WEIR_SOCK_HELD) | WEIR_SOCK_DECIDED;
         s->role = c->role;
         s->facts.pod = c->pod;

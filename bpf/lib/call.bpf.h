@@ -25,7 +25,8 @@ struct weir_call {
                          before */
     struct weir_addr sticky;
     __u16 sticky_port;
-    __u8 answer, pad; /* answer: UDP, to a peer that policy let ask us */
+    __u8 answer;  /* UDP, to a peer that policy let ask us */
+    __u8 passing; /* UDP with an address on a connected socket: says nothing about the socket */
     __u32 pad2;
 };
 

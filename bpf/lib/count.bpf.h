@@ -9,8 +9,9 @@
 static __always_inline void weir_count_one(__u32 reason) {
     __u64 *n = bpf_map_lookup_elem(&weir_count, &reason);
 
+    /* A hook may be interrupted by another one on its own core. */
     if (n)
-        *n += 1;
+        __sync_fetch_and_add(n, 1);
 }
 
 /* Stamps the time. Returns 0. */

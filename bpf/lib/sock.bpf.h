@@ -52,7 +52,7 @@ static __always_inline bool weir_sock_call(struct bpf_sock_addr *ctx, struct wei
     c->role = owner.role;
     c->pod = owner.pod;
     weir_call_decide(c);
-    if (!c->error) {
+    if (!c->error && !c->passing) {
         s = bpf_sk_storage_get(&weir_sock, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
         if (s)
             weir_sock_fill(s, c);

@@ -241,6 +241,26 @@ def test_a_newcomers_datagrams_and_l7_calls_do_not_slip_out(own, newcomer):
     assert own.wait_count("deny_egress", 1) >= 1
 
 
+def test_a_datagram_with_an_address_does_not_free_a_held_socket(own, newcomer):
+    web, store, _ = own.pods
+    server = store.app()
+    lid = server.call(actor.listen, store.v4, 53, kind=2)
+    client = newcomer.app()
+    fd = client.call(actor.connect, web.v4, 53, kind=2)
+    own.driver.put("weir_idset", struct.pack("=II", 70, store.identity), b"\1")
+    own.rules(70, abi.rule(70, abi.IDENTITY, 70))
+    own.enrol(newcomer)
+    own.set_pod(newcomer, 0, abi.slot(), abi.slot(70, 70, abi.ISOLATED))
+    client.call(actor.sendto, fd, b"allowed", store.v4, 53)
+    assert server.call(actor.recvfrom, lid)[0] == b"allowed"
+    before = own.driver.counts()["deny_egress"]
+    try:
+        client.call(actor.send, fd, b"x")
+    except OSError as e:
+        assert e.errno == errno.EPERM
+    assert own.wait_count("deny_egress", before + 1) == before + 1
+
+
 def test_a_newcomer_gets_an_endpoint_of_a_plain_service_when_it_may_go(own, newcomer):
     store = own.pods[1]
     served(store, 8080)
