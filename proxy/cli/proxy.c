@@ -98,8 +98,9 @@ static void overlay(struct weir_snapshot *s, void *arg) {
     v = weir_args_value(args, "access-log");
     if (v)
         spec->access_log = (enum weir_access_log)access_format(v);
-    else if (!spec->given && spec->n_to > 0)
-        spec->access_log = WEIR_LOG_OFF; /* as a Proxy document with `to` has it */
+    spec->access_log_given |= v != NULL;
+    spec->admin_given |= weir_args_has(args, "admin");
+    weir_proxy_spec_settle(spec);
 }
 
 /* What can be seen to be wrong before anything is loaded. */

@@ -13,6 +13,7 @@
 #include "sys/procstat.h"
 #include "weir_config.h"
 
+#define OTHER_FDS   64u  /* descriptors that are no connections */
 #define FREE_CHUNKS 256u /* kept per thread for reuse: 4 MiB */
 
 /* ---- data threads ---- */
@@ -61,6 +62,8 @@ static int thread_init(struct weir_thread *t, struct weir_process *p, unsigned n
         r = weir_worker_init(&t->worker, weir_loop_net(t->loop), seed, number);
     if (r < 0)
         return r;
+    t->worker.share = p->n_threads;
+    t->worker.connections_default = (p->max_connections + p->n_threads - 1) / p->n_threads;
     t->worker.access_sink = access_sink;
     t->worker.access_arg = p;
     t->worker.on_idle = worker_idle;
@@ -218,14 +221,22 @@ static void on_hup(void *arg) {
 
 /* ---- the whole ---- */
 
-/* As many descriptors as we are allowed: connections are what this process is for. */
-static void raise_fd_limit(void) {
+/*
+ * As many descriptors as we are allowed: connections are what this process is for. Returns how many downstream connections
+ * fit, each with one upstream beside it; 0 = no bound is known.
+ */
+static uint64_t raise_fd_limit(void) {
     struct rlimit rl;
 
-    if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+        return 0;
+    if (rl.rlim_cur < rl.rlim_max) {
         rl.rlim_cur = rl.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &rl);
     }
+    if (rl.rlim_cur == RLIM_INFINITY)
+        return 0;
+    return rl.rlim_cur > 2 * OTHER_FDS ? (rl.rlim_cur - OTHER_FDS) / 2 : OTHER_FDS / 2;
 }
 
 static unsigned thread_count(const struct weir_proxy_spec *spec) {
@@ -287,7 +298,7 @@ int weir_process_run(const struct weir_process_params *params) {
     int r;
 
     signal(SIGPIPE, SIG_IGN);
-    raise_fd_limit();
+    p.max_connections = raise_fd_limit();
     weir_chunk_pool_init(&p.pool, 16);
     r = weir_outlet_open(&p.outlet, STDOUT_FILENO);
     if (r == 0)

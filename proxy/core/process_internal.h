@@ -44,6 +44,7 @@ struct weir_process {
     struct weir_outlet outlet;
     uint64_t generation, reloads, reload_failures, start_s;
     uint16_t fixed_port; /* of --listen ADDR:0, chosen by the first thread */
+    uint64_t max_connections; /* that the descriptor limit allows; 0 = unknown */
     bool draining;
 };
 

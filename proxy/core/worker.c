@@ -120,6 +120,12 @@ void weir_worker_offer(struct weir_worker *w, struct weir_runtime *rt) {
     weir_runtime_unref(atomic_exchange(&w->offered, rt));
 }
 
+static uint64_t connection_share(const struct weir_worker *w, uint32_t connections) {
+    if (connections == 0)
+        return w->connections_default;
+    return (connections + w->share - 1) / w->share;
+}
+
 int weir_worker_take(struct weir_worker *w) {
     struct weir_runtime *rt = atomic_exchange(&w->offered, NULL);
     struct weir_epoch *e, *old = w->epoch;
@@ -141,7 +147,7 @@ int weir_worker_take(struct weir_worker *w) {
     }
     w->epoch = e;
     w->limits = rt->limits;
-    w->connections.max = rt->snapshot->proxy.limits.connections;
+    w->connections.max = connection_share(w, rt->snapshot->proxy.limits.connections);
     if (old) {
         weir_pool_review(w);
         weir_epoch_unuse(old);
@@ -257,6 +263,7 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
     w->seed[1] = seed[1];
     w->rng = seed[0] ^ number;
     w->next_id = ((uint64_t)number << 56) + 1;
+    w->share = 1;
     weir_htab_init(&w->target_by_name, w->seed);
     weir_wheel_init(&w->wheel, WEIR_TICK_US, net->ops->now(net));
     weir_list_init(&w->downs);
