@@ -54,7 +54,9 @@ struct weir_worker {
     struct weir_list dirty;      /* struct weir_conn.dirty */
     struct weir_list free_txns;
     uint32_t n_free_txns;
-    struct weir_limit connections; /* downstream */
+    struct weir_limit connections; /* downstream; this worker's share of limits.connections */
+    unsigned share;                /* of how many workers it is one */
+    uint64_t connections_default;  /* its share when the configuration names none; 0 = unlimited */
     uint64_t rng;
     uint64_t seed[2];
     uint64_t next_id; /* connection ids; the top byte is the worker's number */
