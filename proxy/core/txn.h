@@ -88,6 +88,9 @@ void weir_txn_unblock(struct weir_flow_side *side, struct weir_conn *sink);
 /* Ends the upstream exchange, if any, from our side. */
 void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why);
 
+/* decide.c: may this request pass, and where to: sets t->cluster. Returns the fault that says why not. */
+struct weir_fault weir_txn_decide(struct weir_txn *t);
+
 /* reply.c: answers with what the fault table says, or resets when a response has begun. */
 void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const char *detail);
 

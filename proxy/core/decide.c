@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * May this request pass, and where to? Called once per request, when its head is complete. What is decided on is what is
+ * forwarded: the path is made canonical first. Knows nothing of connections but who is at the other end.
+ */
+#include "core/txn.h"
+
+static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
+
+/* Canonical path, before anything is decided on it; what is decided on is what is forwarded. */
+static int normalize(struct weir_txn *t) {
+    struct weir_slice path = weir_head_path(&t->req), query = weir_head_query(&t->req), clean;
+    int r;
+
+    if (t->req.target.len == 0 || t->req.target.ptr[0] != '/')
+        return 0;
+    r = weir_path_normalize(&t->arena, path, &clean);
+    if (r != 0)
+        return r;
+    if (clean.ptr == path.ptr && clean.len == path.len)
+        return 0;
+    if (query.ptr) {
+        char *joined =
+            weir_arena_printf(&t->arena, "%.*s?%.*s", WEIR_SLICE_ARG(clean), WEIR_SLICE_ARG(query));
+
+        if (!joined)
+            return -ENOMEM;
+        clean = weir_slice_make(joined, clean.len + 1 + query.len);
+    }
+    t->req.target = clean;
+    return 0;
+}
+
+/* Where to: sets t->cluster. Returns the fault that says why not. */
+static struct weir_fault route(struct weir_txn *t) {
+    const struct weir_parent *p = t->parent;
+    const struct weir_backend_ref *backend;
+    int r;
+
+    if (!p->routes) {
+        t->cluster = p->own;
+        return p->own ? no_fault : WEIR_FAULT(LOCAL, NO_ROUTE);
+    }
+    r = normalize(t);
+    if (r != 0)
+        return r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_TARGET) : WEIR_FAULT(LOCAL, INTERNAL);
+    weir_route_decide(p->routes, &t->req, &t->decision);
+    if (!t->decision.rule)
+        return WEIR_FAULT(LOCAL, NO_ROUTE);
+    backend = weir_route_backend(t->decision.rule, weir_worker_random(t->worker));
+    if (backend && backend->service && backend->service_port)
+        t->cluster = weir_runtime_cluster(t->epoch->rt, backend->service, backend->service_port);
+    return t->cluster ? no_fault : WEIR_FAULT(LOCAL, NO_BACKEND);
+}
+
+/* May this peer call at all? Only the server's own sidecar decides here. */
+static bool allowed(struct weir_txn *t) {
+    const struct weir_stream_info *info = &t->down->info;
+    struct weir_runtime *rt = t->epoch->rt;
+    struct weir_authz_flow f = { .source = info->remote,
+                                 .port = info->local_port,
+                                 .proven = t->identified };
+    const char *policy = "";
+
+    if (t->down->dir != WEIR_DIR_INBOUND || !rt->authz)
+        return true;
+    if (t->identified) {
+        f.ns = weir_slice_from_str(info->peer->ns);
+        f.account = weir_slice_from_str(info->peer->account);
+    }
+    if (weir_authz_allows(rt->authz, &f, &policy))
+        return true;
+    weir_count(&t->worker->metrics, WEIR_C_IDENTITY_REFUSED, 1);
+    t->fault_detail = policy;
+    return false;
+}
+
+struct weir_fault weir_txn_decide(struct weir_txn *t) {
+    t->parent = weir_down_parent(t->down);
+    if (!t->parent)
+        return WEIR_FAULT(LOCAL, NO_ROUTE);
+    if (t->req.method == WEIR_METHOD_CONNECT)
+        return WEIR_FAULT(DOWNSTREAM, CONNECT_REFUSED);
+    if (!allowed(t))
+        return t->identified ? WEIR_FAULT(DOWNSTREAM, IDENTITY) : WEIR_FAULT(DOWNSTREAM, DENIED);
+    return route(t);
+}
