@@ -26,6 +26,7 @@ struct sockaddr_in6 {
 
 static __always_inline void answer(struct bpf_sockopt *ctx, int len) {
     ctx->optlen = len;
+    weir_barrier();
     ctx->retval = 0;
 }
 

@@ -32,7 +32,6 @@ static __always_inline void weir_addr_set_loopback(struct weir_addr *a, bool v4)
  * compiler from merging the loads of both branches through one computed pointer into the context,
  * which the verifier refuses.
  */
-#define weir_barrier() asm volatile("" ::: "memory")
 #define WEIR_ADDR_FROM(a, ctx, prefix)                                                             \
     do {                                                                                           \
         if ((ctx)->family == AF_INET) {                                                            \

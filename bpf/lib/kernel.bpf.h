@@ -213,6 +213,10 @@ struct __sk_buff {
  * difference. */
 #define weir_ctx_sk(ctx) ((struct bpf_sock *)(ctx)->sk)
 
+/* The compiler may not move or merge memory accesses across it: the verifier wants each context
+ * field read and written by itself, in its own size. */
+#define weir_barrier() asm volatile("" ::: "memory")
+
 /* Internal structs: only what is read, found by name in the running kernel's BTF. */
 #define WEIR_CORE __attribute__((preserve_access_index))
 
