@@ -393,6 +393,14 @@ void weir_conn_close(struct weir_conn *c) {
         shut(c, false);
 }
 
+static void count_tls(struct weir_metrics *m, struct weir_fault fault) {
+    if (fault.kind == WEIR_FAULT_TLS || fault.kind == WEIR_FAULT_IDENTITY ||
+        fault.kind == WEIR_FAULT_TIMEOUT_HANDSHAKE)
+        weir_count(m, WEIR_C_TLS_FAILED, 1);
+    if (fault.kind == WEIR_FAULT_IDENTITY)
+        weir_count(m, WEIR_C_IDENTITY_REFUSED, 1);
+}
+
 void weir_conn_fail(struct weir_conn *c, struct weir_fault fault) {
     enum weir_conn_state was = c->state;
     /* An unfinished downstream answer must not look finished: HTTP/1 until-close bodies need the reset. */
@@ -403,6 +411,7 @@ void weir_conn_fail(struct weir_conn *c, struct weir_fault fault) {
     fault.side = fault.side == WEIR_SIDE_LOCAL ? WEIR_SIDE_LOCAL
                  : c->is_up                    ? WEIR_SIDE_UPSTREAM
                                                : WEIR_SIDE_DOWNSTREAM;
+    count_tls(&c->worker->metrics, fault);
     if (was == WEIR_CONN_RELAY || c->peer)
         weir_relay_fail(c, fault);
     if (c->is_up && was == WEIR_CONN_CONNECTING)
