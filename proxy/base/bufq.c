@@ -224,10 +224,30 @@ static uint32_t segs_within(const struct weir_bufq *src, size_t max) {
     return n;
 }
 
+/* All of src into an empty queue: the references change hands with the segments. */
+static void take_over(struct weir_bufq *dst, struct weir_bufq *src) {
+    dst->head = 0;
+    for (uint32_t i = 0; i < src->count; i++) {
+        const struct weir_seg *seg = seg_at(src, i);
+        if (seg->len)
+            dst->segs[dst->count++] = *seg;
+        else
+            weir_chunk_unref(seg->chunk); /* reserved, never committed */
+    }
+    dst->len = src->len;
+    src->count = 0;
+    src->len = 0;
+    ring_release(src);
+}
+
 int weir_bufq_move(struct weir_bufq *dst, struct weir_bufq *src, size_t max) {
     assert(dst != src);
     if (max > src->len)
         max = src->len;
+    if (max > 0 && max == src->len && dst->count == 0 && src->count <= dst->cap) {
+        take_over(dst, src);
+        return 0;
+    }
     int r = ring_reserve(dst, segs_within(src, max));
     if (r < 0)
         return r;

@@ -167,6 +167,35 @@ static void a_forgotten_reservation_is_harmless(void **state) {
     assert_int_equal(f->pool.n_live, 0);
 }
 
+static void moving_all_into_an_empty_queue_hands_the_references_over(void **state) {
+    struct fixture *f = *state;
+    struct weir_chunk *chunk = weir_chunk_get(&f->pool);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(weir_bufq_append_ref(&f->q, chunk, put(chunk, 10 * i, "abc")), 0);
+    weir_bufq_consume(&f->q, 4); /* the ring no longer begins at its first slot */
+    assert_int_equal(chunk->refs, 3);
+    assert_int_equal(weir_bufq_move(&f->other, &f->q, f->q.len), 0);
+    assert_int_equal(chunk->refs, 3);
+    assert_int_equal(f->q.len, 0);
+    assert_int_equal(f->q.count, 0);
+    weir_assert_bufq(&f->other, "bcabc");
+    assert_int_equal(weir_bufq_append(&f->q, WEIR_SLICE("again")), 0);
+    weir_assert_bufq(&f->q, "again");
+    weir_bufq_clear(&f->other);
+    assert_int_equal(chunk->refs, 1);
+    weir_chunk_unref(chunk);
+}
+
+static void moving_nothing_leaves_a_reservation_alone(void **state) {
+    struct fixture *f = *state;
+    char *room = weir_bufq_reserve(&f->q, 3);
+    assert_non_null(room);
+    assert_int_equal(weir_bufq_move(&f->other, &f->q, 0), 0);
+    memcpy(room, "abc", 3);
+    weir_bufq_commit(&f->q, 3);
+    weir_assert_bufq(&f->q, "abc");
+}
+
 static void consuming_gives_chunks_back(void **state) {
     struct fixture *f = *state;
     char bytes[3 * WEIR_CHUNK_SIZE];
@@ -446,6 +475,8 @@ int main(void) {
         CASE(reserved_room_is_contiguous_and_counts_when_committed),
         CASE(a_reservation_never_lies_in_shared_bytes),
         CASE(a_forgotten_reservation_is_harmless),
+        CASE(moving_all_into_an_empty_queue_hands_the_references_over),
+        CASE(moving_nothing_leaves_a_reservation_alone),
         CASE(consuming_gives_chunks_back),
         CASE(truncating_takes_back_what_was_appended),
         CASE(moving_splits_a_segment_and_shares_its_chunk),

@@ -14,6 +14,9 @@ static void equality_minds_length_and_case(void **state) {
 static void case_folding_is_ascii_only(void **state) {
     assert_true(weir_slice_ieq(WEIR_SLICE("Content-Length"), WEIR_SLICE("content-lENGTH")));
     assert_false(weir_slice_ieq(WEIR_SLICE("a"), WEIR_SLICE("ab")));
+    assert_true(weir_slice_ieq(WEIR_SLICE("transfer-encoding"), WEIR_SLICE("transfer-Encoding")));
+    assert_false(weir_slice_ieq(WEIR_SLICE("transfer-encoding"), WEIR_SLICE("transfer-encodinh")));
+    assert_false(weir_slice_ieq(WEIR_SLICE("transfer-encoding"), WEIR_SLICE("transfes-encoding")));
     /* One bit apart, but not letters. */
     assert_false(weir_slice_ieq(WEIR_SLICE("@"), WEIR_SLICE("`")));
     assert_false(weir_slice_ieq(WEIR_SLICE("["), WEIR_SLICE("{")));
