@@ -36,9 +36,21 @@ static int client_cert(struct weir_txn *t) {
     return value ? weir_head_set(&t->req, xfcc, weir_slice_from_str(value)) : -ENOMEM;
 }
 
+/* Eight hexadecimal digits at once; their order does not matter to a random number. */
+static void put_hex(char *to, uint32_t value) {
+    const uint64_t ones = 0x0101010101010101u;
+    uint64_t n = value, above_nine;
+
+    n = (n | n << 16) & 0x0000ffff0000ffffu;
+    n = (n | n << 8) & 0x00ff00ff00ff00ffu;
+    n = (n | n << 4) & 0x0f0f0f0f0f0f0f0fu;
+    above_nine = (n + ones * 6) >> 4 & ones;
+    n += ones * '0' + above_nine * ('a' - '0' - 10);
+    memcpy(to, &n, sizeof(n));
+}
+
 static int request_id(struct weir_txn *t) {
     const struct weir_field *f = weir_head_find_id(&t->req, WEIR_FIELD_X_REQUEST_ID);
-    static const char hex[] = "0123456789abcdef";
     char *id;
 
     if (f) {
@@ -51,8 +63,8 @@ static int request_id(struct weir_txn *t) {
     for (unsigned half = 0; half < 2; half++) {
         uint64_t r = weir_worker_random(t->worker);
 
-        for (unsigned i = 0; i < 16; i++, r >>= 4)
-            id[half * 16 + i] = hex[r & 15];
+        put_hex(id + half * 16, (uint32_t)r);
+        put_hex(id + half * 16 + 8, (uint32_t)(r >> 32));
     }
     t->request_id = weir_slice_make(id, 32);
     return weir_head_add(&t->req, WEIR_SLICE("x-request-id"), t->request_id);
