@@ -445,6 +445,35 @@ static void content_where_none_may_be_is_not_handed_on(void **state) {
     }
 }
 
+/* The inflater's table is the codec's own, mirrored. */
+static void what_differs_in_each_request_stays_out_of_the_table(void **state) {
+    struct weir_arena arena;
+    struct weir_head head;
+    struct wire w;
+    char id[] = "id-0";
+    size_t entries = 0;
+
+    wire_init(&w, WEIR_ROLE_CLIENT);
+    assert_int_equal(wire_go(&w), 0);
+    weir_arena_init(&arena, 1024);
+    for (unsigned i = 0; i < 5; i++) {
+        id[3]++;
+        head_request(&head, &arena, "GET", "/");
+        head_field(&head, "x-request-id", id);
+        head_field(&head, "traceparent", id);
+        head_field(&head, "x-same", "1");
+        assert_non_null(owner_request(&w.o, &head, true));
+        assert_int_equal(wire_pull(&w), 0);
+        assert_non_null(strstr(w.got, id));
+        if (i == 0)
+            entries = nghttp2_hd_inflate_get_num_table_entries(w.inf);
+        assert_int_equal(nghttp2_hd_inflate_get_num_table_entries(w.inf), entries);
+    }
+    assert_true(entries > 61); /* the static ones: others did go in */
+    weir_arena_deinit(&arena);
+    wire_deinit(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(malformed_requests_never_reach_the_owner),
@@ -452,6 +481,7 @@ int main(void) {
         cmocka_unit_test(good_requests_become_version_neutral_heads),
         cmocka_unit_test(content_must_have_the_announced_length),
         cmocka_unit_test(trailers_are_filtered),
+        cmocka_unit_test(what_differs_in_each_request_stays_out_of_the_table),
         cmocka_unit_test(sizes_have_limits_with_answers_of_their_own),
         cmocka_unit_test(cookie_crumbs_are_not_counted_but_measured),
         cmocka_unit_test(bad_responses_are_the_upstreams_fault),
