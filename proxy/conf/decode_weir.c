@@ -25,7 +25,7 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
             .streams = 100,
             .connections = 0,
             .pipe_bytes = 65536,
-            .pool_idle = 64,
+            .pool_idle = 1024,
             .head_timeout_us = 10 * SECOND,
             .idle_timeout_us = 60 * SECOND,
             .body_timeout_us = 30 * SECOND,

@@ -282,7 +282,7 @@ struct weir_limits_spec {
     uint32_t streams;              /* 100 */
     uint32_t connections;          /* per process, downstream; 0 = from RLIMIT_NOFILE */
     uint32_t pipe_bytes;           /* buffered per direction of a request; 65536 */
-    uint32_t pool_idle;            /* idle upstream connections per endpoint and worker; 64 */
+    uint32_t pool_idle;            /* idle upstream connections per endpoint and worker; 1024 */
     uint64_t head_timeout_us;      /* 10 s */
     uint64_t idle_timeout_us;      /* downstream keep-alive; 60 s */
     uint64_t body_timeout_us;      /* no body byte moved; 30 s */

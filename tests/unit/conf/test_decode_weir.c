@@ -19,7 +19,7 @@ static void an_empty_proxy_document_is_the_default(void **state) {
     assert_int_equal(limits->streams, 100);
     assert_int_equal(limits->connections, 0);
     assert_int_equal(limits->pipe_bytes, 65536);
-    assert_int_equal(limits->pool_idle, 64);
+    assert_int_equal(limits->pool_idle, 1024);
     assert_int_equal(limits->head_timeout_us, 10000000);
     assert_int_equal(limits->idle_timeout_us, 60000000);
     assert_int_equal(limits->body_timeout_us, 30000000);
