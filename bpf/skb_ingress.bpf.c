@@ -13,10 +13,15 @@
 
 SEC("cgroup_skb/ingress")
 int weir_skb_ingress(struct __sk_buff *skb) {
+    struct bpf_sock *sk = weir_ctx_sk(skb);
     struct weir_addr src, dst;
     __be32 w[8];
 
     if (skb->ifindex == LO_IFINDEX)
+        return 1;
+    /* An established flow was judged when it began: only what is looking for a listener or an
+     * unconnected socket (which is in state CLOSE) is read. */
+    if (sk && sk->state != BPF_TCP_LISTEN && sk->state != BPF_TCP_CLOSE)
         return 1;
     if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
         if (bpf_skb_load_bytes(skb, IPV6_SADDR, w, 32))

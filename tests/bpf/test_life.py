@@ -67,12 +67,16 @@ def test_it_is_adopted_under_load_without_a_failed_or_escaped_connection(own):
     own.service(VIP, 80, [(store, 8080, 1)])
     own.set_pod(store, 0, abi.slot(), abi.slot(0, 5, abi.ISOLATED))
     served(web, 9000)
+    own.set_pod(web, 0, abi.slot(0, 6, abi.ISOLATED))
     good, bad = web.app(), store.app()
+    # In no pod's cgroup, so only the receiver's own program stands in its way.
+    stranger = actor.Actor(store.netns)
     before = own.driver.counts()
     for _ in range(3):
         own.driver.kill()
         good.begin(actor.connect_many, VIP, 80, 400)
         bad.begin(actor.connect_many, web.v4, 9000, 400)
+        stranger.begin(actor.connect_many, web.v4, 9000, 400)
         own.driver = Driver()
         assert own.driver.ask("open", own.pins, own.cgroup) == ["1"]
         own.driver.ask("attach")
@@ -80,8 +84,11 @@ def test_it_is_adopted_under_load_without_a_failed_or_escaped_connection(own):
             own.driver.ask("pod_attach", pod.id, pod.netns)
         assert good.end() == 0
         assert bad.end() == 400
+        assert stranger.end() == 400
         assert server.call(actor.accept_all, lid) == 400
+    stranger.close()
     after = own.driver.counts()
+    assert after["deny_ingress"] - before["deny_ingress"] == 1200
     assert after["allow_service"] - before["allow_service"] == 1200
     assert after["deny_egress"] - before["deny_egress"] == 1200
     assert sorted(own.driver.ask("pods")) == [str(p.id) for p in own.pods]

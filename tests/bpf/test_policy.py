@@ -224,6 +224,26 @@ def test_a_declared_probe_passes(world, web, store, counted):
         prober.close()
 
 
+def test_data_in_the_syn_is_no_way_around(world, web, store, counted):
+    """sendto() with MSG_FASTOPEN connects without connect()."""
+    isolate(world, web, abi.EGRESS)
+    served(store, 8080)
+    client = web.app()
+    with pytest.raises(OSError) as e:
+        client.call(fast_open, store.v4, 8080)
+    assert e.value.errno == errno.EPERM
+    assert counted("deny_egress") == 1
+    world.set_pod(web)
+    world.service("10.96.2.3", 80, [(store, 8080, 1)], set=52)
+    assert client.call(fast_open, "10.96.2.3", 80) == ("10.96.2.3", 80)
+
+
+def fast_open(ip, port):
+    s = socket.socket()
+    s.sendto(b"x", socket.MSG_FASTOPEN, (ip, port))
+    return s.getpeername()
+
+
 # UDP
 
 def udp(pod, port=0):
