@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The programs outlive their owner, are adopted without a gap, have one owner, and can be taken away whole."""
 import errno
+import glob
+import json
 import os
+import shutil
 import struct
 import subprocess
 
@@ -40,10 +43,15 @@ def refused(client, ip, port):
     return e.value.errno
 
 
+def bpftool():
+    """Debian keeps it in sbin, Ubuntu beside its kernel tools."""
+    found = [shutil.which("bpftool", path="/usr/sbin:/usr/bin"), *glob.glob("/usr/lib/linux-tools/*/bpftool")]
+    return [f for f in found if f][-1]
+
+
 def weir_objects(kind):
     """Ids of programs or maps named weir_* in the whole machine, as bpftool sees them."""
-    out = subprocess.run(["bpftool", "-j", kind, "show"], capture_output=True, text=True, check=True).stdout
-    import json
+    out = subprocess.run([bpftool(), "-j", kind, "show"], capture_output=True, text=True, check=True).stdout
     return {o["id"] for o in json.loads(out) if o.get("name", "").startswith("weir_")}
 
 
@@ -168,7 +176,7 @@ def test_uninstall_leaves_nothing(own):
     for kind in ("prog", "map"):
         gone = ours[kind] - weir_objects(kind)
         assert len(gone) >= (14 if kind == "prog" else 18)
-    tree = subprocess.run(["bpftool", "cgroup", "tree", own.cgroup], capture_output=True, text=True).stdout
+    tree = subprocess.run([bpftool(), "cgroup", "tree", own.cgroup], capture_output=True, text=True).stdout
     assert "weir_" not in tree
     # Now nobody translates: the service's address leads nowhere, and policy is gone.
     fd = client.call(actor.connect, store.v4, 8080)
@@ -219,8 +227,8 @@ def test_policy_is_asked_before_a_held_syn_may_go(own, newcomer):
     client = newcomer.app()
     fd = client.call(actor.start, store.v4, 8080)
     own.wait_count("held", 1)
-    own.enrol(newcomer)
     own.set_pod(newcomer, 0, abi.slot(), abi.slot(0, 77, abi.ISOLATED))
+    own.classify(newcomer)
     assert own.wait_count("deny_egress", 1) >= 1
     assert client.call(actor.settle, fd, 0) is None
     assert [e.policy for e in own.driver.events() if e.kind == abi.DENIED][-1] == 77
@@ -239,8 +247,8 @@ def test_a_newcomers_datagrams_and_l7_calls_do_not_slip_out(own, newcomer):
     except OSError as e:
         assert e.errno == errno.EPERM
     assert own.wait_count("held", 1) >= 1
-    own.enrol(newcomer)
     own.set_pod(newcomer, 0, abi.slot(), abi.slot(0, 77, abi.ISOLATED))
+    own.classify(newcomer)
     try:
         client.call(actor.send, fd, b"x")
     except OSError as e:
