@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 
 from harness import Failed
@@ -27,6 +28,22 @@ def _run(argv, core, seconds):
     if p.returncode != 0:
         raise Failed(f'{argv[0]} ended with {p.returncode}: {out.strip()[-200:]}')
     return out
+
+
+def warm(port, case, core):
+    """A third of a second of the same load, not measured: fills the pools, so that no measurement pays for connecting upstream."""
+    url = f'http://127.0.0.1:{port}{case.path}'
+    if case.shape == 'h2':
+        _run(['h2load', '-t1', f'-c{case.connections}', f'-m{case.streams}', '-D300ms', url], core, 1)
+        return
+    p = subprocess.Popen(['wrk', '-t1', f'-c{case.connections}', '-d9s', url], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+    try:
+        p.wait(0.3)
+    except subprocess.TimeoutExpired:
+        p.send_signal(signal.SIGINT)
+    finally:
+        p.wait()
 
 
 def wrk(port, case, seconds, core, folder):

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 
 import contenders
 import harness
@@ -148,8 +149,7 @@ class Runner:
                 started = self.start(case, c, origin_port)
                 if started:
                     running[c.name] = started
-                    # Fills the pools, so that no measurement pays for connecting upstream.
-                    self.measure(case, *started, 1)
+                    load.warm(started[0], case, self.place.load_core)
                     samples[c.name] = []
             except Failed as e:
                 drop(c.name, e)
@@ -169,7 +169,6 @@ class Runner:
 
 def wait_h2(port, chain):
     """HTTP/2 by prior knowledge: h2load itself must get one right answer."""
-    import time
     end, out = time.monotonic() + 5, ''
     while time.monotonic() < end:
         p = subprocess.run(['h2load', '-n1', '-c1', f'http://127.0.0.1:{port}/small'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
