@@ -73,15 +73,26 @@ static __always_inline void answer_facts(struct bpf_sockopt *ctx, const struct w
     answer(ctx, sizeof(*to));
 }
 
+enum question { ASKS_NOTHING, ASKS_V4, ASKS_V6, ASKS_FACTS };
+
+static __always_inline enum question question_of(const struct bpf_sockopt *ctx) {
+    if (ctx->level == WEIR_SOL && ctx->optname == WEIR_SO_FACTS)
+        return ASKS_FACTS;
+    if (ctx->optname != SO_ORIGINAL_DST)
+        return ASKS_NOTHING;
+    if (ctx->level == SOL_IP)
+        return ASKS_V4;
+    return ctx->level == SOL_IPV6 ? ASKS_V6 : ASKS_NOTHING;
+}
+
 SEC("cgroup/getsockopt")
 int weir_getsockopt(struct bpf_sockopt *ctx) {
+    enum question question = question_of(ctx);
     struct bpf_sock *sk = weir_ctx_sk(ctx);
-    bool v4 = ctx->level == SOL_IP && ctx->optname == SO_ORIGINAL_DST;
-    bool v6 = ctx->level == SOL_IPV6 && ctx->optname == SO_ORIGINAL_DST;
     struct weir_cgroup_value owner;
     struct weir_sock_value *s;
 
-    if (!v4 && !v6 && !(ctx->level == WEIR_SOL && ctx->optname == WEIR_SO_FACTS)) {
+    if (question == ASKS_NOTHING) {
         /* Older kernels turn a buffer longer than a page into EFAULT unless the program steps
          * aside. */
         if (ctx->optlen > PAGE)
@@ -95,14 +106,13 @@ int weir_getsockopt(struct bpf_sockopt *ctx) {
     if (!s || !(s->state & WEIR_SOCK_FACTS) || s->facts.pod != owner.pod) {
         weir_count_one(WEIR_DENY_NO_ORIGIN);
         ctx->retval = -ENOENT;
-        return 1;
-    }
-    if (v4)
+    } else if (question == ASKS_V4) {
         answer_v4(ctx, &s->facts);
-    else if (v6)
+    } else if (question == ASKS_V6) {
         answer_v6(ctx, &s->facts);
-    else
+    } else {
         answer_facts(ctx, &s->facts);
+    }
     return 1;
 }
 

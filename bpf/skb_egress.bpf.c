@@ -89,26 +89,12 @@ static __always_inline int decide_late(struct __sk_buff *skb, struct bpf_sock *s
 }
 
 /* lint: size a row of early exits in the order of their cost */
-SEC("cgroup_skb/egress")
-int weir_skb_egress(struct __sk_buff *skb) {
-    struct bpf_sock *sk = weir_ctx_sk(skb);
+/* A flow without a decision: whose is it now? */
+static __always_inline int judge(struct __sk_buff *skb, struct bpf_sock *sk,
+                                 struct weir_sock_value *s) {
     struct weir_cgroup_value owner;
-    struct weir_sock_value *s;
     struct weir_call c = {};
 
-    if (!sk)
-        return 1;
-    sk = bpf_sk_fullsock(sk);
-    if (!sk)
-        return 1;
-    if (sk->protocol != WEIR_IPPROTO_UDP &&
-        (sk->protocol != WEIR_IPPROTO_TCP || sk->state != BPF_TCP_SYN_SENT))
-        return 1;
-    s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
-    if (s && (s->state & WEIR_SOCK_BROKEN))
-        return 0;
-    if (s && (s->state & WEIR_SOCK_DECIDED))
-        return 1;
     weir_cgroup_of(sk, &owner);
     if (owner.role == WEIR_ROLE_OUTSIDE)
         return 1;
@@ -126,6 +112,30 @@ int weir_skb_egress(struct __sk_buff *skb) {
         return drop(&c);
     }
     return decide_late(skb, sk, s, &c);
+}
+
+/* A datagram, or a SYN (which needs no look at the packet: nothing else leaves in SYN_SENT). */
+static __always_inline bool opens(const struct bpf_sock *sk) {
+    return sk->protocol == WEIR_IPPROTO_UDP ||
+           (sk->protocol == WEIR_IPPROTO_TCP && sk->state == BPF_TCP_SYN_SENT);
+}
+
+SEC("cgroup_skb/egress")
+int weir_skb_egress(struct __sk_buff *skb) {
+    struct bpf_sock *sk = weir_ctx_sk(skb);
+    struct weir_sock_value *s;
+
+    if (!sk)
+        return 1;
+    sk = bpf_sk_fullsock(sk);
+    if (!sk || !opens(sk))
+        return 1;
+    s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
+    if (s && (s->state & WEIR_SOCK_BROKEN))
+        return 0;
+    if (s && (s->state & WEIR_SOCK_DECIDED))
+        return 1;
+    return judge(skb, sk, s);
 }
 
 char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
