@@ -83,18 +83,37 @@ static int open_one(struct weir_thread *t, const struct address *a) {
     return 0;
 }
 
-static int open_sidecar(struct weir_thread *t, const struct weir_proxy_spec *spec) {
-    struct address a[4] = {
-        { WEIR_DIR_OUTBOUND, spec->outbound[0] ? spec->outbound : "127.0.0.1:15001", NULL, false },
-        { WEIR_DIR_OUTBOUND, spec->outbound[0] ? NULL : "[::1]:15001", NULL, true },
-        { WEIR_DIR_INBOUND, spec->inbound[0] ? spec->inbound : "0.0.0.0:15006", NULL, false },
-        { WEIR_DIR_INBOUND, spec->inbound[0] ? NULL : "[::]:15006", NULL, true },
-    };
-    int r = 0;
+/* ":PORT" is every address of both families, which io keeps apart. */
+static int open_text(struct weir_thread *t, enum weir_direction dir, const char *text,
+                     const char *gateway) {
+    struct address a = { dir, text, gateway, false };
+    char v4[64], v6[64];
+    int r;
 
-    for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(a); i++)
-        if (a[i].text)
-            r = open_one(t, &a[i]);
+    if (text[0] != ':')
+        return open_one(t, &a);
+    snprintf(v4, sizeof(v4), "0.0.0.0%s", text);
+    snprintf(v6, sizeof(v6), "[::]%s", text);
+    a.text = v4;
+    r = open_one(t, &a);
+    a.text = v6;
+    a.optional = true;
+    return r == 0 ? open_one(t, &a) : r;
+}
+
+/* The kernel half steers both families; an address that was stated is taken as it is. */
+static int open_sidecar(struct weir_thread *t, const struct weir_proxy_spec *spec) {
+    static const char outbound4[] = "127.0.0.1:15001", inbound4[] = "0.0.0.0:15006";
+    const struct address outbound6 = { WEIR_DIR_OUTBOUND, "[::1]:15001", NULL, true };
+    const struct address inbound6 = { WEIR_DIR_INBOUND, "[::]:15006", NULL, true };
+    int r = open_text(t, WEIR_DIR_OUTBOUND, spec->outbound, NULL);
+
+    if (r == 0 && strcmp(spec->outbound, outbound4) == 0)
+        r = open_one(t, &outbound6);
+    if (r == 0)
+        r = open_text(t, WEIR_DIR_INBOUND, spec->inbound, NULL);
+    if (r == 0 && strcmp(spec->inbound, inbound4) == 0)
+        r = open_one(t, &inbound6);
     return r;
 }
 
@@ -103,18 +122,13 @@ int weir_thread_listen(struct weir_thread *t, struct weir_runtime *rt) {
     char text[16];
     int r = 0;
 
-    if (spec->listen[0]) {
-        struct address a = { WEIR_DIR_REVERSE, spec->listen, NULL, false };
-
-        r = open_one(t, &a);
-    }
+    if (spec->listen[0])
+        r = open_text(t, WEIR_DIR_REVERSE, spec->listen, NULL);
     if (r == 0 && rt->pod)
         r = open_sidecar(t, spec);
     for (uint32_t i = 0; r == 0 && i < rt->n_gateways; i++) {
-        struct address a = { WEIR_DIR_GATEWAY, text, rt->gateways[i].gateway, false };
-
         snprintf(text, sizeof(text), ":%u", rt->gateways[i].port);
-        r = open_one(t, &a);
+        r = open_text(t, WEIR_DIR_GATEWAY, text, rt->gateways[i].gateway);
     }
     return r;
 }
@@ -130,39 +144,54 @@ void weir_thread_forget_listening(struct weir_thread *t) {
     }
 }
 
+static int open_admin(struct weir_process *p, const char *text, const enum weir_admin_scope *scope,
+                      bool optional) {
+    struct weir_listen listen = { .user = (void *)scope };
+    uint16_t port = 0;
+    int r;
+
+    if (weir_parse_hostport(text, &listen.ip, &listen.port) < 0) {
+        weir_log(WEIR_LOG_ERROR, "listen", "addr=%s error=\"not ADDR:PORT\"", text);
+        return -EINVAL;
+    }
+    r = weir_loop_listen(p->loop, &listen, &port);
+    if (r < 0 && optional && (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
+        return 0;
+    if (r < 0)
+        return say_failure(text, r);
+    weir_log(WEIR_LOG_INFO, "listen", "direction=admin addr=%s port=%u", text, port);
+    return 0;
+}
+
 int weir_process_listen_admin(struct weir_process *p) {
     static const enum weir_admin_scope all = WEIR_ADMIN_ALL, metrics = WEIR_ADMIN_METRICS,
                                        health = WEIR_ADMIN_HEALTH;
     const struct weir_proxy_spec *spec = &p->runtime->snapshot->proxy;
     /* An admin address that is given is the only one. */
-    bool sidecar = p->runtime->pod != NULL && !spec->admin[0];
-    struct {
+    bool sidecar = p->runtime->pod != NULL && !spec->admin_given;
+    const struct {
         const char *text;
         const enum weir_admin_scope *scope;
-    } addrs[3] = {
-        { spec->admin[0] ? spec->admin
-          : sidecar      ? "127.0.0.1:15000"
-                         : NULL,
-          &all },
-        { sidecar ? "0.0.0.0:15020" : NULL, &metrics },
-        { sidecar ? "0.0.0.0:15021" : NULL, &health },
+    } addrs[] = {
+        { spec->admin, &all },
+        { sidecar ? ":15020" : "", &metrics },
+        { sidecar ? ":15021" : "", &health },
     };
+    int r = 0;
 
-    for (unsigned i = 0; i < WEIR_ARRAY_LEN(addrs); i++) {
-        struct weir_listen listen = { .user = (void *)addrs[i].scope };
-        uint16_t port = 0;
-        int r;
+    for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(addrs); i++) {
+        const char *text = addrs[i].text;
+        char v4[64], v6[64];
 
-        if (!addrs[i].text)
+        if (text[0] != ':') {
+            r = text[0] ? open_admin(p, text, addrs[i].scope, false) : 0;
             continue;
-        if (weir_parse_hostport(addrs[i].text, &listen.ip, &listen.port) < 0) {
-            weir_log(WEIR_LOG_ERROR, "listen", "addr=%s error=\"not ADDR:PORT\"", addrs[i].text);
-            return -EINVAL;
         }
-        r = weir_loop_listen(p->loop, &listen, &port);
-        if (r < 0)
-            return say_failure(addrs[i].text, r);
-        weir_log(WEIR_LOG_INFO, "listen", "direction=admin addr=%s port=%u", addrs[i].text, port);
+        snprintf(v4, sizeof(v4), "0.0.0.0%s", text);
+        snprintf(v6, sizeof(v6), "[::]%s", text);
+        r = open_admin(p, v4, addrs[i].scope, false);
+        if (r == 0)
+            r = open_admin(p, v6, addrs[i].scope, true);
     }
-    return 0;
+    return r;
 }

@@ -36,12 +36,24 @@ struct want {
     char expect[1024]; /* "" = no identity demanded */
 };
 
+/*
+ * Is another sidecar behind this endpoint? Not behind our own pod's: the kernel takes what this
+ * proxy dials there straight to the application.
+ */
+static bool is_meshed(const struct weir_cluster *c, const struct weir_pod *pod,
+                      const struct weir_pod *own) {
+    if (!c->mesh || !pod || pod->mode == WEIR_MESH_OFF)
+        return false;
+    return !own || strcmp(pod->meta.name, own->meta.name) != 0 ||
+           strcmp(pod->meta.namespace_, own->meta.namespace_) != 0;
+}
+
 static int want_of(const struct weir_txn *t, struct want *ret) {
     const struct weir_cluster *c = t->cluster;
     const struct weir_pod *pod = t->endpoint->conf ? t->endpoint->conf->pod : NULL;
     int n;
 
-    ret->mesh = c->mesh && pod && pod->mode != WEIR_MESH_OFF;
+    ret->mesh = is_meshed(c, pod, t->epoch->rt->pod);
     ret->shared = ret->mesh || c->proto == WEIR_UP_H2;
     ret->expect[0] = '\0';
     if (!ret->mesh)
@@ -232,26 +244,25 @@ void weir_pool_forget(struct weir_lb_endpoint *e) {
 }
 
 /* Does the configuration still want this connection as it is? */
-static bool still_wanted(const struct weir_conn *c, const char *trust_domain) {
+static bool still_wanted(const struct weir_conn *c, const struct weir_runtime *rt) {
     const struct weir_pod *pod;
     char expect[1024] = "";
 
     if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf)
         return false;
     pod = c->endpoint->conf->pod;
-    if (c->target->conf->mesh && pod && pod->mode != WEIR_MESH_OFF)
-        snprintf(expect, sizeof(expect), "spiffe://%s/ns/%s/sa/%s", trust_domain,
-                 pod->meta.namespace_, pod->service_account);
+    if (is_meshed(c->target->conf, pod, rt->pod))
+        snprintf(expect, sizeof(expect), "spiffe://%s/ns/%s/sa/%s",
+                 rt->snapshot->proxy.trust_domain, pod->meta.namespace_, pod->service_account);
     return strcmp(expect, c->expect ? c->expect : "") == 0;
 }
 
 void weir_pool_review(struct weir_worker *w) {
-    const char *td = w->epoch->rt->snapshot->proxy.trust_domain;
-
     WEIR_LIST_FOREACH_SAFE (it, next, &w->ups) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 
-        if (!c->endpoint || c->peer || c->state == WEIR_CONN_CLOSED || still_wanted(c, td))
+        if (!c->endpoint || c->peer || c->state == WEIR_CONN_CLOSED ||
+            still_wanted(c, w->epoch->rt))
             continue;
         weir_pool_remove(c);
         if (weir_list_empty(&c->txns))

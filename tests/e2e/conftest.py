@@ -6,13 +6,12 @@ import sys
 import pytest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "support")]
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(ROOT, "tests", "support"), os.path.join(ROOT, "demo")]
 
 import backends  # noqa: E402
 import pods  # noqa: E402
 import proxies  # noqa: E402
-
-ROOT = pods.ROOT
 
 
 def pytest_configure(config):
@@ -116,7 +115,6 @@ def certs(tmp_path_factory):
 def up(tmp_path_factory):
     """The demo's pods, agent, sidecars and servers, without its demonstration: the world of the mesh tests."""
     pods.sweep()
-    sys.path.append(os.path.join(ROOT, "demo"))
     import demo
     import show
     with open(tmp_path_factory.mktemp("up") / "log", "w", encoding="utf-8") as log, \

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agent, sidecars and kernel together, over pods. Each test leaves the world as it found it."""
+
+import json
+import re
+import signal
+
+import pytest
+
+import pods
+from demo import API, SPIFFE, STORE, Load
+
+pytestmark = pytest.mark.pods
+
+STRICT = """\
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict}
+spec:
+  mtls: {mode: STRICT}
+"""
+
+
+@pytest.fixture
+def edit(up):
+    """edit(name, text) puts a file into the running configuration; all are put back and in force again afterwards."""
+    before = {}
+
+    def generations():
+        return up.mesh.agent_status()["generation"], [
+            up.mesh.metrics(p)["weir_config_generation"] for p in meshed(up)]
+
+    def change(name, text):
+        was, sidecars = generations()
+        if text is None:
+            import os
+            os.unlink(os.path.join(up.mesh.config, name))
+        else:
+            up.mesh.write(name, text)
+        pods.wait_for(lambda: generations()[0] > was and
+                      all(a > b for a, b in zip(generations()[1], sidecars)),
+                      what=f"{name} in force everywhere")
+
+    def put(name, text):
+        if name not in before:
+            try:
+                before[name] = up.mesh.read(name)
+            except FileNotFoundError:
+                before[name] = None
+        change(name, text)
+    yield put
+    for name, text in before.items():
+        change(name, text)
+
+
+def meshed(up):
+    return [up.web, *up.api.values(), up.store]
+
+
+def get(up, pod=None, *args, host=API):
+    """(status, body as JSON or text) of a request from a pod."""
+    done = (pod or up.web).run(["curl", "-s", "-S", "--max-time", "10", "-w", "\n%{http_code}", *args,
+                                f"http://{host}/"])
+    body, _, code = done.stdout.rpartition("\n")
+    try:
+        body = json.loads(body)
+    except ValueError:
+        body = body or done.stderr
+    return int(code or 0), body
+
+
+def refused(up, pod, address, port):
+    done = pod.run(["/usr/bin/python3", up.program("tcp_client.py"), address, str(port), "hello"])
+    return done.returncode == 1 and "Operation not permitted" in done.stderr
+
+
+def test_the_servers_sidecar_tells_who_calls_and_a_caller_cannot_say_it_itself(up):
+    code, seen = get(up, None, "-H", f"x-forwarded-client-cert: URI={SPIFFE}root")
+    assert code == 200
+    xfcc = seen["headers"]["x-forwarded-client-cert"]
+    assert f"URI={SPIFFE}web" in xfcc and "root" not in xfcc and f"By={SPIFFE}api" in xfcc
+
+
+def test_every_request_is_one_line_in_each_sidecar(up):
+    code, seen = get(up)
+    request = seen["headers"]["x-request-id"]
+    lines = pods.wait_for(lambda: up.both_lines(seen["server"], request), what="both access lines")
+    (_, out), (_, into) = lines
+    assert out["route"] == "default/api" and out["service"].startswith("default/api-v")
+    assert into["peer"] == SPIFFE + "web" and into["downstream_remote_address"].startswith(up.web.ip)
+
+
+def test_a_service_that_no_route_names_is_balanced_over_its_endpoints(up, edit):
+    edit("routes.yaml", "# no route\n")
+    servers = {get(up)[1]["server"] for _ in range(20)}
+    assert servers == {"api-v1", "api-v2"}
+
+
+def test_a_pod_can_call_itself_through_its_own_service(up):
+    pod = up.api["api-v1"]
+    code, seen = get(up, pod, host="10.96.0.11")
+    assert code == 200 and seen["server"] == "api-v1"
+
+
+def test_an_unmeshed_caller_is_served_in_plain_where_policy_and_mode_allow_it(up, edit):
+    edit("policies.yaml", "# none\n")
+    code, seen = get(up, up.intruder)
+    assert code == 200 and "x-forwarded-client-cert" not in seen["headers"]
+
+
+def test_strict_mode_refuses_plain_callers_and_serves_meshed_ones(up, edit):
+    edit("policies.yaml", "# none\n")
+    edit("strict.yaml", STRICT)
+    code, _ = get(up, up.intruder)
+    assert code != 200
+    code, seen = get(up)
+    assert code == 200 and f"URI={SPIFFE}web" in seen["headers"]["x-forwarded-client-cert"]
+
+
+def test_policy_is_enforced_at_the_receiver_for_callers_no_hook_has_seen(up):
+    """From the bridge, outside every pod's cgroup: only the receiving side can refuse."""
+    for pod, port in ((up.store, 7000), (up.api["api-v1"], 8080)):
+        done = up.pods.spawn(["/usr/bin/python3", up.program("tcp_client.py"), pod.ip, str(port), "x"],
+                             name="outside", netns=up.pods.node_netns)
+        assert done.wait(timeout=20) == 1
+
+
+def test_the_capture_ports_are_not_to_be_dialled(up):
+    for port in (15001, 15006):
+        done = up.web.run(["curl", "-s", "-S", "--max-time", "3", "-o", "/dev/null",
+                           "-w", "%{http_code}", f"http://{up.api['api-v1'].ip}:{port}/"])
+        assert done.stdout == "000" and done.returncode != 0
+        own = up.web.run(["curl", "-s", "-S", "--max-time", "3", "-o", "/dev/null",
+                          "-w", "%{http_code}", f"http://127.0.0.1:{port}/"])
+        assert own.stdout != "200"
+
+
+def test_a_policy_edit_is_in_force_both_ways(up, edit):
+    assert refused(up, up.intruder, STORE, 7000)
+    edit("policies.yaml", "# none\n")
+    assert not refused(up, up.intruder, STORE, 7000)
+    edit("policies.yaml", up.mesh.template("policies.yaml"))
+    assert refused(up, up.intruder, STORE, 7000)
+
+
+def test_egress_policy_is_enforced_at_the_caller(up, edit):
+    edit("egress.yaml", """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web-may-not-leave}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Egress]
+""")
+    mark = up.mesh.flow_mark()
+    assert refused(up, up.web, STORE, 7000)
+    r = up.mesh.wait_flow(mark, lambda r: r["event"] == "deny", "the record of the denial")
+    assert r["policy"] == "default/web-may-not-leave" and r["reason"] == "deny_egress"
+    assert refused(up, up.web, up.api["api-v1"].ip, 8080)
+
+
+def test_getpeername_and_getsockname_over_ipv6_mapped_sockets(up):
+    """An IPv6 socket that dials ::ffff:a.b.c.d takes the same decisions."""
+    program = ("import socket, sys; s = socket.socket(socket.AF_INET6); s.settimeout(5);"
+               f"s.connect(('::ffff:{STORE}', 7000)); print(s.getpeername()[0])")
+    allowed = up.web.run(["/usr/bin/python3", "-c", program])
+    assert allowed.stdout.strip() == f"::ffff:{STORE}", allowed.stderr
+    denied = up.intruder.run(["/usr/bin/python3", "-c", program])
+    assert "PermissionError" in denied.stderr
+
+
+def test_a_sidecar_that_is_gone_means_refusal_not_plaintext(up):
+    """Fails closed: without its sidecar a meshed pod cannot call an L7 service, and nobody takes its place."""
+    process = up.mesh.sidecars["web"]
+    process.kill()
+    process.wait()
+    try:
+        done = up.web.run(["curl", "-s", "-S", "--max-time", "5", f"http://{API}/"])
+        assert done.returncode == 7, done
+        assert not refused(up, up.web, STORE, 7000)  # what needs no sidecar goes on
+    finally:
+        up.mesh.sidecar_start(up.web, "web")
+    assert get(up)[0] == 200
+
+
+def test_a_sidecar_drains_and_its_successor_takes_over(up):
+    old = up.mesh.sidecars["web"]
+    with Load(up, up.web, "calls") as load:
+        n = len(load.read())
+        pods.wait_for(lambda: len(load.read()) > n + 30, what="load")
+        old.send_signal(signal.SIGTERM)
+        assert old.wait(timeout=40) == 0
+        up.mesh.sidecar_start(up.web, "web")
+        n = len(load.read())
+        pods.wait_for(lambda: len(load.read()) > n + 30, what="load")
+    # Between the two a call is refused at once; nothing hangs, and nothing is left of it afterwards.
+    assert get(up)[0] == 200
+
+
+def test_the_agent_is_stopped_and_started_under_load_without_a_gap(up):
+    with Load(up, up.web, "calls") as load, Load(up, up.intruder, "refused") as tries:
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            code = up.mesh.agent_kill(how)
+            assert code == (0 if how == signal.SIGTERM else -signal.SIGKILL)
+            assert refused(up, up.intruder, STORE, 7000)
+            assert get(up)[0] == 200
+            up.mesh.agent_start()
+            assert up.mesh.agent_status()["adopted"] is True
+    assert load.count() and not load.failures(), load.summary()
+    assert tries.count() and not tries.failures(), tries.summary()
+
+
+def test_a_second_agent_is_refused(up):
+    done = up.mesh.weir_run("agent", "--config", up.mesh.config, "--admin", "")
+    assert done.returncode == 1 and re.search("another|own", done.stderr), done.stderr
+
+
+def test_an_edit_made_while_the_agent_was_away_is_in_force_when_it_is_back(up):
+    up.mesh.agent_kill()
+    try:
+        up.mesh.write("policies.yaml", "# none\n")
+        assert refused(up, up.intruder, STORE, 7000)  # nobody has told the kernel
+    finally:
+        up.mesh.agent_start()
+    try:
+        assert not refused(up, up.intruder, STORE, 7000)
+    finally:
+        was = up.mesh.agent_status()["generation"]
+        up.mesh.write("policies.yaml", up.mesh.template("policies.yaml"))
+        pods.wait_for(lambda: up.mesh.agent_status()["generation"] > was, what="the policy again")
+    assert refused(up, up.intruder, STORE, 7000)
+
+
+def test_weir_status_knows_the_agent(up):
+    done = up.mesh.weir_run("status", "-o", "json", "--agent", up.mesh.agent_socket)
+    agent = json.loads(done.stdout)["agent"]
+    assert agent["state"] == "in_force" and agent["pods_enrolled"] == 5
+
+
+def test_metrics_and_health_ports_of_a_sidecar(up):
+    for port, path, host in ((15020, "/metrics", "127.0.0.1"), (15021, "/ready", "127.0.0.1"),
+                             (15021, "/live", "[::1]"), (15020, "/metrics", "[::1]")):
+        done = up.web.run(["curl", "-g", "-s", "-o", "/dev/null", "-w", "%{http_code}",
+                           f"http://{host}:{port}{path}"])
+        assert done.stdout == "200", (port, path, host, done)
