@@ -40,6 +40,15 @@ def be_nice(level):
         f.write(str(level))
 
 
+def pinned(core):
+    """For preexec_fn: on that core, and gone when we are."""
+    def prepare():
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.sched_setaffinity(0, {core})
+        be_nice(os.getpriority(os.PRIO_PROCESS, 0))
+    return prepare
+
+
 def raise_file_limit():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -76,14 +85,9 @@ def _children(pid):
 
 class Process:
     def __init__(self, argv, core, log, env=None):
-        def prepare():
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            os.sched_setaffinity(0, {core})
-            be_nice(os.getpriority(os.PRIO_PROCESS, 0))
-
         self.argv, self.log = argv, log
         with open(log, 'ab') as out:
-            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=prepare,
+            self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, preexec_fn=pinned(core),
                                           env={**os.environ, **(env or {})}, start_new_session=True)
         self.pids = [self.popen.pid]
         _alive.append(self)
@@ -168,8 +172,7 @@ def stop_all():
 
 def clean_up_always():
     def leave(number, _):
-        stop_all()
-        os._exit(128 + number)
+        raise SystemExit(128 + number)  # the `finally` clauses do the rest
 
     atexit.register(stop_all)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

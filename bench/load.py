@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 
-from harness import Failed
+from harness import Failed, pinned
 
 # wrk's own summary, complete; a response callback would slow it, this runs once at the end.
 WRK_SCRIPT = '''
@@ -21,7 +21,7 @@ end
 def _run(argv, core, seconds):
     try:
         p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds + 20,
-                           preexec_fn=lambda: os.sched_setaffinity(0, {core}), check=False)
+                           preexec_fn=pinned(core), check=False)
     except subprocess.TimeoutExpired as e:
         raise Failed(f'{argv[0]} did not end') from e
     out = p.stdout.decode(errors='replace')
@@ -37,12 +37,14 @@ def warm(port, case, core):
         _run(['h2load', '-t1', f'-c{case.connections}', f'-m{case.streams}', '-D300ms', url], core, 1)
         return
     p = subprocess.Popen(['wrk', '-t1', f'-c{case.connections}', '-d9s', url], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+                         stderr=subprocess.DEVNULL, preexec_fn=pinned(core))
     try:
         p.wait(0.3)
     except subprocess.TimeoutExpired:
         p.send_signal(signal.SIGINT)
+        p.wait(5)
     finally:
+        p.kill()
         p.wait()
 
 
