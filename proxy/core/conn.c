@@ -151,7 +151,8 @@ static void codec_fault(struct weir_conn *c, struct weir_chunk *chunk) {
         t = WEIR_CONTAINER_OF(c->txns.prev, struct weir_txn, down_node);
         if (!t->res_started) {
             if (t->phase == WEIR_TXN_HEAD && !t->req_chunk)
-                t->req_chunk = weir_chunk_ref(chunk); /* what was understood of the head lies there */
+                t->req_chunk =
+                    weir_chunk_ref(chunk); /* what was understood of the head lies there */
             weir_txn_reply_fault(t, fault, "");
             weir_conn_dirty(c);
             return;
@@ -478,6 +479,11 @@ static void http_eof(struct weir_conn *c) {
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
     else
         weir_conn_dirty(c);
+    /* Half closed or gone: only time can tell (weir_down_deadline). */
+    if (c->state == WEIR_CONN_HTTP && !c->is_up && !weir_list_empty(&c->txns))
+        weir_worker_deadline(c->worker, &c->deadline,
+                             weir_worker_now(c->worker) +
+                                 weir_worker_limits(c->worker)->body_timeout_us);
 }
 
 static void on_eof(void *arg) {

@@ -276,6 +276,7 @@ static struct weir_txn *input_stalled(struct weir_conn *c) {
 static void http_deadline(struct weir_conn *c) {
     uint64_t now = weir_worker_now(c->worker);
     const struct weir_limits_spec *limits = weir_worker_limits(c->worker);
+    bool silent = c->stream->bytes_out == c->mark_out;
     struct weir_txn *t;
 
     if (c->heads_open > 0 && now >= c->head_due && !weir_list_empty(&c->txns)) {
@@ -288,6 +289,10 @@ static void http_deadline(struct weir_conn *c) {
     }
     if (output_stalled(c)) {
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_BODY));
+        return;
+    }
+    if (c->eof && silent) { /* nobody waits that long with half a connection: the client is gone */
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, EOF));
         return;
     }
     if (weir_list_empty(&c->txns)) {

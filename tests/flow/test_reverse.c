@@ -273,6 +273,25 @@ static void a_client_that_half_closes_still_gets_its_answer(void **state) {
     flow_end(&f);
 }
 
+static void a_client_that_leaves_in_silence_is_not_kept_for_ever(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_reverse(&f, "");
+    c = flow_client(&f);
+    mem_send(c, GET);
+    mem_shutdown(c);
+    s = flow_server(&f);
+    mem_advance(f.net, 29000000);
+    assert_false(mem_is_closed(s));
+    mem_advance(f.net, 2500000);
+    assert_true(mem_is_closed(s));
+    assert_true(mem_is_closed(c));
+    assert_int_equal(flow_count(&f, WEIR_C_REQUESTS_ACTIVE), 0);
+    flow_end(&f);
+}
+
 static void an_early_answer_reaches_the_client_and_ends_the_connection(void **state) {
     struct flow f;
     struct mem_conn *c, *s;
@@ -519,6 +538,7 @@ int main(void) {
         cmocka_unit_test(an_answer_until_close_is_chunked_down),
         cmocka_unit_test(a_client_that_leaves_ends_the_upstream_exchange),
         cmocka_unit_test(a_client_that_half_closes_still_gets_its_answer),
+        cmocka_unit_test(a_client_that_leaves_in_silence_is_not_kept_for_ever),
         cmocka_unit_test(an_early_answer_reaches_the_client_and_ends_the_connection),
         cmocka_unit_test(informational_heads_are_passed_on),
         cmocka_unit_test(an_upgrade_becomes_a_tunnel_and_half_closes),
