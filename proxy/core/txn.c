@@ -274,6 +274,10 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
 
     if (chunk)
         t->req_chunk = weir_chunk_ref(chunk);
+    if (t->identified && weir_mesh_take_request(t) < 0) {
+        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, INTERNAL), "");
+        return;
+    }
     t->replayable = idempotent(t->req.method);
     fault = weir_txn_decide(t);
     if (fault.kind == WEIR_FAULT_NONE && weir_fields_request(t) < 0)
@@ -349,7 +353,10 @@ void weir_txn_upstream_open(struct weir_txn *t) {
     }
     t->phase = WEIR_TXN_SENT;
     t->t_sent = weir_worker_now(t->worker);
-    r = codec->ops->send_head(codec, t->up_cs, &t->req, end);
+    if (t->marked || weir_conn_is_h2(t->up))
+        r = weir_mesh_send_request(t, end);
+    else
+        r = codec->ops->send_head(codec, t->up_cs, &t->req, end);
     if (r == 0 && t->held.len > 0) {
         t->replayable = false;
         r = codec->ops->send_data(codec, t->up_cs, &t->held);
@@ -380,11 +387,19 @@ static void bad_response(struct weir_txn *t, int r) {
 void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
     struct weir_codec *codec = t->down->codec;
     bool informational = t->res.status < 200 && t->res.status != 101;
-    int r;
+    int r = 0;
 
     if (t->phase != WEIR_TXN_SENT || !t->down_cs)
         return;
+    if (t->marked)
+        r = weir_mesh_take_response(t);
     weir_hop_strip(&t->res);
+    if (t->carried && r == 0)
+        r = weir_mesh_mark_response(t);
+    if (r < 0) {
+        bad_response(t, r);
+        return;
+    }
     if (informational) {
         if (t->req.version == WEIR_HTTP_10)
             return; /* RFC 9110 15.2: not to an HTTP/1.0 client */

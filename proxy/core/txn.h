@@ -46,6 +46,8 @@ struct weir_txn {
     bool replayable;               /* idempotent and nothing of its content was passed on */
     bool fresh;                    /* the next attempt must not use a pooled connection */
     bool identified;               /* the downstream peer is a verified mesh peer */
+    bool marked;                   /* an HTTP/1 request, sent on to a mesh peer over HTTP/2 */
+    bool carried;                  /* such a request, received from one */
     struct weir_bufq held;         /* request content before there is a connection to send it on */
     struct weir_flow_side out, in; /* request, response */
     const struct weir_parent *parent;
@@ -90,6 +92,15 @@ void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why);
 
 /* decide.c: may this request pass, and where to: sets t->cluster. Returns the fault that says why not. */
 struct weir_fault weir_txn_decide(struct weir_txn *t);
+
+/* mesh.c: HTTP/1 messages over the HTTP/2 between two weir proxies. All: 0, -errno. */
+/* Sends the request head upstream, marked if that is a verified mesh peer. As send_head. */
+int weir_mesh_send_request(struct weir_txn *t, bool end);
+/* From a verified peer: restores what its mark says. Before anything is decided on the head. */
+int weir_mesh_take_request(struct weir_txn *t);
+/* Both before and behind weir_hop_strip, in this order. The first only does something when t->marked. */
+int weir_mesh_take_response(struct weir_txn *t);
+int weir_mesh_mark_response(struct weir_txn *t);
 
 /* reply.c: answers with what the fault table says, or resets when a response has begun. */
 void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const char *detail);

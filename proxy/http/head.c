@@ -145,6 +145,7 @@ enum weir_field_id weir_field_id(struct weir_slice name) {
         break;
     case 9:
         TRY("forwarded", WEIR_FIELD_FORWARDED)
+        TRY("x-weir-h1", WEIR_FIELD_X_WEIR_H1)
         break;
     case 10:
         TRY("user-agent", WEIR_FIELD_USER_AGENT)

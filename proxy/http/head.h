@@ -61,6 +61,7 @@ enum weir_field_id {
     WEIR_FIELD_X_REQUEST_ID,
     WEIR_FIELD_TRACEPARENT,
     WEIR_FIELD_AUTHORIZATION,
+    WEIR_FIELD_X_WEIR_H1, /* http/carry.h: between two weir proxies only */
     WEIR_FIELD_IDS,
 };
 

@@ -63,6 +63,7 @@ static bool claims_identity(const struct weir_field *field) {
     case WEIR_FIELD_X_FORWARDED_HOST:
     case WEIR_FIELD_X_FORWARDED_PROTO:
     case WEIR_FIELD_FORWARDED:
+    case WEIR_FIELD_X_WEIR_H1:
         return true;
     case WEIR_FIELD_OTHER: /* spelt with '_', or one of a family */
         return is_identity(field->name);
@@ -176,6 +177,7 @@ void weir_hop_strip(struct weir_head *head) {
         case WEIR_FIELD_TE:
         case WEIR_FIELD_TRANSFER_ENCODING:
         case WEIR_FIELD_HTTP2_SETTINGS:
+        case WEIR_FIELD_X_WEIR_H1: /* who may read it has done so */
             field->dropped = true;
             break;
         default:

@@ -8,7 +8,7 @@
 /*
  * Drops hop-by-hop fields: Connection and those it nominates (never framing, Host or weir's identity fields),
  * Keep-Alive, Proxy-Connection, TE (other than trailers, kept as a flag), Transfer-Encoding, Upgrade unless
- * head->wants_upgrade and the protocol is not h2c, HTTP2-Settings always.
+ * head->wants_upgrade and the protocol is not h2c, HTTP2-Settings and x-weir-h1 (http/carry.h) always.
  */
 void weir_hop_strip(struct weir_head *head);
 /*

@@ -18,9 +18,19 @@ static struct weir_snapshot *snapshot(const char *yaml) {
     return s;
 }
 
+static struct weir_tls_ctx *ref(struct weir_tls_ctx *ctx) {
+    return ctx ? weir_tls_ctx_ref(ctx) : NULL;
+}
+
 static struct weir_runtime *runtime(struct flow *f, const char *yaml, bool reverse) {
     struct weir_snapshot *s = snapshot(yaml);
-    struct weir_runtime_params params = { .snapshot = s };
+    struct weir_runtime_params params = {
+        .snapshot = s,
+        .tls = { .server = ref(f->tls.server),
+                 .to = ref(f->tls.to),
+                 .mesh_server = ref(f->tls.mesh_server),
+                 .mesh_client = ref(f->tls.mesh_client) },
+    };
     struct weir_runtime *rt = NULL;
     char *why = NULL;
 
@@ -45,10 +55,13 @@ static void sink(void *arg, struct weir_bufq *lines) {
     assert_int_equal(weir_bufq_move(&f->lines, lines, lines->len), 0);
 }
 
-static void start(struct flow *f, enum weir_direction dir, const char *yaml) {
+void flow_start_tls(struct flow *f, enum weir_direction dir, const char *yaml,
+                    const struct weir_tls_set *tls) {
     static const uint64_t seed[2] = { 1, 2 };
 
     memset(f, 0, sizeof(*f));
+    if (tls)
+        f->tls = *tls;
     f->net = mem_net_new();
     f->listener.dir = dir;
     assert_int_equal(weir_worker_init(&f->worker, mem_net(f->net), seed, 0), 0);
@@ -60,11 +73,11 @@ static void start(struct flow *f, enum weir_direction dir, const char *yaml) {
 }
 
 void flow_reverse(struct flow *f, const char *yaml) {
-    start(f, WEIR_DIR_REVERSE, yaml);
+    flow_start_tls(f, WEIR_DIR_REVERSE, yaml, NULL);
 }
 
 void flow_start(struct flow *f, enum weir_direction dir, const char *yaml) {
-    start(f, dir, yaml);
+    flow_start_tls(f, dir, yaml, NULL);
 }
 
 void flow_reload(struct flow *f, const char *yaml) {
@@ -83,6 +96,7 @@ void flow_end(struct flow *f) {
     weir_bufq_deinit(&f->lines);
     weir_worker_deinit(&f->worker);
     mem_net_free(f->net);
+    weir_tls_set_deinit(&f->tls);
 }
 
 struct mem_conn *flow_client(struct flow *f) {

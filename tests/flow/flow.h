@@ -11,6 +11,7 @@ struct flow {
     struct weir_worker worker;
     struct weir_listener listener;
     struct weir_bufq lines; /* access lines */
+    struct weir_tls_set tls; /* given to each runtime; the flow owns one reference of each */
     struct weir_to to;
     struct weir_to_addr to_addr;
     uint64_t generation;
@@ -20,6 +21,9 @@ struct flow {
 void flow_reverse(struct flow *f, const char *yaml);
 /* Any configuration; connections come in on a listener of that direction. */
 void flow_start(struct flow *f, enum weir_direction dir, const char *yaml);
+/* The same with TLS contexts, whose references are taken over. */
+void flow_start_tls(struct flow *f, enum weir_direction dir, const char *yaml,
+                    const struct weir_tls_set *tls);
 /* Offers a new configuration; fails the test when it is refused. */
 void flow_reload(struct flow *f, const char *yaml);
 /* Stops everything; fails the test when something is left. */

@@ -116,6 +116,7 @@ static void every_known_field_name_has_its_id_in_any_case(void **state) {
         { "X-Request-Id", WEIR_FIELD_X_REQUEST_ID },
         { "Traceparent", WEIR_FIELD_TRACEPARENT },
         { "Authorization", WEIR_FIELD_AUTHORIZATION },
+        { "X-Weir-H1", WEIR_FIELD_X_WEIR_H1 },
     };
     assert_int_equal(WEIR_ARRAY_LEN(rows), WEIR_FIELD_IDS - 1);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
