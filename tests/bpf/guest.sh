@@ -47,12 +47,17 @@ for dir in tmp run; do \$b mount -t tmpfs \$dir /h/\$dir; done
 \$b mkdir -p /h/dev/shm; \$b mount -t tmpfs shm /h/dev/shm
 \$b mount -t cgroup2 cgroup2 /h/sys/fs/cgroup
 \$b ip link set lo up
+\$b cp /run.sh /h/tmp/run.sh
 \$b chroot /h /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8 \
-    WEIR_KERN_DRIVER=$build/tests/bpf/weir-kern-driver WEIR_KERN_LOG=/tmp/kern.log \
-    /bin/sh -c 'uname -r; /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider $tests $*; r=\$?; [ \$r = 0 ] || tail -n 60 /tmp/kern.log; echo GUEST-EXIT \$r'
+    WEIR_KERN_DRIVER=$build/tests/bpf/weir-kern-driver WEIR_KERN_LOG=/tmp/kern.log /bin/sh /tmp/run.sh
 \$b poweroff -f
 INIT
 chmod +x ir/init
+{
+    printf 'uname -r\ncd %s\n/usr/bin/python3 -m pytest -q -rs --color=no -p no:cacheprovider' "$tests"
+    for arg in "$@"; do printf " '%s'" "$arg"; done
+    printf '\nr=$?\n[ $r = 0 ] || tail -n 60 /tmp/kern.log\necho GUEST-EXIT $r\n'
+} >ir/run.sh
 (cd ir && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >ir.gz
 
 qemu-system-x86_64 -accel tcg -cpu max -m 1536 -smp 2 -nographic -no-reboot -nic none \
