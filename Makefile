@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static test lint demo bench micro clean install
+.PHONY: all deps build static test lint test-guest demo bench micro clean install
 
 all: build
 
@@ -46,6 +46,13 @@ bench: build
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick) $(B)
 
 # Instructions per request, without noise; PROFILE=1 names the functions.
+# The kernel tests on Debian's packaged 6.1 kernel, in a guest under software emulation.
+test-guest: build
+	@tools/deps.sh guest
+	@$(NINJA) >/dev/null
+	@tests/bpf/guest.sh $(BUILD) $(G)
+
+# Instructions per request of the whole core, by room.
 micro: build
 	@tools/deps.sh micro
 	@bench/micro/run.sh $(M)

@@ -1,16 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools/deps.sh build|test|demo|bench|micro: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
+# tools/deps.sh build|test|demo|bench|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
-build="gcc meson ninja-build pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libssl-dev libnghttp2-dev libuv1-dev \
+build="gcc libc6-dev make meson ninja-build pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libssl-dev libnghttp2-dev libuv1-dev \
 libyaml-dev libjansson-dev libpcre2-dev libcmocka-dev curl ca-certificates python3"
 test="libclang-rt-dev python3-pytest python3-h2 python3-yaml iproute2 util-linux openssl tcpdump nghttp2-client nghttp2-server wrk dwarves procps \
 netcat-openbsd libasan-dev"
 demo="iproute2 util-linux openssl tcpdump curl procps python3"
 bench="wrk nghttp2-client openssl python3"
 micro="valgrind"
+guest="qemu-system-x86 busybox-static kmod"
 
 present() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
 
@@ -39,7 +40,8 @@ test) want="$test" ;;
 demo) want="$demo" ;;
 bench) want="$bench" ;;
 micro) want="$micro" ;;
-*) echo "usage: tools/deps.sh build|test|demo|bench|micro" >&2; exit 2 ;;
+guest) want="$guest" ;;
+*) echo "usage: tools/deps.sh build|test|demo|bench|micro|guest" >&2; exit 2 ;;
 esac
 
 missing=""
