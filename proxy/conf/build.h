@@ -67,6 +67,8 @@ int weir_build_link(struct weir_build *b);
 const struct weir_object *const *weir_objects_core(void);
 const struct weir_object *const *weir_objects_pod(void);
 const struct weir_object *const *weir_objects_route(void);
+const struct weir_object *const *weir_objects_filter(void);
+const struct weir_object *const *weir_objects_cors(void);
 const struct weir_object *const *weir_objects_gateway(void);
 const struct weir_object *const *weir_objects_policy(void);
 const struct weir_object *const *weir_objects_weir(void);

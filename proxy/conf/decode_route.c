@@ -5,9 +5,10 @@
  * mirrors, retries, ...) is refused at its place. Whether a backend or a parent exists is the
  * matter of routes.c.
  */
+#include "conf/decode_route.h"
+
 #include <string.h>
 
-#include "conf/build.h"
 #include "conf/regex.h"
 #include "conf/syntax.h"
 
@@ -60,7 +61,7 @@ static bool ends_with(const char *s, const char *end) {
 }
 
 /* The CRD's own rules for Exact and PathPrefix: a path that a normalised request could have. */
-static const char *path_fault(const char *path) {
+const char *weir_path_fault(const char *path) {
     static const char *const inside[] = { "//", "/./", "/../", "%2f", "%2F", "#" };
 
     if (path[0] != '/') {
@@ -85,7 +86,7 @@ static int decode_path(struct weir_dec *d, const struct weir_node *n, void *out)
     struct typed_match path = { .type = WEIR_MATCH_PREFIX, .value = "/" };
     int r = weir_dec_object(d, n, &path_object, &path);
     const struct weir_node *value = weir_node_get(n, "value");
-    const char *fault = path.type != WEIR_MATCH_REGEX ? path_fault(path.value) : NULL;
+    const char *fault = path.type != WEIR_MATCH_REGEX ? weir_path_fault(path.value) : NULL;
 
     match->path_type = (enum weir_match_type)path.type;
     match->path = path.value;
@@ -167,126 +168,7 @@ static int decode_match(struct weir_dec *d, const struct weir_node *n, void *out
     return weir_dec_object(d, n, &match_object, match);
 }
 
-static int decode_header_name(struct weir_dec *d, const struct weir_node *n, void *out) {
-    *(const char **)out = "";
-    int r = weir_dec_string(d, n, out);
-
-    if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_token(n->text)) {
-        return weir_dec_error(d, n, "%s is not a header name", WEIR_SHOW(n));
-    }
-    return r;
-}
-
-static int decode_header_value(struct weir_dec *d, const struct weir_node *n, void *out) {
-    int r = weir_dec_string(d, n, out);
-
-    if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_field_value(n->text)) {
-        return weir_dec_error(
-            d, n, "a header value may not contain control characters or blanks at its ends");
-    }
-    return r;
-}
-
-static const struct weir_field header_fields[] = {
-    WEIR_F_REQ("name", struct weir_kv, key, decode_header_name),
-    WEIR_F_REQ("value", struct weir_kv, value, decode_header_value),
-};
-static const struct weir_object header_object =
-    WEIR_OBJECT("HTTPRoute.spec.rules[].filters[].requestHeaderModifier.set[]", header_fields);
-
-static int decode_header(struct weir_dec *d, const struct weir_node *n, void *out) {
-    struct weir_kv *kv = out;
-
-    kv->key = kv->value = "";
-    return weir_dec_object(d, n, &header_object, kv);
-}
-
-static const struct weir_field header_mod_fields[] = {
-    WEIR_F_LIST("set", struct weir_header_mod, set, n_set, decode_header),
-    WEIR_F_LIST("add", struct weir_header_mod, add, n_add, decode_header),
-    WEIR_F_LIST("remove", struct weir_header_mod, remove, n_remove, decode_header_name),
-};
-static const struct weir_object header_mod_object =
-    WEIR_OBJECT("HTTPRoute.spec.rules[].filters[].requestHeaderModifier", header_mod_fields);
-
-static int decode_header_mod(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return weir_dec_object(d, n, &header_mod_object, out);
-}
-
-/* type says which of the members must be there; those of other filters are refused by their own
- * entry. */
-static const char *const filter_types[] = { "RequestHeaderModifier",
-                                            "ResponseHeaderModifier",
-                                            "RequestRedirect",
-                                            "URLRewrite",
-                                            "RequestMirror",
-                                            "CORS",
-                                            "ExternalAuth",
-                                            "ExtensionRef",
-                                            NULL };
-
-struct filter_draft {
-    unsigned type;
-    struct weir_header_mod request, response;
-};
-
-static int decode_filter_type(struct weir_dec *d, const struct weir_node *n, void *out) {
-    unsigned i = 0;
-    int r = weir_dec_word(d, n, filter_types, &i);
-
-    if (r == 0 && i > 1) {
-        return weir_dec_error(d, n, "%s is not supported by this version", filter_types[i]);
-    }
-    *(unsigned *)out = i;
-    return r;
-}
-
-static const struct weir_field filter_fields[] = {
-    WEIR_F_REQ("type", struct filter_draft, type, decode_filter_type),
-    WEIR_F("requestHeaderModifier", struct filter_draft, request, decode_header_mod),
-    WEIR_F("responseHeaderModifier", struct filter_draft, response, decode_header_mod),
-    WEIR_F_UNSUP("requestMirror"),
-    WEIR_F_UNSUP("requestRedirect"),
-    WEIR_F_UNSUP("urlRewrite"),
-    WEIR_F_UNSUP("cors"),
-    WEIR_F_UNSUP("externalAuth"),
-    WEIR_F_UNSUP("extensionRef"),
-};
-static const struct weir_object filter_object =
-    WEIR_OBJECT("HTTPRoute.spec.rules[].filters[]", filter_fields);
-
-static int decode_filter(struct weir_dec *d, const struct weir_node *n, void *out) {
-    static const char *const members[] = { "requestHeaderModifier", "responseHeaderModifier" };
-    struct weir_filter *filter = out;
-    struct filter_draft draft = { .type = 2 };
-    uint32_t errors = d->problems->n_errors;
-    int r = weir_dec_object(d, n, &filter_object, &draft);
-
-    if (r != 0 || draft.type > 1 || errors != d->problems->n_errors) {
-        return r;
-    }
-    filter->type = draft.type == 0 ? WEIR_FILTER_REQUEST_HEADERS : WEIR_FILTER_RESPONSE_HEADERS;
-    filter->headers = draft.type == 0 ? draft.request : draft.response;
-    if (weir_node_get(n, members[draft.type]) == NULL) {
-        return weir_dec_error_in(d, n, members[draft.type], "required with type %s",
-                                 filter_types[draft.type]);
-    }
-    if (weir_node_get(n, members[!draft.type]) != NULL) {
-        return weir_dec_error_in(d, n, members[!draft.type], "not allowed with type %s",
-                                 filter_types[draft.type]);
-    }
-    return 0;
-}
-
-struct object_ref { /* parentRef and backendRef */
-    const char *group, *kind;
-    union {
-        struct weir_parent_ref parent;
-        struct weir_backend_ref backend;
-    };
-};
-
-static int decode_ref_namespace(struct weir_dec *d, const struct weir_node *n, void *out) {
+int weir_decode_ref_namespace(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r = weir_dec_string(d, n, out);
 
     if (r == 0 && n->type == WEIR_NODE_STRING && !weir_is_dns_label(n->text)) {
@@ -304,55 +186,61 @@ static int decode_route_weight(struct weir_dec *d, const struct weir_node *n, vo
 }
 
 static const struct weir_field backend_fields[] = {
-    WEIR_F("group", struct object_ref, group, weir_dec_string),
-    WEIR_F("kind", struct object_ref, kind, weir_dec_string),
-    WEIR_F_REQ("name", struct object_ref, backend.name, weir_dec_string),
-    WEIR_F("namespace", struct object_ref, backend.namespace_, decode_ref_namespace),
-    WEIR_F_REQ("port", struct object_ref, backend.port, weir_dec_port),
-    WEIR_F("weight", struct object_ref, backend.weight, decode_route_weight),
-    WEIR_F_UNSUP("filters"),
+    WEIR_F("group", struct weir_object_ref, group, weir_dec_string),
+    WEIR_F("kind", struct weir_object_ref, kind, weir_dec_string),
+    WEIR_F_REQ("name", struct weir_object_ref, backend.name, weir_dec_string),
+    WEIR_F("namespace", struct weir_object_ref, backend.namespace_, weir_decode_ref_namespace),
+    WEIR_F_REQ("port", struct weir_object_ref, backend.port, weir_dec_port),
+    WEIR_F("weight", struct weir_object_ref, backend.weight, decode_route_weight),
+    WEIR_F_LIST("filters", struct weir_object_ref, backend.filters, backend.n_filters,
+                weir_decode_http_filter),
 };
 static const struct weir_object backend_object =
     WEIR_OBJECT("HTTPRoute.spec.rules[].backendRefs[]", backend_fields);
 
 /* "core" is what several meshes' examples call the group that is really "". */
-static bool is_service(const struct object_ref *ref) {
+static bool is_service(const struct weir_object_ref *ref) {
     return strcmp(ref->kind, "Service") == 0 &&
            (ref->group[0] == '\0' || strcmp(ref->group, "core") == 0);
 }
 
-static int decode_backend(struct weir_dec *d, const struct weir_node *n, void *out) {
-    struct object_ref ref = { .group = "",
-                              .kind = "Service",
-                              .backend = { .name = "", .namespace_ = "", .weight = 1 } };
-    int r = weir_dec_object(d, n, &backend_object, &ref);
+int weir_decode_backend_ref(struct weir_dec *d, const struct weir_node *n,
+                            const struct weir_object *object, struct weir_backend_ref *out) {
+    struct weir_object_ref ref = { .group = "",
+                                   .kind = "Service",
+                                   .backend = { .name = "", .namespace_ = "", .weight = 1 } };
+    int r = weir_dec_object(d, n, object, &ref);
 
     ref.backend.place = weir_dec_place(d, n);
-    *(struct weir_backend_ref *)out = ref.backend;
+    *out = ref.backend;
     if (r == 0 && !is_service(&ref)) {
-        return weir_dec_error_in(d, n, "kind",
-                                 "a backend of kind %.64s%s%.64s is not supported by this version; "
-                                 "only a Service",
-                                 ref.kind, ref.group[0] != '\0' ? "." : "", ref.group);
+        r = weir_dec_error_in(d, n, "kind",
+                              "a backend of kind %.64s%s%.64s is not supported by this version; "
+                              "only a Service",
+                              ref.kind, ref.group[0] != '\0' ? "." : "", ref.group);
     }
-    return r;
+    return r == 0 ? weir_check_filters(d, n, out->filters, out->n_filters) : r;
+}
+
+static int decode_backend(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_decode_backend_ref(d, n, &backend_object, out);
 }
 
 static const struct weir_field parent_fields[] = {
-    WEIR_F("group", struct object_ref, group, weir_dec_string),
-    WEIR_F("kind", struct object_ref, kind, weir_dec_string),
-    WEIR_F_REQ("name", struct object_ref, parent.name, weir_dec_string),
-    WEIR_F("namespace", struct object_ref, parent.namespace_, decode_ref_namespace),
-    WEIR_F("sectionName", struct object_ref, parent.section, weir_dec_string),
-    WEIR_F("port", struct object_ref, parent.port, weir_dec_port),
+    WEIR_F("group", struct weir_object_ref, group, weir_dec_string),
+    WEIR_F("kind", struct weir_object_ref, kind, weir_dec_string),
+    WEIR_F_REQ("name", struct weir_object_ref, parent.name, weir_dec_string),
+    WEIR_F("namespace", struct weir_object_ref, parent.namespace_, weir_decode_ref_namespace),
+    WEIR_F("sectionName", struct weir_object_ref, parent.section, weir_dec_string),
+    WEIR_F("port", struct weir_object_ref, parent.port, weir_dec_port),
 };
 static const struct weir_object parent_object =
     WEIR_OBJECT("HTTPRoute.spec.parentRefs[]", parent_fields);
 
-static int decode_parent(struct weir_dec *d, const struct weir_node *n, void *out) {
-    struct object_ref ref = { .group = GATEWAY_GROUP,
-                              .kind = "Gateway",
-                              .parent = { .name = "", .namespace_ = "", .section = "" } };
+int weir_decode_parent_ref(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_object_ref ref = { .group = GATEWAY_GROUP,
+                                   .kind = "Gateway",
+                                   .parent = { .name = "", .namespace_ = "", .section = "" } };
     int r = weir_dec_object(d, n, &parent_object, &ref);
 
     ref.parent.place = weir_dec_place(d, n);
@@ -402,7 +290,7 @@ static int decode_timeouts(struct weir_dec *d, const struct weir_node *n, void *
 static const struct weir_field rule_fields[] = {
     WEIR_F("name", struct weir_route_rule, name, weir_dec_string),
     WEIR_F_LIST("matches", struct weir_route_rule, matches, n_matches, decode_match),
-    WEIR_F_LIST("filters", struct weir_route_rule, filters, n_filters, decode_filter),
+    WEIR_F_LIST("filters", struct weir_route_rule, filters, n_filters, weir_decode_http_filter),
     WEIR_F_LIST("backendRefs", struct weir_route_rule, backends, n_backends, decode_backend),
     WEIR_F_SELF("timeouts", decode_timeouts),
     WEIR_F_UNSUP("retry"),
@@ -423,15 +311,50 @@ static int default_match(struct weir_dec *d, struct weir_route_rule *rule) {
     return 0;
 }
 
+static bool replaces_prefix(const struct weir_filter *filters, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        if ((filters[i].type == WEIR_FILTER_REDIRECT || filters[i].type == WEIR_FILTER_REWRITE) &&
+            filters[i].rewrite.change == WEIR_PATH_PREFIX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What filters ask of the rest of their rule. */
+static int check_rule(struct weir_dec *d, const struct weir_node *n,
+                      const struct weir_route_rule *rule) {
+    bool prefix = replaces_prefix(rule->filters, rule->n_filters);
+
+    for (uint32_t i = 0; i < rule->n_backends && !prefix; i++) {
+        prefix = replaces_prefix(rule->backends[i].filters, rule->backends[i].n_filters);
+    }
+    if (prefix && (rule->n_matches != 1 || rule->matches[0].path_type != WEIR_MATCH_PREFIX)) {
+        return weir_dec_error_in(d, n, "matches",
+                                 "ReplacePrefixMatch needs exactly one match, with a PathPrefix");
+    }
+    if (rule->n_backends > 0 &&
+        weir_has_filter(rule->filters, rule->n_filters, WEIR_FILTER_REDIRECT)) {
+        return weir_dec_error_in(d, n, "backendRefs", "not allowed beside RequestRedirect");
+    }
+    return 0;
+}
+
 static int decode_rule(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_route_rule *rule = out;
 
     rule->name = "";
     int r = weir_dec_object(d, n, &rule_object, rule);
-    return r == 0 && rule->n_matches == 0 ? default_match(d, rule) : r;
+    if (r == 0 && rule->n_matches == 0) {
+        r = default_match(d, rule);
+    }
+    if (r == 0) {
+        r = weir_check_filters(d, n, rule->filters, rule->n_filters);
+    }
+    return r == 0 ? check_rule(d, n, rule) : r;
 }
 
-static int decode_hostname(struct weir_dec *d, const struct weir_node *n, void *out) {
+int weir_decode_route_host(struct weir_dec *d, const struct weir_node *n, void *out) {
     *(const char **)out = "";
     int r = weir_dec_string(d, n, out);
 
@@ -445,9 +368,9 @@ static int decode_hostname(struct weir_dec *d, const struct weir_node *n, void *
 
 static const struct weir_field route_spec_fields[] = {
     WEIR_F_LIST("parentRefs", struct weir_draft_route, value.parents, value.n_parents,
-                decode_parent),
+                weir_decode_parent_ref),
     WEIR_F_LIST("hostnames", struct weir_draft_route, value.hostnames, value.n_hostnames,
-                decode_hostname),
+                weir_decode_route_host),
     WEIR_F_LIST("rules", struct weir_draft_route, value.rules, value.n_rules, decode_rule),
     WEIR_F_UNSUP("useDefaultGateways"),
 };
@@ -488,13 +411,9 @@ int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *
 
 const struct weir_object *const *weir_objects_route(void) {
     static const struct weir_object *const objects[] = {
-        &route_object,        &route_spec_object,
-        &parent_object,       &rule_object,
-        &match_object,        &path_object,
-        &header_match_object, &query_match_object,
-        &filter_object,       &header_mod_object,
-        &header_object,       &backend_object,
-        &timeout_object,      NULL,
+        &route_object, &route_spec_object,   &parent_object,      &rule_object,    &match_object,
+        &path_object,  &header_match_object, &query_match_object, &backend_object, &timeout_object,
+        NULL,
     };
     return objects;
 }

@@ -155,17 +155,58 @@ struct weir_header_mod {
     uint32_t n_set, n_add, n_remove;
 };
 
-enum weir_filter_type { WEIR_FILTER_REQUEST_HEADERS, WEIR_FILTER_RESPONSE_HEADERS };
+enum weir_filter_type {
+    WEIR_FILTER_REQUEST_HEADERS,
+    WEIR_FILTER_RESPONSE_HEADERS,
+    WEIR_FILTER_REDIRECT,
+    WEIR_FILTER_REWRITE,
+    WEIR_FILTER_MIRROR,
+    WEIR_FILTER_CORS,
+};
+
+enum weir_path_change { WEIR_PATH_KEEP, WEIR_PATH_FULL, WEIR_PATH_PREFIX };
+
+/* URLRewrite and RequestRedirect. */
+struct weir_rewrite {
+    const char *hostname; /* "" = as asked for */
+    enum weir_path_change change;
+    const char *path; /* with WEIR_PATH_PREFIX instead of the prefix the match names; "" = nothing */
+    /* redirects only */
+    const char *scheme; /* "http", "https"; "" = as asked for */
+    uint16_t port;      /* 0 = not given */
+    uint16_t status;    /* 302 unless stated */
+};
+
+struct weir_mirror {
+    struct weir_backend_ref *backend;
+    uint32_t numerator, denominator; /* that share of requests */
+};
+
+/* Lists that hold "*" hold nothing else. */
+struct weir_cors {
+    const char **origins; /* "*", or scheme, host that may begin with '*', and port if not default */
+    const char **methods, **headers, **expose;
+    uint32_t n_origins, n_methods, n_headers, n_expose;
+    bool credentials;
+    uint32_t max_age; /* seconds */
+};
 
 struct weir_filter {
     enum weir_filter_type type;
-    struct weir_header_mod headers;
+    union {
+        struct weir_header_mod headers;
+        struct weir_rewrite rewrite; /* REDIRECT, REWRITE */
+        struct weir_mirror mirror;
+        struct weir_cors cors;
+    };
 };
 
 struct weir_backend_ref {
     const char *name, *namespace_;
     uint16_t port;
-    uint32_t weight;                    /* default 1 */
+    uint32_t weight; /* default 1 */
+    struct weir_filter *filters;
+    uint32_t n_filters;
     const struct weir_service *service; /* NULL = does not exist: 500 for its share */
     const struct weir_service_port *service_port;
     struct weir_place place;

@@ -196,16 +196,19 @@ static int link_parents(struct weir_link *l, const struct weir_draft *draft,
 struct backend_at {
     const struct weir_draft *draft;
     uint32_t rule, index;
+    bool mirror;
 };
 
 static int warn_backend(struct weir_link *l, const struct backend_at *at,
                         const struct weir_backend_ref *ref, const char *message) {
     char field[80];
 
-    snprintf(field, sizeof(field), "spec.rules[%u].backendRefs[%u]", at->rule, at->index);
-    return weir_link_warn(l, at->draft, &ref->place, field,
-                          "Service %s/%s %s; its share of requests is answered with 500",
-                          ref->namespace_, ref->name, message);
+    snprintf(field, sizeof(field), "spec.rules[%u].%s[%u]", at->rule,
+             at->mirror ? "filters" : "backendRefs", at->index);
+    return weir_link_warn(l, at->draft, &ref->place, field, "Service %s/%s %s; %s", ref->namespace_,
+                          ref->name, message,
+                          at->mirror ? "nothing is mirrored to it"
+                                     : "its share of requests is answered with 500");
 }
 
 static int link_backend(struct weir_link *l, const struct backend_at *at,
@@ -236,15 +239,33 @@ static int link_backend(struct weir_link *l, const struct backend_at *at,
     return warn_backend(l, at, ref, "has no such TCP port");
 }
 
+static int link_mirrors(struct weir_link *l, struct backend_at at, struct weir_filter *filters,
+                        uint32_t n) {
+    int r = 0;
+
+    at.mirror = true;
+    for (at.index = 0; at.index < n && r == 0; at.index++) {
+        if (filters[at.index].type == WEIR_FILTER_MIRROR) {
+            r = link_backend(l, &at, filters[at.index].mirror.backend);
+        }
+    }
+    return r;
+}
+
 static int link_backends(struct weir_link *l, const struct weir_draft *draft,
                          struct weir_http_route *route) {
     struct backend_at at = { .draft = draft };
     int r = 0;
 
-    for (; at.rule < route->n_rules; at.rule++) {
+    for (; at.rule < route->n_rules && r == 0; at.rule++) {
         struct weir_route_rule *rule = &route->rules[at.rule];
+        r = link_mirrors(l, at, rule->filters, rule->n_filters);
         for (at.index = 0; at.index < rule->n_backends && r == 0; at.index++) {
-            r = link_backend(l, &at, &rule->backends[at.index]);
+            struct weir_backend_ref *ref = &rule->backends[at.index];
+            r = link_backend(l, &at, ref);
+            if (r == 0) {
+                r = link_mirrors(l, at, ref->filters, ref->n_filters);
+            }
         }
     }
     return r;

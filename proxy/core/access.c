@@ -64,8 +64,8 @@ void weir_txn_log(struct weir_txn *t) {
     r.wall_us = t->wall_begin;
     r.direction = weir_direction_name(t->down->dir);
     r.method = t->req.method_name;
-    r.authority = t->req.authority;
-    r.target = t->req.target;
+    r.authority = t->asked_authority.ptr ? t->asked_authority : t->req.authority;
+    r.target = t->asked_target.ptr ? t->asked_target : t->req.target;
     r.user_agent = field(t, WEIR_FIELD_USER_AGENT);
     r.forwarded_for = field(t, WEIR_FIELD_X_FORWARDED_FOR);
     r.request_id = t->request_id;

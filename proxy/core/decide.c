@@ -3,7 +3,7 @@
  * May this request pass, and where to? Called once per request, when its head is complete. What is decided on is what is
  * forwarded: the path is made canonical first. Knows nothing of connections but who is at the other end.
  */
-#include "core/txn.h"
+#include "core/filter.h"
 
 static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
 
@@ -35,6 +35,7 @@ static int normalize(struct weir_txn *t) {
 static struct weir_fault route(struct weir_txn *t) {
     const struct weir_parent *p = t->parent;
     const struct weir_backend_ref *backend;
+    const struct weir_route_rule *rule;
     int r;
 
     if (!p->routes) {
@@ -45,9 +46,13 @@ static struct weir_fault route(struct weir_txn *t) {
     if (r != 0)
         return r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_TARGET) : WEIR_FAULT(LOCAL, INTERNAL);
     weir_route_decide(p->routes, &t->req, &t->decision);
-    if (!t->decision.rule)
+    rule = t->decision.rule;
+    if (!rule)
         return WEIR_FAULT(LOCAL, NO_ROUTE);
-    backend = weir_route_backend(t->decision.rule, weir_worker_random(t->worker));
+    backend = weir_route_backend(rule, weir_worker_random(t->worker));
+    t->backend = backend;
+    if ((rule->n_filters > 0 || (backend && backend->n_filters > 0)) && weir_filter_answers(t))
+        return no_fault;
     if (backend && backend->service && backend->service_port)
         t->cluster = weir_runtime_cluster(t->epoch->rt, backend->service, backend->service_port);
     return t->cluster ? no_fault : WEIR_FAULT(LOCAL, NO_BACKEND);

@@ -3,7 +3,7 @@
  * What forwarding changes in a head: hop-by-hop fields go, claims of identity from outside go, and what this proxy knows for
  * certain is added: where the request came from, who the caller was proven to be, a request id.
  */
-#include "core/txn.h"
+#include "core/filter.h"
 #include "http/hop.h"
 
 #define IP_MAX 46u /* INET6_ADDRSTRLEN */
@@ -70,6 +70,10 @@ static int request_id(struct weir_txn *t) {
     return weir_head_add(&t->req, WEIR_SLICE("x-request-id"), t->request_id);
 }
 
+static bool has_filters(const struct weir_txn *t) {
+    return t->decision.rule->n_filters > 0 || (t->backend && t->backend->n_filters > 0);
+}
+
 int weir_fields_request(struct weir_txn *t) {
     int r = 0;
 
@@ -85,13 +89,11 @@ int weir_fields_request(struct weir_txn *t) {
         r = forwarded_for(t);
     if (r == 0)
         r = request_id(t);
-    if (r == 0 && t->decision.rule)
-        r = weir_route_filter(t->decision.rule, WEIR_FILTER_REQUEST_HEADERS, &t->req);
+    if (r == 0 && t->decision.rule && has_filters(t))
+        r = weir_filter_request(t);
     return r;
 }
 
 int weir_fields_response(struct weir_txn *t) {
-    return t->decision.rule
-               ? weir_route_filter(t->decision.rule, WEIR_FILTER_RESPONSE_HEADERS, &t->res)
-               : 0;
+    return t->decision.rule && has_filters(t) ? weir_filter_response(t) : 0;
 }

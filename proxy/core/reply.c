@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers of our own: what the fault table says, in a form a person can read. */
-#include "core/txn.h"
+#include "core/filter.h"
 #include "http/fault.h"
 
 static int add(struct weir_head *h, const char *name, const char *value) {
@@ -63,10 +63,38 @@ static void cut(struct weir_txn *t, struct weir_fault fault) {
     weir_txn_finish(t, fault);
 }
 
+/* Sends t->res: the end of every answer of our own. */
+static int deliver(struct weir_txn *t, struct weir_slice body) {
+    t->phase = WEIR_TXN_LOCAL;
+    t->res_started = true;
+    t->status = t->res.status;
+    if (send(t, body) < 0)
+        return -ENOMEM;
+    t->in.bytes = t->res.body == WEIR_BODY_NONE ? 0 : body.len;
+    t->in.done = true;
+    weir_conn_dirty(t->down);
+    return 0;
+}
+
+void weir_txn_reply_local(struct weir_txn *t, struct weir_slice body) {
+    bool none = body.len == 0 && t->res.status == 204;
+
+    t->res.is_response = true;
+    t->res.version = WEIR_HTTP_11;
+    t->res.body = none || t->req.method == WEIR_METHOD_HEAD ? WEIR_BODY_NONE : WEIR_BODY_LENGTH;
+    t->res.content_length = none ? UINT64_MAX : body.len;
+    if (deliver(t, body) < 0)
+        cut(t, WEIR_FAULT(LOCAL, INTERNAL));
+}
+
 void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const char *detail) {
     const struct weir_fault_answer *a = weir_fault_answer(fault);
     struct weir_slice body;
 
+    if (t->is_mirror) {
+        weir_mirror_drop(t);
+        return;
+    }
     if (t->fault.kind == WEIR_FAULT_NONE) {
         t->fault = fault;
         t->fault_detail = detail;
@@ -77,16 +105,8 @@ void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const cha
         cut(t, fault);
         return;
     }
-    t->phase = WEIR_TXN_LOCAL;
-    t->res_started = true;
-    t->status = a->status;
     if (a->close && !weir_conn_is_h2(t->down))
         t->down->codec->ops->drain(t->down->codec);
-    if (build(t, a, detail, &body) < 0 || send(t, body) < 0) {
+    if (build(t, a, detail, &body) < 0 || deliver(t, body) < 0)
         cut(t, fault);
-        return;
-    }
-    t->in.bytes = body.len;
-    t->in.done = true;
-    weir_conn_dirty(t->down);
 }

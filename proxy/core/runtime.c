@@ -185,6 +185,7 @@ static int build_outbound(struct weir_runtime *rt) {
             if (port->proto != WEIR_PROTO_TCP)
                 continue;
             p->dir = WEIR_DIR_OUTBOUND;
+            p->port = port->port;
             p->own = weir_runtime_cluster(rt, svc, port);
             p->name = p->own ? p->own->name : "";
             addr_key(p->addr_key, &svc->ips[k / svc->n_ports], port->port);

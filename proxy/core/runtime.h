@@ -45,7 +45,7 @@ struct weir_parent {
     struct weir_tls_ctx *tls;        /* gateway listener's certificate; borrowed from `tls_owned` */
     struct weir_tls_ctx *tls_owned;
     enum weir_mtls_mode mtls; /* inbound */
-    uint16_t port;            /* inbound, gateway: local port */
+    uint16_t port;            /* inbound, gateway: local port; outbound: the Service's */
     const char *gateway;      /* gateway listeners: "namespace/name/listener", else NULL */
 };
 

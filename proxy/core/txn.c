@@ -11,6 +11,7 @@
 #include "core/txn.h"
 
 #include "base/mem.h"
+#include "core/filter.h"
 #include "http/hop.h"
 
 #define ARENA_BLOCK 4096u
@@ -26,8 +27,7 @@ static void side_init(struct weir_flow_side *s, bool is_request) {
     s->is_request = is_request;
 }
 
-struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs) {
-    struct weir_worker *w = down->worker;
+struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch *epoch) {
     struct weir_arena arena;
     struct weir_txn *t;
 
@@ -45,13 +45,11 @@ struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs) {
     memset(t, 0, sizeof(*t));
     t->arena = arena;
     t->worker = w;
-    t->epoch = weir_epoch_use(w);
-    t->down = down;
-    t->down_cs = cs;
-    t->identified = down->info.peer != NULL && down->dir == WEIR_DIR_INBOUND;
+    t->epoch = epoch;
+    epoch->users++;
     weir_list_init(&t->up_node);
     weir_list_init(&t->down_node);
-    weir_list_push_back(&down->txns, &t->down_node);
+    weir_list_init(&t->mirrors);
     weir_bufq_init(&t->held, w->pool, 0);
     weir_head_init(&t->req, &t->arena);
     weir_head_init(&t->res, &t->arena);
@@ -60,14 +58,27 @@ struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs) {
     weir_deadline_init(&t->deadline, deadline_fired);
     t->request_due = t->backend_due = WEIR_NEVER;
     t->t_begin = weir_worker_now(w);
-    t->wall_begin = w->net->ops->wall(w->net);
     t->fault_detail = "";
+    return t;
+}
+
+struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs) {
+    struct weir_worker *w = down->worker;
+    struct weir_txn *t = weir_txn_new_detached(w, w->epoch);
+
+    if (!t)
+        return NULL;
+    t->down = down;
+    t->down_cs = cs;
+    t->identified = down->info.peer != NULL && down->dir == WEIR_DIR_INBOUND;
+    weir_list_push_back(&down->txns, &t->down_node);
+    t->wall_begin = w->net->ops->wall(w->net);
     weir_count(&w->metrics, WEIR_C_REQUESTS, 1);
     weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, 1);
     return t;
 }
 
-static void txn_free(struct weir_txn *t) {
+void weir_txn_free(struct weir_txn *t) {
     struct weir_worker *w = t->worker;
 
     weir_list_unlink(&t->down_node);
@@ -77,7 +88,8 @@ static void txn_free(struct weir_txn *t) {
     weir_chunk_unref(t->req_chunk);
     weir_chunk_unref(t->res_chunk);
     weir_epoch_unuse(t->epoch);
-    weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, (uint64_t)-1);
+    if (!t->is_mirror)
+        weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, (uint64_t)-1);
     if (w->n_free_txns >= FREE_TXNS) {
         weir_arena_deinit(&t->arena);
         weir_free(t);
@@ -108,8 +120,7 @@ static void unpause(struct weir_flow_side *s, struct weir_conn *source) {
         weir_conn_unpause(source);
 }
 
-/* The txn lets go of its upstream exchange, which is over or was never opened. */
-static struct weir_conn *detach(struct weir_txn *t) {
+struct weir_conn *weir_txn_detach(struct weir_txn *t) {
     struct weir_conn *up = t->up;
 
     unpause(&t->in, up);
@@ -130,7 +141,7 @@ void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why) {
         release_endpoint(t);
         return;
     }
-    detach(t);
+    weir_txn_detach(t);
     if (!cs || up->state == WEIR_CONN_CLOSED)
         return; /* still connecting: the connection goes to the pool when it opens */
     up->codec->ops->reset(up->codec, cs, why);
@@ -148,8 +159,10 @@ void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
     if (t->up || t->endpoint)
         weir_txn_abort_upstream(t, fault.kind ? fault : WEIR_FAULT(DOWNSTREAM, RESET));
     unpause(&t->out, t->down);
+    if (!weir_list_empty(&t->mirrors))
+        weir_mirror_leave(t);
     weir_txn_log(t);
-    txn_free(t);
+    weir_txn_free(t);
 }
 
 /* ---- flow control ---- */
@@ -189,7 +202,9 @@ void weir_txn_unblock(struct weir_flow_side *side, struct weir_conn *sink) {
 
     if (sink->state == WEIR_CONN_HTTP && cs && !weir_conn_low(sink, cs))
         return;
-    if (side->is_request)
+    if (t->is_mirror)
+        weir_mirror_unblock(t);
+    else if (side->is_request)
         resume(side, t->down, t->down_cs);
     else
         resume(side, t->up, t->up_cs);
@@ -240,28 +255,35 @@ static void set_timeouts(struct weir_txn *t) {
 
 /* ---- the way up ---- */
 
-static void attempt(struct weir_txn *t) {
+int weir_txn_lease(struct weir_txn *t) {
     struct weir_worker *w = t->worker;
-    const struct weir_route_rule *rule = t->decision.rule;
 
     t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried,
                                t->attempts < WEIR_TXN_TRIES ? t->attempts : 0);
-    if (!t->endpoint) {
-        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, NO_ENDPOINT), t->target->name);
-        return;
-    }
+    if (!t->endpoint)
+        return 1;
     weir_lb_use(t->target->lb, t->endpoint);
     t->endpoint->outstanding++;
     t->up_ip = t->endpoint->ip;
     t->up_port = t->endpoint->port;
     t->phase = WEIR_TXN_LEASE;
     t->attempts++;
+    return weir_pool_lease(t);
+}
+
+static void attempt(struct weir_txn *t) {
+    const struct weir_route_rule *rule = t->decision.rule;
+    int r;
+
     if (rule && rule->has_timeout_backend && rule->timeout_backend_us) {
-        t->backend_due = weir_worker_now(w) + rule->timeout_backend_us;
+        t->backend_due = weir_worker_now(t->worker) + rule->timeout_backend_us;
         arm(t);
     }
-    if (weir_pool_lease(t) < 0)
+    r = weir_txn_lease(t);
+    if (r < 0)
         weir_txn_upstream_failed(t, WEIR_FAULT(UPSTREAM, CONNECT_FAILED), false);
+    else if (r > 0)
+        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, NO_ENDPOINT), t->target->name);
 }
 
 static bool idempotent(enum weir_method m) {
@@ -280,6 +302,10 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
     }
     t->replayable = idempotent(t->req.method);
     fault = weir_txn_decide(t);
+    if (fault.kind == WEIR_FAULT_NONE && t->answer) {
+        weir_filter_answer(t);
+        return;
+    }
     if (fault.kind == WEIR_FAULT_NONE && weir_fields_request(t) < 0)
         fault = WEIR_FAULT(LOCAL, INTERNAL);
     if (fault.kind != WEIR_FAULT_NONE) {
@@ -295,6 +321,8 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
     bool full;
     int r;
 
+    if (!weir_list_empty(&t->mirrors))
+        weir_mirror_data(t, chunk, bytes);
     if (t->phase == WEIR_TXN_LEASE) {
         r = weir_bufq_append_ref(&t->held, chunk, bytes);
         full = t->held.len >= weir_worker_limits(t->worker)->pipe_bytes;
@@ -336,6 +364,8 @@ static void send_request_end(struct weir_txn *t) {
 
 void weir_txn_request_end(struct weir_txn *t) {
     t->req_end = true;
+    if (!weir_list_empty(&t->mirrors))
+        weir_mirror_end(t);
     if (t->up_cs && !t->out.done)
         send_request_end(t);
 }
@@ -385,10 +415,15 @@ static void bad_response(struct weir_txn *t, int r) {
 }
 
 void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
-    struct weir_codec *codec = t->down->codec;
     bool informational = t->res.status < 200 && t->res.status != 101;
+    struct weir_codec *codec;
     int r = 0;
 
+    if (t->is_mirror) {
+        weir_mirror_response(t, false);
+        return;
+    }
+    codec = t->down->codec;
     if (t->phase != WEIR_TXN_SENT || !t->down_cs)
         return;
     if (t->marked)
@@ -434,6 +469,8 @@ void weir_txn_response_data(struct weir_txn *t, struct weir_chunk *chunk, struct
     bool full;
     int r;
 
+    if (t->is_mirror && t->up_cs)
+        t->up->codec->ops->consumed(t->up->codec, t->up_cs, bytes.len);
     if (t->phase != WEIR_TXN_RELAY || !t->down_cs)
         return;
     r = pass(t->down, t->down_cs, chunk, bytes);
@@ -452,11 +489,16 @@ void weir_txn_response_data(struct weir_txn *t, struct weir_chunk *chunk, struct
 }
 
 void weir_txn_response_end(struct weir_txn *t) {
-    struct weir_codec *codec = t->down->codec;
+    struct weir_codec *codec;
     int r = 0;
 
+    if (t->is_mirror) {
+        weir_mirror_response(t, true);
+        return;
+    }
     if (t->phase != WEIR_TXN_RELAY || !t->down_cs)
         return;
+    codec = t->down->codec;
     if (t->res.body != WEIR_BODY_NONE)
         r = codec->ops->send_end(codec, t->down_cs, t->up_cs ? t->up_cs->trailers : NULL);
     if (r < 0) {
@@ -472,7 +514,11 @@ void weir_txn_response_end(struct weir_txn *t) {
 }
 
 void weir_txn_upstream_closed(struct weir_txn *t) {
-    weir_pool_release(detach(t));
+    struct weir_conn *up = weir_txn_detach(t);
+
+    if (t->is_mirror)
+        weir_mirror_done(t);
+    weir_pool_release(up);
 }
 
 /* Another attempt is safe only if the server cannot have acted on this one. */
@@ -496,7 +542,7 @@ void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool 
         weir_lb_report(t->target->lb, t->endpoint, false, weir_worker_now(t->worker));
         t->tried[t->attempts - 1] = t->endpoint;
     }
-    detach(t);
+    weir_txn_detach(t);
     if (!retry) {
         weir_txn_reply_fault(t, fault, detail);
         return;

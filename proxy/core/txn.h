@@ -45,6 +45,7 @@ struct weir_txn {
     bool tunnel;                   /* after 101 */
     bool replayable;               /* idempotent and nothing of its content was passed on */
     bool fresh;                    /* the next attempt must not use a pooled connection */
+    bool is_mirror;                /* of another txn: no downstream, nobody waits for it (mirror.c) */
     bool identified;               /* the downstream peer is a verified mesh peer */
     bool marked;                   /* an HTTP/1 request, sent on to a mesh peer over HTTP/2 */
     bool carried;                  /* such a request, received from one */
@@ -52,6 +53,12 @@ struct weir_txn {
     struct weir_flow_side out, in; /* request, response */
     const struct weir_parent *parent;
     struct weir_route_decision decision;
+    const struct weir_backend_ref *backend; /* chosen among the rule's; NULL = none */
+    const struct weir_filter *answer;       /* the filter that answers instead of a backend, or NULL */
+    const struct weir_cors *cors;           /* whose fields the answer gets, or NULL */
+    struct weir_slice origin;               /* the Origin field, with cors */
+    struct weir_slice asked_target, asked_authority; /* before a rewrite; ptr NULL = none was made */
+    struct weir_list mirrors;               /* copies under way (their down_node) */
     struct weir_cluster *cluster;
     struct weir_lb_endpoint *endpoint, *tried[WEIR_TXN_TRIES];
     struct weir_target *target;
@@ -69,6 +76,13 @@ struct weir_txn {
 
 /* NULL = no memory. */
 struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs);
+/* A txn without a downstream, for mirror.c, which starts and frees it. NULL = no memory. */
+struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch *epoch);
+void weir_txn_free(struct weir_txn *t);
+/* The txn lets go of its upstream exchange, which is over or was never opened. */
+struct weir_conn *weir_txn_detach(struct weir_txn *t);
+/* Picks an endpoint and asks for a connection to it; 0, -errno as weir_pool_lease, 1 = no endpoint. */
+int weir_txn_lease(struct weir_txn *t);
 /* Downstream events. */
 void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk);
 void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes);
@@ -102,6 +116,8 @@ int weir_mesh_take_request(struct weir_txn *t);
 int weir_mesh_take_response(struct weir_txn *t);
 int weir_mesh_mark_response(struct weir_txn *t);
 
+/* reply.c: sends t->res with that content as an answer of our own; its body kind is set here. */
+void weir_txn_reply_local(struct weir_txn *t, struct weir_slice body);
 /* reply.c: answers with what the fault table says, or resets when a response has begun. */
 void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const char *detail);
 

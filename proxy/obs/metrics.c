@@ -53,6 +53,9 @@ static const struct metric counter_table[WEIR_COUNTERS] = {
                             "TLS handshakes that failed." },
     [WEIR_C_IDENTITY_REFUSED] = { "weir_identity_refused_total", "counter",
                                   "Peers whose certificate was valid but not acceptable." },
+    [WEIR_C_MIRRORS] = { "weir_mirrors_total", "counter", "Copies of requests begun." },
+    [WEIR_C_MIRRORS_LOST] = { "weir_mirrors_lost_total", "counter",
+                              "Copies of requests that were not answered in full." },
     [WEIR_C_ACCESS_LOST] = { "weir_access_log_lost_total", "counter",
                              "Access lines dropped because standard output was slow." },
 };

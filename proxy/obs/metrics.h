@@ -32,6 +32,8 @@ enum weir_counter {
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
     WEIR_C_IDENTITY_REFUSED,
+    WEIR_C_MIRRORS,     /* copies of requests begun */
+    WEIR_C_MIRRORS_LOST,
     WEIR_C_ACCESS_LOST, /* access lines dropped because standard output is slow */
     WEIR_COUNTERS,
 };

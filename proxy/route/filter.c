@@ -71,13 +71,21 @@ static int apply(const struct weir_header_mod *mod, struct weir_head *head) {
     return 0;
 }
 
-int weir_route_filter(const struct weir_route_rule *rule, enum weir_filter_type type,
+int weir_route_modify(const struct weir_filter *filters, uint32_t n, enum weir_filter_type type,
                       struct weir_head *head) {
-    for (uint32_t i = 0; i < rule->n_filters; i++) {
-        int r = rule->filters[i].type == type ? apply(&rule->filters[i].headers, head) : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        int r = filters[i].type == type ? apply(&filters[i].headers, head) : 0;
 
         if (r)
             return r;
     }
     return 0;
+}
+
+const struct weir_filter *weir_route_filter(const struct weir_filter *filters, uint32_t n,
+                                            enum weir_filter_type type) {
+    for (uint32_t i = 0; i < n; i++)
+        if (filters[i].type == type)
+            return &filters[i];
+    return NULL;
 }

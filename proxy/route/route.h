@@ -39,8 +39,31 @@ void weir_route_decide(const struct weir_route_table *t, const struct weir_head 
  * listed): 500. A chosen backend whose service is NULL does not exist: 500 as well.
  */
 const struct weir_backend_ref *weir_route_backend(const struct weir_route_rule *rule, uint64_t random);
-/* Applies the rule's header modifiers of that kind to the head. 0, -ENOMEM. */
-int weir_route_filter(const struct weir_route_rule *rule, enum weir_filter_type type, struct weir_head *head);
+/* Applies the list's header modifiers of that kind to the head. 0, -ENOMEM. */
+int weir_route_modify(const struct weir_filter *filters, uint32_t n, enum weir_filter_type type,
+                      struct weir_head *head);
+/* The first filter of that type, or NULL. */
+const struct weir_filter *weir_route_filter(const struct weir_filter *filters, uint32_t n,
+                                            enum weir_filter_type type);
+/* URLRewrite: changes authority and target of the head, whose path the match chose. 0, -ENOMEM. */
+int weir_route_rewrite(const struct weir_rewrite *rw, const struct weir_route_match *match,
+                       struct weir_head *head);
+/* How the request came in, for a Location. */
+struct weir_route_origin {
+    bool tls;
+    uint16_t port; /* of the listener, or of the Service */
+};
+/* RequestRedirect: the Location, in the head's arena. 0, -ENOMEM, 1 = the request names no host. */
+int weir_route_location(const struct weir_rewrite *rw, const struct weir_route_match *match,
+                        const struct weir_head *head, const struct weir_route_origin *from,
+                        struct weir_slice *ret_location);
+
+/* CORS (Fetch 3.2). Is this a preflight request, which the filter answers itself? */
+bool weir_cors_is_preflight(const struct weir_head *head);
+/* The fields the filter adds to an answer: to a preflight's, or to any other. 0, -ENOMEM. */
+int weir_cors_preflight(const struct weir_cors *cors, const struct weir_head *req, struct weir_head *res);
+/* `origin`: of the request; empty = it had none. */
+int weir_cors_response(const struct weir_cors *cors, struct weir_slice origin, struct weir_head *res);
 
 /*
  * Canonical path for matching and forwarding: dot segments and empty segments resolved, %XX of unreserved characters

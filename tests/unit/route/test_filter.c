@@ -44,7 +44,8 @@ static void set_replaces_add_appends_and_remove_removes(void **state) {
     head_with(&head, "x-one", "b");
     head_with(&head, "x-two", "2");
     head_with(&head, "x-three", "3");
-    assert_int_equal(weir_route_filter(&rule, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
+    assert_int_equal(
+        weir_route_modify(rule.filters, rule.n_filters, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
     assert_string_equal(lines(&head), "x-two=2;x-one=1;X-New=n;x-two=22;");
 }
 
@@ -56,9 +57,11 @@ static void a_filter_of_the_other_kind_does_nothing(void **state) {
     struct weir_head head;
 
     head_request(&head, &arena, "GET", "a", "/");
-    assert_int_equal(weir_route_filter(&rule, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
+    assert_int_equal(
+        weir_route_modify(rule.filters, rule.n_filters, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
     assert_string_equal(lines(&head), "");
-    assert_int_equal(weir_route_filter(&rule, WEIR_FILTER_RESPONSE_HEADERS, &head), 0);
+    assert_int_equal(
+        weir_route_modify(rule.filters, rule.n_filters, WEIR_FILTER_RESPONSE_HEADERS, &head), 0);
     assert_string_equal(lines(&head), "x-one=1;");
 }
 
@@ -93,7 +96,8 @@ static void framing_hop_by_hop_host_and_identity_stay_untouched(void **state) {
         head_request(&head, &arena, "GET", "a", "/");
         head_with(&head, names[i], "kept");
         before = lines(&head);
-        assert_int_equal(weir_route_filter(&rule, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
+        assert_int_equal(
+            weir_route_modify(rule.filters, rule.n_filters, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
         assert_string_equal(lines(&head), before);
     }
 }
@@ -106,7 +110,8 @@ static void a_value_that_would_split_the_message_is_ignored(void **state) {
     struct weir_head head;
 
     head_request(&head, &arena, "GET", "a", "/");
-    assert_int_equal(weir_route_filter(&rule, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
+    assert_int_equal(
+        weir_route_modify(rule.filters, rule.n_filters, WEIR_FILTER_REQUEST_HEADERS, &head), 0);
     assert_string_equal(lines(&head), "x-c=tab\tis fine;");
 }
 
@@ -121,7 +126,7 @@ static int filter_one(void *arg) {
 
     weir_arena_init(&own, 1024);
     head_request(&head, &own, "GET", "a", "/");
-    r = weir_route_filter(&rule, WEIR_FILTER_REQUEST_HEADERS, &head);
+    r = weir_route_modify(rule.filters, rule.n_filters, WEIR_FILTER_REQUEST_HEADERS, &head);
     weir_arena_deinit(&own);
     return r;
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the decoders of HTTPRoute and GRPCRoute share: references, filters, name and path checks. */
+#ifndef WEIR_CONF_DECODE_ROUTE_H
+#define WEIR_CONF_DECODE_ROUTE_H
+
+#include "conf/build.h"
+
+struct weir_object_ref { /* parentRef and backendRef */
+    const char *group, *kind;
+    union {
+        struct weir_parent_ref parent;
+        struct weir_backend_ref backend;
+    };
+};
+
+/* One element of `filters` into a struct weir_filter. */
+int weir_decode_http_filter(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_cors(struct weir_dec *d, const struct weir_node *n, void *out);
+/* The filters of one list together: what may not stand twice or beside another. n: their owner. */
+int weir_check_filters(struct weir_dec *d, const struct weir_node *n,
+                       const struct weir_filter *filters, uint32_t n_filters);
+bool weir_has_filter(const struct weir_filter *filters, uint32_t n, enum weir_filter_type type);
+
+/* One element of `backendRefs`, by the table of its kind, into a struct weir_backend_ref. */
+int weir_decode_backend_ref(struct weir_dec *d, const struct weir_node *n,
+                            const struct weir_object *object, struct weir_backend_ref *out);
+/* One element of `parentRefs` into a struct weir_parent_ref. */
+int weir_decode_parent_ref(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_ref_namespace(struct weir_dec *d, const struct weir_node *n, void *out);
+/* A host name a route may list, into a const char *. */
+int weir_decode_route_host(struct weir_dec *d, const struct weir_node *n, void *out);
+
+/* Why no normalised request could have this path; NULL = it could. */
+const char *weir_path_fault(const char *path);
+
+#endif
