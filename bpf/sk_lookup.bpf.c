@@ -6,6 +6,7 @@
  * a refusal.
  */
 #include "lib/addr.bpf.h"
+#include "lib/arrival.bpf.h"
 #include "lib/count.bpf.h"
 #include "lib/policy.bpf.h"
 
@@ -93,15 +94,6 @@ static __always_inline void remember_asker(const struct arrival *a) {
     weir_udp_remember(&key);
 }
 
-static __always_inline bool probe(const struct arrival *a) {
-    struct weir_probe_key key = { .addr = a->remote, .pod = weir_lookup_pod, .port = a->lport };
-
-    if (bpf_map_lookup_elem(&weir_probe, &key))
-        return true;
-    key.pod = 0;
-    return bpf_map_lookup_elem(&weir_probe, &key) != NULL;
-}
-
 /* False: refused, and said so. */
 static __always_inline bool admitted(struct arrival *a) {
     struct weir_policy_slot *slot = &a->pod.policy[WEIR_INGRESS];
@@ -127,27 +119,13 @@ static __always_inline bool admitted(struct arrival *a) {
         weir_count_one(WEIR_ALLOW_UDP_ANSWER);
         return true;
     }
-    if (probe(a)) {
+    if (weir_probe_covers(weir_lookup_pod, &a->remote, a->lport)) {
         weir_count_one(WEIR_ALLOW_PROBE);
         return true;
     }
     refuse(a, answer.verdict == WEIR_VERDICT_DENY ? WEIR_DENY_INGRESS : WEIR_DENY_UNDECIDED,
            answer.policy);
     return false;
-}
-
-static __always_inline bool steered_port(const struct arrival *a) {
-    struct weir_port_key key = { .pod = weir_lookup_pod, .port = a->lport, .proto = a->proto };
-    __u32 *flags;
-
-    if (!(a->pod.flags & WEIR_POD_MESHED) || a->proto != WEIR_IPPROTO_TCP)
-        return false;
-    flags = bpf_map_lookup_elem(&weir_port, &key);
-    if (!flags) {
-        key.port = 0;
-        flags = bpf_map_lookup_elem(&weir_port, &key);
-    }
-    return flags && (*flags & WEIR_PORT_STEER);
 }
 
 /* The kernel spreads over the SO_REUSEPORT group of the listener found; any living member will do.
@@ -174,7 +152,7 @@ static __always_inline bool assign(struct bpf_sk_lookup *ctx, __u8 family) {
 }
 
 static __always_inline int deliver(struct bpf_sk_lookup *ctx, struct arrival *a) {
-    if (!steered_port(a)) {
+    if (!weir_port_steered(weir_lookup_pod, a->pod.flags, a->lport, a->proto)) {
         weir_count_one(WEIR_ALLOW_INGRESS);
         return SK_PASS;
     }

@@ -15,7 +15,12 @@ static const struct weir_verb *const verbs[] = {
 #if WEIR_HAVE_KERNEL
     &weir_verb_agent,    &weir_verb_run,
 #endif
-    &weir_verb_validate, &weir_verb_check, &weir_verb_ca, &weir_verb_status, &weir_verb_version,
+    &weir_verb_validate, &weir_verb_check,
+    &weir_verb_ca,       &weir_verb_status,
+#if WEIR_HAVE_KERNEL
+    &weir_verb_flows,    &weir_verb_explain,
+#endif
+    &weir_verb_version,
 };
 
 const char *weir_args_value(const struct weir_args *args, const char *name) {

@@ -14,6 +14,7 @@
 
 #define TIMEOUT_S  5
 #define ANSWER_MAX (64u * 1024u * 1024u)
+#define LINE_MAX_BYTES (1024u * 1024u)
 
 static void fd_close(int *fd) {
     if (*fd >= 0)
@@ -72,22 +73,26 @@ static int answer_add(struct answer *a, const char *p, size_t n) {
     return 0;
 }
 
-int weir_client_ask(const char *socket_path, const char *line, char **ret_answer) {
+static int open_unix(const char *path, int *ret_fd) {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return -ENAMETOOLONG;
+    strcpy(addr.sun_path, path);
+    *ret_fd = open_socket(AF_UNIX, (struct sockaddr *)&addr, sizeof(addr));
+    return *ret_fd < 0 ? *ret_fd : 0;
+}
+
+int weir_client_ask(const char *socket_path, const char *line, char **ret_answer) {
     WEIR_CLEANUP(fd_close)
     int fd = -1;
     struct answer a = { 0 };
     char buf[16384];
     ssize_t n;
-    int r;
+    int r = open_unix(socket_path, &fd);
 
-    if (strlen(socket_path) >= sizeof(addr.sun_path))
-        return -ENAMETOOLONG;
-    strcpy(addr.sun_path, socket_path);
-    fd = open_socket(AF_UNIX, (struct sockaddr *)&addr, sizeof(addr));
-    if (fd < 0)
-        return fd;
-    r = send_all(fd, line, strlen(line));
+    if (r == 0)
+        r = send_all(fd, line, strlen(line));
     if (r == 0)
         r = send_all(fd, "\n", 1);
     if (r == 0)
@@ -102,6 +107,52 @@ int weir_client_ask(const char *socket_path, const char *line, char **ret_answer
     }
     *ret_answer = a.text;
     return 0;
+}
+
+/* The whole lines in a->text to fn; what is behind the last one stays. */
+static int take_lines(struct answer *a, int (*fn)(void *arg, char *text), void *arg) {
+    size_t at = 0;
+    int r = 0;
+
+    while (r == 0) {
+        char *end = memchr(a->text + at, '\n', a->len - at);
+
+        if (!end)
+            break;
+        *end = '\0';
+        r = fn(arg, a->text + at);
+        at = (size_t)(end - a->text) + 1;
+    }
+    memmove(a->text, a->text + at, a->len - at);
+    a->len -= at;
+    return r == 0 && a->len > LINE_MAX_BYTES ? -EFBIG : r;
+}
+
+int weir_client_follow(const char *socket_path, const char *line, int (*fn)(void *arg, char *text),
+                       void *arg) {
+    const struct timeval for_ever = { 0 };
+    WEIR_CLEANUP(fd_close)
+    int fd = -1;
+    struct answer a = { 0 };
+    char buf[16384];
+    ssize_t n = 1;
+    int r = open_unix(socket_path, &fd);
+
+    if (r == 0)
+        r = send_all(fd, line, strlen(line));
+    if (r == 0)
+        r = send_all(fd, "\n", 1);
+    if (r == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &for_ever, sizeof(for_ever)) < 0)
+        r = -errno;
+    while (r == 0 && (n = recv(fd, buf, sizeof(buf), 0)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        r = n < 0 ? -errno : answer_add(&a, buf, (size_t)n);
+        if (r == 0)
+            r = take_lines(&a, fn, arg);
+    }
+    weir_free(a.text);
+    return r;
 }
 
 /* ---- HTTP, through the codec ---- */

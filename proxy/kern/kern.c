@@ -228,13 +228,27 @@ static int drop_unknown_link(void *arg, const char *name) {
     return r < 0 ? r : weir_pin_link_remove(path);
 }
 
+/* The others are run by name (explain) or opened where they are needed (iterators). */
+static bool is_cgroup_program(const struct bpf_program *prog) {
+    switch (bpf_program__type(prog)) {
+    case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
+    case BPF_PROG_TYPE_CGROUP_SOCK:
+    case BPF_PROG_TYPE_CGROUP_SOCKOPT:
+    case BPF_PROG_TYPE_CGROUP_SKB:
+    case BPF_PROG_TYPE_SOCK_OPS:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int weir_kern_attach(struct weir_kern *k) {
     struct bpf_program *prog;
 
     bpf_object__for_each_program(prog, k->bpf->obj) {
         int r;
 
-        if (!bpf_program__autoload(prog))
+        if (!bpf_program__autoload(prog) || !is_cgroup_program(prog))
             continue;
         r = attach_one(k, prog);
         if (r < 0) {

@@ -68,10 +68,14 @@ static void client_answer(struct weir_agent_client *c) {
     } else if (strcmp(c->line, "flows") == 0 || strcmp(c->line, "flows -f") == 0) {
         c->follow = c->line[5] != '\0';
         flows(a, &c->out);
+        if (c->follow)
+            weir_textbuf_add(&c->out, "\n", 1);
+    } else if (strncmp(c->line, "explain ", 8) == 0) {
+        weir_agent_explain(a, c->line + 8, &c->out);
     } else {
         weir_textbuf_add(&c->out, "{", 1);
         weir_textbuf_member(&c->out, "error",
-                            "not a command: status, counters, generation, flows, flows -f");
+                            "not a command: status, counters, generation, flows, flows -f, explain");
         weir_textbuf_add(&c->out, "}\n", 2);
     }
     client_flush(c);

@@ -9,7 +9,9 @@
  *   counters    one JSON object: every reason and its count
  *   generation  one JSON object: configuration generation, policy epoch
  *   flows       the last flow records, one JSON object per line
- *   flows -f    those, then each further one until the client closes
+ *   flows -f    those, an empty line, then each further one until the client closes
+ *   explain SRC DST:PORT [tcp|udp]
+ *               one JSON object: what the kernel decides about that flow, and by which rules
  * Anything else: {"error": "..."}.
  */
 #ifndef WEIR_NODE_AGENT_H

@@ -11,6 +11,7 @@
 
 #define WEIR_AGENT_FLOWS   1024 /* records kept for `flows` */
 #define WEIR_AGENT_CLIENTS 32
+#define WEIR_AGENT_LINE    1024 /* of the admin socket, its end included */
 
 /* A descriptor in the loop. */
 struct weir_agent_source {
@@ -24,7 +25,7 @@ struct weir_agent_client {
     struct weir_agent_source source; /* fd -1 = free */
     struct weir_textbuf out;
     size_t sent, n_line;
-    char line[64];
+    char line[WEIR_AGENT_LINE];
     bool answered, follow;
 };
 
@@ -80,6 +81,8 @@ int weir_agent_admin_open(struct weir_agent *a);
 void weir_agent_admin_close(struct weir_agent *a);
 /* One flow record to every follower. */
 void weir_agent_admin_flow(struct weir_agent *a, const struct weir_textbuf *record);
+/* explain.c: words is "SRC DST:PORT [tcp|udp]" and is taken apart. */
+void weir_agent_explain(struct weir_agent *a, char *words, struct weir_textbuf *out);
 /* status.c */
 void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out);
 void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out);

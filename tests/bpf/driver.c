@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "kern/kern.h"
 #include "sys/cgroup.h"
 
@@ -191,6 +192,15 @@ static int do_check(char **w) {
     return r;
 }
 
+static int do_fuzz(struct driver *d, char **w) {
+    uint32_t verdicts[3] = { 0 };
+    int r = weir_fuzz_run(d->k, strtoull(w[1], NULL, 0), (uint32_t)strtoul(w[2], NULL, 0), verdicts);
+
+    if (r == 0)
+        printf("ok %u %u %u\n", verdicts[0], verdicts[1], verdicts[2]);
+    return r;
+}
+
 static int plain(int r) {
     if (r == 0)
         printf("ok\n");
@@ -239,6 +249,8 @@ static int run(struct driver *d, char **w) {
         return do_counts(d);
     if (strcmp(w[0], "events") == 0)
         return do_events(d);
+    if (strcmp(w[0], "fuzz") == 0)
+        return do_fuzz(d, w);
     if (strcmp(w[0], "close") == 0) {
         d->k = weir_kern_close(d->k);
         d->events_fd = -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One object of each struct both compilers share, so that their layouts are in this file's debug
  * information (abi.py). */
+#include "weir/abi/explain.h"
 #include "weir/abi/flow.h"
 #include "weir/abi/maps.h"
 
@@ -28,6 +29,7 @@ SHAPE(weir_name_key);
 SHAPE(weir_name_value);
 SHAPE(weir_tuple);
 SHAPE(weir_listener_key);
+SHAPE(weir_explain);
 SHAPE(weir_event);
 SHAPE(weir_facts);
 SHAPE(weir_sock_value);

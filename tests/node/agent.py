@@ -99,6 +99,12 @@ class Agent:
                            timeout=PATIENCE)
         return r.returncode, r.stderr
 
+    def cli(self, *words):
+        """`weir WORDS` against this agent: exit code, standard output, standard error."""
+        r = subprocess.run([WEIR, words[0], "--agent", self.socket, *words[1:]], capture_output=True, text=True,
+                           stdin=subprocess.DEVNULL, timeout=PATIENCE)
+        return r.returncode, r.stdout, r.stderr
+
     def ask(self, line):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(PATIENCE)

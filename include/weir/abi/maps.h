@@ -218,6 +218,11 @@ WEIR_ABI_AT(weir_rule_block, count, 8);
 WEIR_ABI_AT(weir_rule_block, pad, 12);
 WEIR_ABI_AT(weir_rule_block, rules, 16);
 
+/* What the matcher (policy.h) says. */
+#define WEIR_VERDICT_UNDECIDED 0u /* a block is missing or the chain too long: treat as DENY */
+#define WEIR_VERDICT_ALLOW     1u
+#define WEIR_VERDICT_DENY      2u
+
 /* weir_idset: HASH. Value: __u8 1. */
 struct weir_idset_key {
     __u32 set;

@@ -24,7 +24,7 @@ struct weir_policy_query {
     __u8 pad;
 };
 
-/* verdict: WEIR_VERDICT_* below. policy: the rule's, or the slot's for a default deny; 0 when no
+/* verdict: WEIR_VERDICT_* (maps.h). policy: the rule's, or the slot's for a default deny; 0 when no
  * policy applies. */
 struct weir_policy_answer {
     __u32 verdict;
@@ -32,9 +32,6 @@ struct weir_policy_answer {
     __u32 audited; /* a policy that would have denied, had it not been in audit mode; 0 = none */
     __u32 rule;    /* 1-based place of the deciding rule along the chain; 0 = no rule decided */
 };
-#define WEIR_VERDICT_UNDECIDED 0u /* a block is missing or the chain too long: treat as DENY */
-#define WEIR_VERDICT_ALLOW     1u
-#define WEIR_VERDICT_DENY      2u
 
 #ifndef WEIR_POLICY_IN_BLOCK
 #define WEIR_POLICY_IN_BLOCK(env, b, q, before, a) weir_policy_block_decide(env, b, q, before, a)

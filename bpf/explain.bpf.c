@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Answers a question (weir/abi/explain.h) with the very functions the hooks call, over the live maps.
+ * Never attached: run by the agent with BPF_PROG_RUN. A tc program, because a syscall program must
+ * be sleepable and a sleepable one may not look into an LPM trie, nor hold a listener's socket.
+ */
+#include "weir/abi/explain.h"
+#include "lib/addr.bpf.h"
+#include "lib/arrival.bpf.h"
+#include "lib/call.bpf.h"
+
+/* A function of its own, also so that the struct is in the type information (tests/lint/abi.py). */
+static __noinline int explain_verdict(struct weir_explain *x) {
+    struct weir_policy_query q = {
+        .peer = x->peer, .peer_identity = x->peer_identity, .port = x->port, .proto = x->proto
+    };
+    struct weir_policy_answer a = {};
+    struct weir_policy_slot slot = x->slot;
+
+    weir_verdict(&slot, &q, &a);
+    x->verdict = a.verdict;
+    x->policy = a.policy;
+    x->audited = a.audited;
+    x->rule = a.rule;
+    return 0;
+}
+
+static __always_inline void explain_call(struct weir_explain *x) {
+    struct weir_call c = { .asked = x->peer,
+                           .dst = x->peer,
+                           .asked_port = x->port,
+                           .dport = x->port,
+                           .proto = x->proto,
+                           .role = x->role,
+                           .pod = x->pod };
+
+    weir_call_decide(&c);
+    x->dst = c.dst;
+    x->dport = c.dport;
+    x->reason = c.reason;
+    x->error = c.error;
+    x->flags = c.flags;
+    x->service = c.service;
+    x->set = c.set;
+    x->policy = c.policy;
+    x->identity = c.identity;
+    x->peer_identity = c.peer_identity;
+}
+
+static __always_inline void explain_arrival(struct weir_explain *x) {
+    struct weir_ip_value *peer = weir_ip_find(&x->peer);
+    struct weir_pod_value *pod = weir_pod_find(x->pod);
+    __u32 flags;
+
+    if (!pod) {
+        x->reason = WEIR_DENY_NO_POD;
+        return;
+    }
+    x->identity = pod->identity;
+    x->peer_identity = peer ? peer->identity : 0;
+    x->slot = pod->policy[WEIR_INGRESS];
+    flags = pod->flags;
+    explain_verdict(x);
+    if (weir_port_steered(x->pod, flags, x->port, x->proto))
+        x->flags |= WEIR_FLOW_STEERED;
+    if (x->verdict == WEIR_VERDICT_ALLOW)
+        x->reason = x->flags & WEIR_FLOW_STEERED ? WEIR_ALLOW_INGRESS_PROXY : WEIR_ALLOW_INGRESS;
+    else if (weir_probe_covers(x->pod, &x->peer, x->port))
+        x->reason = WEIR_ALLOW_PROBE;
+    else
+        x->reason = x->verdict == WEIR_VERDICT_DENY ? WEIR_DENY_INGRESS : WEIR_DENY_UNDECIDED;
+}
+
+SEC("tc")
+int weir_explain(struct __sk_buff *skb) {
+    struct weir_explain x;
+
+    if (bpf_skb_load_bytes(skb, 0, &x, sizeof(x)))
+        return 0;
+    if (x.what == WEIR_EXPLAIN_VERDICT)
+        explain_verdict(&x);
+    else if (x.what == WEIR_EXPLAIN_CALL)
+        explain_call(&x);
+    else if (x.what == WEIR_EXPLAIN_ARRIVAL)
+        explain_arrival(&x);
+    else
+        return 0;
+    x.answered = 1;
+    bpf_skb_store_bytes(skb, 0, &x, sizeof(x), 0);
+    return 0;
+}
+
+char LICENSE[] SEC("license") __weak = "Dual BSD/GPL";
