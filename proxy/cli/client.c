@@ -12,8 +12,8 @@
 #include "conf/snapshot.h"
 #include "http/codec.h"
 
-#define TIMEOUT_S  5
-#define ANSWER_MAX (64u * 1024u * 1024u)
+#define TIMEOUT_S      5
+#define ANSWER_MAX     (64u * 1024u * 1024u)
 #define LINE_MAX_BYTES (1024u * 1024u)
 
 static void fd_close(int *fd) {
