@@ -21,7 +21,8 @@ static void emit(struct weir_worker *w, struct weir_access_record *r, struct wei
         weir_count(&w->metrics, WEIR_C_ACCESS_LOST, 1);
         return;
     }
-    w->net->ops->wake(w->net);
+    if (!w->turning)
+        w->net->ops->wake(w->net);
 }
 
 static const char *protocol(const struct weir_txn *t) {

@@ -6,11 +6,11 @@
 #include "core/conn.h"
 
 #include "base/mem.h"
+#include "core/pipe.h"
+#include "core/pool.h"
 #include "core/txn.h"
 
-#define LINGER_US    (2u * 1000u * 1000u)
-#define LINGER_BYTES (1024u * 1024u)
-#define OUT_LIMIT    (128u * 1024u)
+#define OUT_LIMIT (128u * 1024u)
 
 static const struct weir_stream_events stream_events;
 
@@ -19,7 +19,9 @@ static void deadline_fired(struct weir_deadline *d) {
 
     if (c->state == WEIR_CONN_CLOSED)
         return;
-    if (c->is_up)
+    if (c->state == WEIR_CONN_LINGER)
+        weir_conn_linger_deadline(c);
+    else if (c->is_up)
         weir_up_deadline(c);
     else
         weir_down_deadline(c);
@@ -61,13 +63,6 @@ void weir_conn_refuse_stream(struct weir_stream *s) {
     weir_stream_close(s, true);
 }
 
-static void held_free(struct weir_conn *c) {
-    if (!c->held)
-        return;
-    weir_bufq_deinit(c->held);
-    c->held = weir_free(c->held);
-}
-
 int weir_conn_hold(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes) {
     if (!c->held) {
         c->held = weir_malloc(sizeof(*c->held));
@@ -106,8 +101,25 @@ void weir_conn_pause(struct weir_conn *c) {
 }
 
 void weir_conn_unpause(struct weir_conn *c) {
-    c->paused--;
-    weir_conn_update_reading(c);
+    if (--c->paused == 0)
+        weir_conn_dirty(c);
+}
+
+void weir_conn_watch(struct weir_conn *c) {
+    uint64_t due = weir_worker_now(c->worker) + weir_worker_limits(c->worker)->body_timeout_us;
+
+    if (c->deadline.due > due)
+        weir_worker_deadline(c->worker, &c->deadline, due);
+}
+
+/* TLS counts bytes as out when they are encrypted; less what is pending below, both kinds of stream tell the same. */
+bool weir_conn_output_stalled(struct weir_conn *c) {
+    size_t pending = weir_stream_pending(c->stream);
+    uint64_t mark = c->stream->bytes_out - pending;
+    bool stalled = pending > 0 && mark == c->mark_out;
+
+    c->mark_out = mark;
+    return stalled;
 }
 
 static size_t queued(const struct weir_conn *c, const struct weir_cstream *cs) {
@@ -145,7 +157,7 @@ static void codec_fault(struct weir_conn *c, struct weir_chunk *chunk) {
     c->deaf = true; /* nothing behind a fault is read */
     c->codec->must_close = true;
     c->heads_open = 0;
-    held_free(c);
+    weir_conn_held_free(c);
     weir_conn_update_reading(c);
     if (!weir_conn_is_h2(c) && !weir_list_empty(&c->txns)) {
         t = WEIR_CONTAINER_OF(c->txns.prev, struct weir_txn, down_node);
@@ -158,9 +170,9 @@ static void codec_fault(struct weir_conn *c, struct weir_chunk *chunk) {
             return;
         }
     }
-    if (weir_conn_is_h2(c)) {
-        weir_count_fault(&c->worker->metrics, fault);
-        weir_conn_flush(c);
+    if (weir_conn_is_h2(c)) { /* its streams have been told; the GOAWAY leaves, then it lingers */
+        weir_conn_dirty(c);
+        return;
     }
     weir_conn_fail(c, fault);
 }
@@ -170,9 +182,7 @@ static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_sl
     size_t used = 0;
     int r;
 
-    c->in_codec = true;
     r = c->codec->ops->feed(c->codec, chunk, bytes, &used);
-    c->in_codec = false;
     if (c->state == WEIR_CONN_CLOSED)
         return bytes.len;
     if (r == WEIR_CODEC_FAULT) {
@@ -223,7 +233,7 @@ static void feed_held(struct weir_conn *c) {
         if (used < bytes.len)
             return;
     }
-    held_free(c);
+    weir_conn_held_free(c);
     weir_conn_update_reading(c);
     if (c->heads_open > 0 && c->state == WEIR_CONN_HTTP)
         weir_worker_deadline(c->worker, &c->deadline, c->head_due);
@@ -242,6 +252,8 @@ int weir_conn_start_http(struct weir_conn *c, bool h2) {
     if (r < 0)
         return r;
     c->state = WEIR_CONN_HTTP;
+    if (c->worker->draining && !c->is_up)
+        c->codec->ops->drain(c->codec);
     if (c->held)
         feed_held(c);
     if (c->state == WEIR_CONN_HTTP) {
@@ -258,7 +270,7 @@ void weir_conn_dirty(struct weir_conn *c) {
 
     if (!weir_list_empty(&c->dirty) || c->state == WEIR_CONN_CLOSED)
         return;
-    if (weir_list_empty(&w->dirty))
+    if (weir_list_empty(&w->dirty) && !w->turning)
         w->net->ops->wake(w->net);
     weir_list_push_back(&w->dirty, &c->dirty);
 }
@@ -267,23 +279,6 @@ static void unblock(struct weir_conn *c) {
     WEIR_LIST_FOREACH_SAFE (it, next, &c->blocked) {
         weir_txn_unblock(WEIR_CONTAINER_OF(it, struct weir_flow_side, blocked), c);
     }
-}
-
-static void linger(struct weir_conn *c) {
-    if (!c->fin_sent)
-        weir_stream_shutdown(c->stream);
-    c->fin_sent = true;
-    if (c->eof && weir_stream_pending(c->stream) == 0) {
-        weir_conn_close(c); /* nothing can come any more that a reset would answer */
-        return;
-    }
-    c->state = WEIR_CONN_LINGER;
-    c->deaf = false;
-    c->linger_left = LINGER_BYTES;
-    held_free(c);
-    c->mark_out = c->stream->bytes_out;
-    weir_worker_deadline(c->worker, &c->deadline, weir_worker_now(c->worker) + LINGER_US);
-    weir_conn_update_reading(c);
 }
 
 /* Everything ready has been handed to the stream: is the connection at its end? */
@@ -295,27 +290,34 @@ static void after_flush(struct weir_conn *c) {
     if (!weir_list_empty(&c->txns))
         return;
     if (c->is_up) {
-        if (c->codec->must_close || c->eof)
+        /* The end of a tunnel may still be on its way to a slow server; nothing else matters to one. */
+        if (c->fin_after_flush && weir_stream_pending(c->stream) > 0)
+            weir_conn_linger(c);
+        else if (c->codec->must_close || c->eof)
             weir_conn_close(c);
         return;
     }
+    /* HTTP/2 may find out in feed or, after nghttp2, in pull; it comes by here once in any case. */
+    if (weir_conn_is_h2(c) && c->codec->fault.kind != WEIR_FAULT_NONE)
+        weir_count_fault(&c->worker->metrics, c->codec->fault);
     if (c->codec->must_close || c->eof)
-        linger(c);
+        weir_conn_linger(c);
     else if (c->state == WEIR_CONN_HTTP)
         weir_down_idle(c);
 }
 
 static bool has_room(const struct weir_conn *c) {
-    return weir_stream_pending(c->stream) < WEIR_STREAM_LOW_MARK;
+    /* At the mark itself as well: a stream that was never above it says no `drain`. */
+    return weir_stream_pending(c->stream) <= WEIR_STREAM_LOW_MARK;
 }
 
 static int gather(struct weir_conn *c) {
     int r = 0;
 
     if (c->codec->want_pull && has_room(c)) {
-        c->in_codec = true;
+        c->pulling = true;
         r = c->codec->ops->pull(c->codec, &c->out);
-        c->in_codec = false;
+        c->pulling = false;
         if (r < 0 || c->state == WEIR_CONN_CLOSED)
             return r;
     }
@@ -329,6 +331,8 @@ static int gather(struct weir_conn *c) {
 
 void weir_conn_flush(struct weir_conn *c) {
     weir_list_unlink(&c->dirty);
+    if (c->state == WEIR_CONN_HTTP || c->state == WEIR_CONN_RELAY)
+        weir_conn_update_reading(c);
     if (c->state != WEIR_CONN_HTTP)
         return;
     for (unsigned round = 0; round < 64; round++) {
@@ -348,79 +352,8 @@ void weir_conn_flush(struct weir_conn *c) {
     if (c->codec->want_pull && has_room(c))
         weir_conn_dirty(c); /* a long pipeline: let the others have their turn */
     unblock(c);
-    if (!c->codec->want_pull && c->out.len == 0)
+    if (c->state == WEIR_CONN_HTTP && !c->codec->want_pull && c->out.len == 0)
         after_flush(c);
-}
-
-/* ---- the end ---- */
-
-static void tell_txns(struct weir_conn *c, struct weir_fault fault) {
-    while (!weir_list_empty(&c->txns)) {
-        struct weir_list *it = c->txns.next;
-
-        if (c->is_up) {
-            struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, up_node);
-
-            weir_txn_upstream_failed(t, fault, c->used_before);
-        } else {
-            weir_txn_finish(WEIR_CONTAINER_OF(it, struct weir_txn, down_node), fault);
-        }
-    }
-}
-
-/* From here on it takes part in nothing. */
-static void retire(struct weir_conn *c) {
-    if (c->is_up)
-        weir_pool_remove(c);
-    weir_deadline_deinit(&c->worker->wheel, &c->deadline);
-    weir_list_unlink(&c->dirty);
-    c->state = WEIR_CONN_CLOSED;
-}
-
-static void shut(struct weir_conn *c, bool reset) {
-    retire(c);
-    weir_stream_close(c->stream, reset);
-}
-
-/* Exchanges on it, and those on other connections that waited for it, are told. */
-static void tell_all(struct weir_conn *c, struct weir_fault fault) {
-    tell_txns(c, fault);
-    while (!weir_list_empty(&c->blocked))
-        weir_txn_unblock(WEIR_CONTAINER_OF(c->blocked.next, struct weir_flow_side, blocked), c);
-}
-
-void weir_conn_close(struct weir_conn *c) {
-    if (c->state != WEIR_CONN_CLOSED)
-        shut(c, false);
-}
-
-static void count_tls(struct weir_metrics *m, struct weir_fault fault) {
-    if (fault.kind == WEIR_FAULT_TLS || fault.kind == WEIR_FAULT_IDENTITY ||
-        fault.kind == WEIR_FAULT_TIMEOUT_HANDSHAKE)
-        weir_count(m, WEIR_C_TLS_FAILED, 1);
-    if (fault.kind == WEIR_FAULT_IDENTITY)
-        weir_count(m, WEIR_C_IDENTITY_REFUSED, 1);
-}
-
-void weir_conn_fail(struct weir_conn *c, struct weir_fault fault) {
-    enum weir_conn_state was = c->state;
-    /* An unfinished downstream answer must not look finished: HTTP/1 until-close bodies need the reset. */
-    bool cut = !weir_list_empty(&c->txns) && was == WEIR_CONN_HTTP && !weir_conn_is_h2(c);
-
-    if (was == WEIR_CONN_CLOSED)
-        return;
-    fault.side = fault.side == WEIR_SIDE_LOCAL ? WEIR_SIDE_LOCAL
-                 : c->is_up                    ? WEIR_SIDE_UPSTREAM
-                                               : WEIR_SIDE_DOWNSTREAM;
-    count_tls(&c->worker->metrics, fault);
-    if (was == WEIR_CONN_RELAY || c->peer)
-        weir_relay_fail(c, fault);
-    if (c->is_up && was == WEIR_CONN_CONNECTING)
-        weir_count(&c->worker->metrics, WEIR_C_UP_CONNECT_FAILED, 1);
-    else if (weir_list_empty(&c->txns) && !c->is_up && was != WEIR_CONN_LINGER)
-        weir_count_fault(&c->worker->metrics, fault);
-    shut(c, cut);
-    tell_all(c, fault);
 }
 
 /* ---- stream events ---- */
@@ -468,9 +401,7 @@ static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes
 static void http_eof(struct weir_conn *c) {
     int r;
 
-    c->in_codec = true;
     r = c->codec->ops->eof(c->codec);
-    c->in_codec = false;
     if (c->state == WEIR_CONN_CLOSED)
         return;
     if (r == WEIR_CODEC_FAULT)
@@ -528,45 +459,11 @@ static void on_error(void *arg, struct weir_fault fault) {
     weir_conn_fail(c, fault);
 }
 
-static void endpoint_unuse(struct weir_conn *c) {
-    if (c->endpoint->users == 1)
-        weir_pool_forget(c->endpoint);
-    weir_lb_unuse(c->target->lb, c->endpoint);
-}
-
-static void on_closed(void *arg) {
-    struct weir_conn *c = arg;
-    struct weir_worker *w = c->worker;
-
-    if (c->state != WEIR_CONN_CLOSED) { /* the loop is being stopped */
-        w->stopped = true;
-        weir_relay_fail(c, WEIR_FAULT(LOCAL, DRAINING));
-        retire(c);
-        tell_all(c, WEIR_FAULT(LOCAL, DRAINING));
-    }
-    weir_list_unlink(&c->node);
-    weir_count(&w->metrics, c->is_up ? WEIR_C_UP_ACTIVE : WEIR_C_DOWN_ACTIVE, (uint64_t)-1);
-    if (c->is_up && c->endpoint)
-        endpoint_unuse(c);
-    if (!c->is_up)
-        weir_limit_release(&w->connections, 1);
-    if (c->parent_epoch)
-        weir_epoch_unuse(c->parent_epoch);
-    if (c->codec)
-        c->codec->ops->free(c->codec);
-    held_free(c);
-    weir_bufq_deinit(&c->out);
-    weir_free(c->expect);
-    weir_free(c);
-    if (w->draining && weir_list_empty(&w->downs) && weir_list_empty(&w->ups) && w->on_idle)
-        w->on_idle(w->on_arg);
-}
-
 static const struct weir_stream_events stream_events = {
     .open = on_open,
     .read = on_read,
     .eof = on_eof,
     .drain = on_drain,
     .error = on_error,
-    .closed = on_closed,
+    .closed = weir_conn_closed,
 };

@@ -40,15 +40,15 @@ struct weir_conn {
     struct weir_bufq
         *held; /* received, not yet fed (sniffing, pipelined behind a request); NULL = none */
     uint64_t id;
-    uint64_t since;             /* us: accepted, dialled, or entered its present wait */
-    uint64_t mark_in, mark_out; /* stream byte counts at the last progress check */
-    uint8_t state;              /* enum weir_conn_state */
+    uint64_t since;    /* us: accepted, dialled, or entered its present wait */
+    uint64_t mark_out; /* how far the output had got at the last progress check */
+    uint8_t state;     /* enum weir_conn_state */
     bool is_up;
     bool reading;
-    bool eof; /* the peer will send no more */
-    bool deaf;                      /* what it still sends is not looked at */
+    bool eof;  /* the peer will send no more */
+    bool deaf; /* what it still sends is not looked at */
     bool fin_sent;
-    bool in_codec;                /* inside feed, eof or pull: the codec must not be freed */
+    bool pulling;                 /* being flushed: what an exchange's end calls for follows */
     bool fin_after_flush;         /* tunnel: half-close once everything queued has left */
     uint8_t dir;                  /* enum weir_direction */
     uint32_t paused;              /* H1: txn directions that want no more input now */
@@ -64,10 +64,12 @@ struct weir_conn {
     struct weir_target *target;
     struct weir_lb_endpoint *endpoint; /* used by this connection */
     char *expect;                      /* SPIFFE id demanded of the server; NULL = none */
-    bool pooled;                       /* idle in the pool */
-    bool used_before;       /* carried an exchange already: a death may be the keep-alive race */
-    bool no_more;           /* no further exchange may start here */
-    struct weir_conn *peer; /* RELAY: the other side */
+    uint64_t tls_generation; /* ordinary TLS: of the configuration it was made by; else 0 */
+    uint8_t proto;           /* enum weir_upstream_proto asked for */
+    bool pooled;             /* idle in the pool */
+    bool used_before;        /* carried an exchange already: a death may be the keep-alive race */
+    bool no_more;            /* no further exchange may start here */
+    struct weir_conn *peer;  /* RELAY: the other side */
 };
 
 /* Both roles. `stream` is taken over. NULL = no memory (the stream is left alone). */
@@ -83,12 +85,27 @@ void weir_conn_flush(struct weir_conn *c);
 void weir_conn_fail(struct weir_conn *c, struct weir_fault fault);
 /* Ends a connection on which nothing runs any more. */
 void weir_conn_close(struct weir_conn *c);
+/* The same with a reset. */
+void weir_conn_cut(struct weir_conn *c);
+/* Everything to be said is queued: FIN, then input is thrown away until its EOF, so that the answer is not cut by a reset. */
+void weir_conn_linger(struct weir_conn *c);
+void weir_conn_linger_deadline(struct weir_conn *c);
+/* The stream's `closed` event. */
+void weir_conn_closed(void *arg);
 /* Adds received bytes to the held ones. 0 or -ENOMEM. */
 int weir_conn_hold(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
-/* Reading on or off as state, pauses and held bytes say. */
+void weir_conn_held_free(struct weir_conn *c);
+/*
+ * Reading on or off as state, pauses and held bytes say. Switching it on may deliver events of this connection from within (TLS): only
+ * for the end of a connection's own event or flush, never from what another connection does. weir_conn_unpause leaves it to the flush.
+ */
 void weir_conn_update_reading(struct weir_conn *c);
 void weir_conn_pause(struct weir_conn *c);
 void weir_conn_unpause(struct weir_conn *c);
+/* Something is under way on it: progress is looked at within limits.bodyTimeout from now, and from then on. */
+void weir_conn_watch(struct weir_conn *c);
+/* Output is queued and none of it has left since the last call. */
+bool weir_conn_output_stalled(struct weir_conn *c);
 /* Bytes queued towards the peer for this exchange are at or above the pipe limit / below half of it. */
 struct weir_cstream;
 bool weir_conn_full(const struct weir_conn *c, const struct weir_cstream *cs);
@@ -104,6 +121,9 @@ void weir_down_idle(struct weir_conn *c);
 void weir_down_deadline(struct weir_conn *c);
 /* The parent requests of this connection are routed by, in the current epoch; NULL = gone. */
 struct weir_parent *weir_down_parent(struct weir_conn *c);
+/* decide.c: may this peer call the application at all? Only its own sidecar (inbound) says no; then *ret_policy says by which policy. */
+bool weir_peer_allowed(const struct weir_conn *c, const struct weir_runtime *rt,
+                       const char **ret_policy);
 
 /* up.c */
 extern const struct weir_codec_events weir_up_codec_events;

@@ -58,26 +58,25 @@ static struct weir_fault route(struct weir_txn *t) {
     return t->cluster ? no_fault : WEIR_FAULT(LOCAL, NO_BACKEND);
 }
 
-/* May this peer call at all? Only the server's own sidecar decides here. */
-static bool allowed(struct weir_txn *t) {
-    const struct weir_stream_info *info = &t->down->info;
-    struct weir_runtime *rt = t->epoch->rt;
+bool weir_peer_allowed(const struct weir_conn *c, const struct weir_runtime *rt,
+                       const char **ret_policy) {
+    const struct weir_stream_info *info = &c->info;
     struct weir_authz_flow f = { .source = info->remote,
                                  .port = info->local_port,
-                                 .proven = t->identified };
-    const char *policy = "";
+                                 .proven = info->peer != NULL };
 
-    if (t->down->dir != WEIR_DIR_INBOUND || !rt->authz)
+    if (c->dir != WEIR_DIR_INBOUND || !rt->authz)
         return true;
-    if (t->identified) {
+    if (info->peer) {
         f.ns = weir_slice_from_str(info->peer->ns);
         f.account = weir_slice_from_str(info->peer->account);
     }
-    if (weir_authz_allows(rt->authz, &f, &policy))
-        return true;
-    weir_count(&t->worker->metrics, WEIR_C_IDENTITY_REFUSED, 1);
-    t->fault_detail = policy;
-    return false;
+    return weir_authz_allows(rt->authz, &f, ret_policy);
+}
+
+/* The mesh may have become stricter since the connection began. */
+static bool proven_enough(const struct weir_txn *t) {
+    return t->identified || t->down->dir != WEIR_DIR_INBOUND || t->parent->mtls != WEIR_MTLS_STRICT;
 }
 
 struct weir_fault weir_txn_decide(struct weir_txn *t) {
@@ -86,7 +85,12 @@ struct weir_fault weir_txn_decide(struct weir_txn *t) {
         return WEIR_FAULT(LOCAL, NO_ROUTE);
     if (t->req.method == WEIR_METHOD_CONNECT)
         return WEIR_FAULT(DOWNSTREAM, CONNECT_REFUSED);
-    if (!allowed(t))
-        return t->identified ? WEIR_FAULT(DOWNSTREAM, IDENTITY) : WEIR_FAULT(DOWNSTREAM, DENIED);
-    return route(t);
+    if (!proven_enough(t))
+        return WEIR_FAULT(DOWNSTREAM, IDENTITY);
+    if (weir_peer_allowed(t->down, t->epoch->rt, &t->fault_detail))
+        return route(t);
+    if (!t->identified)
+        return WEIR_FAULT(DOWNSTREAM, DENIED);
+    weir_count(&t->worker->metrics, WEIR_C_IDENTITY_REFUSED, 1);
+    return WEIR_FAULT(DOWNSTREAM, IDENTITY);
 }

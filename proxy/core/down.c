@@ -4,6 +4,7 @@
  * its deadlines.
  */
 #include "base/mem.h"
+#include "core/pipe.h"
 #include "core/txn.h"
 #include "http/fault.h"
 #include "http/sniff.h"
@@ -11,8 +12,8 @@
 #define SNIFF_MAX 16384u
 /* A connection whose first bytes do not come is taken for a protocol in which the server speaks first. */
 #define SERVER_FIRST_US (100u * 1000u)
-/* Content whose length nobody announced may pause this long: event streams, gRPC. */
-#define STREAM_IDLE_US (300ull * 1000 * 1000)
+/* How long an idle client has, once it was told that we go, before it is told which request was the last. */
+#define DRAIN_NOTICE_US (1000u * 1000u)
 
 static bool is_sidecar(const struct weir_conn *c) {
     return c->dir == WEIR_DIR_INBOUND || c->dir == WEIR_DIR_OUTBOUND;
@@ -109,11 +110,15 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
     weir_conn_update_reading(c);
 }
 
+/* Bytes that are not ours to read: at least who sends them is. */
 static void start_relay(struct weir_conn *c) {
     struct weir_parent *p = weir_down_parent(c);
+    const char *policy = "";
 
     if (!p || !p->own)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
+    else if (!weir_peer_allowed(c, c->worker->epoch->rt, &policy))
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, DENIED));
     else
         weir_relay_start(c, weir_worker_target(c->worker, p->own));
 }
@@ -128,6 +133,12 @@ static bool plaintext_allowed(struct weir_conn *c) {
     return false;
 }
 
+/* It speaks first: no server-first protocol. The rest has the time of a head. */
+static void sniff_on(struct weir_conn *c) {
+    weir_worker_deadline(c->worker, &c->deadline,
+                         c->since + weir_worker_limits(c->worker)->head_timeout_us);
+}
+
 static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
     struct weir_client_hello hello = { WEIR_SLICE_NONE, WEIR_SLICE_NONE };
     struct weir_tls_ctx *ctx = c->worker->epoch->rt->tls.mesh_server;
@@ -138,8 +149,10 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
         return;
     }
     r = weir_client_hello_parse(bytes, &hello);
-    if (r == -EAGAIN && bytes.len < SNIFF_MAX)
+    if (r == -EAGAIN && bytes.len < SNIFF_MAX) {
+        sniff_on(c);
         return;
+    }
     if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND &&
         weir_client_hello_offers(&hello, WEIR_SLICE(WEIR_ALPN_MESH_HTTP))) {
         if (start_tls(c, ctx) < 0)
@@ -205,9 +218,8 @@ void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_s
         return;
     }
     verdict = weir_sniff(all);
-    if (verdict == WEIR_SNIFF_MORE) { /* it speaks first: no server-first protocol */
-        weir_worker_deadline(c->worker, &c->deadline,
-                             c->since + weir_worker_limits(c->worker)->head_timeout_us);
+    if (verdict == WEIR_SNIFF_MORE) {
+        sniff_on(c);
         return;
     }
     sniffed(c, verdict, all);
@@ -231,12 +243,11 @@ void weir_down_idle(struct weir_conn *c) {
     uint64_t now = weir_worker_now(c->worker);
 
     if (c->worker->draining && c->held == NULL) {
-        if (weir_conn_is_h2(c)) {
-            c->codec->must_close = true;
-            weir_conn_dirty(c);
-        } else {
+        /* HTTP/2: the codec closes when the client has answered the notice; what it sent before that is served. */
+        if (weir_conn_is_h2(c))
+            weir_worker_deadline(c->worker, &c->deadline, now + DRAIN_NOTICE_US);
+        else
             weir_conn_close(c);
-        }
         return;
     }
     c->since = now;
@@ -247,68 +258,54 @@ void weir_down_idle(struct weir_conn *c) {
 
 /* ---- deadlines ---- */
 
-static bool output_stalled(struct weir_conn *c) {
-    bool stalled = weir_stream_pending(c->stream) > 0 && c->stream->bytes_out == c->mark_out;
-
-    c->mark_out = c->stream->bytes_out;
-    return stalled;
+/* HTTP/2 (or an HTTP/1 client that never began): the notice and, behind it, the last stream that was served. */
+static void say_goodbye(struct weir_conn *c) {
+    if (!weir_conn_is_h2(c)) {
+        weir_conn_close(c); /* a keep-alive connection nobody uses: no fault */
+        return;
+    }
+    c->codec->ops->drain(c->codec);
+    c->codec->ops->drain(c->codec);
+    c->codec->must_close = true;
+    weir_conn_dirty(c);
 }
 
-/* The txn whose request content should be coming and is not; NULL = none. */
-static struct weir_txn *input_stalled(struct weir_conn *c) {
-    bool moved = c->stream->bytes_in != c->mark_in;
+static void head_late(struct weir_conn *c) {
+    struct weir_fault fault = WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD);
 
-    c->mark_in = c->stream->bytes_in;
-    if (moved || c->paused > 0)
-        return NULL;
-    WEIR_LIST_FOREACH (it, &c->txns) {
-        struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, down_node);
-        bool announced = t->req.body == WEIR_BODY_LENGTH;
-
-        if (t->phase == WEIR_TXN_HEAD || t->req_end || t->tunnel || t->out.paused)
-            continue;
-        if (announced || weir_worker_now(c->worker) - t->t_begin > STREAM_IDLE_US)
-            return t;
-    }
-    return NULL;
+    c->heads_open = 0;
+    if (weir_conn_is_h2(c))
+        weir_conn_fail(c, fault);
+    else
+        weir_txn_reply_fault(WEIR_CONTAINER_OF(c->txns.prev, struct weir_txn, down_node), fault,
+                             "");
 }
 
 static void http_deadline(struct weir_conn *c) {
     uint64_t now = weir_worker_now(c->worker);
-    const struct weir_limits_spec *limits = weir_worker_limits(c->worker);
-    bool silent = c->stream->bytes_out == c->mark_out;
-    struct weir_txn *t;
+    uint64_t mark = c->mark_out;
 
     if (c->heads_open > 0 && now >= c->head_due && !weir_list_empty(&c->txns)) {
-        t = WEIR_CONTAINER_OF(c->txns.prev, struct weir_txn, down_node);
-        if (weir_conn_is_h2(c))
-            weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD));
-        else
-            weir_txn_reply_fault(t, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD), "");
-        return;
-    }
-    if (output_stalled(c)) {
+        head_late(c);
+    } else if (weir_conn_output_stalled(c)) {
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_BODY));
         return;
-    }
-    if (c->eof && silent) { /* nobody waits that long with half a connection: the client is gone */
+    } else if (c->eof && c->mark_out == mark) {
+        /* Nobody waits that long with half a connection: the client is gone. */
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, EOF));
         return;
-    }
-    if (weir_list_empty(&c->txns)) {
-        if (weir_conn_is_h2(c)) {
-            c->codec->ops->drain(c->codec);
-            c->codec->must_close = true;
-            weir_conn_dirty(c);
-        } else {
-            weir_conn_close(c); /* a keep-alive connection nobody uses: no fault */
-        }
+    } else if (weir_list_empty(&c->txns)) {
+        say_goodbye(c);
         return;
     }
-    t = input_stalled(c);
-    if (t)
-        weir_txn_reply_fault(t, WEIR_FAULT(DOWNSTREAM, TIMEOUT_BODY), "");
-    weir_worker_deadline(c->worker, &c->deadline, now + limits->body_timeout_us);
+    WEIR_LIST_FOREACH_SAFE (it, next, &c->txns) {
+        weir_txn_watch_down(WEIR_CONTAINER_OF(it, struct weir_txn, down_node));
+    }
+    if (c->state != WEIR_CONN_HTTP)
+        return;
+    weir_conn_watch(c);
+    if (c->heads_open > 0 && c->head_due < c->deadline.due)
+        weir_worker_deadline(c->worker, &c->deadline, c->head_due);
 }
 
 void weir_down_deadline(struct weir_conn *c) {
@@ -326,14 +323,6 @@ void weir_down_deadline(struct weir_conn *c) {
         break;
     case WEIR_CONN_HTTP:
         http_deadline(c);
-        break;
-    case WEIR_CONN_LINGER:
-        if (weir_stream_pending(c->stream) > 0 && !output_stalled(c))
-            weir_worker_deadline(c->worker, &c->deadline,
-                                 weir_worker_now(c->worker) +
-                                     weir_worker_limits(c->worker)->body_timeout_us);
-        else
-            weir_conn_close(c);
         break;
     default:
         break;
@@ -358,7 +347,8 @@ static int on_begin(void *arg, struct weir_cstream *cs) {
 static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk) {
     struct weir_conn *c = arg;
 
-    c->heads_open--;
+    if (c->heads_open > 0)
+        c->heads_open--;
     weir_txn_request_head(cs->user, chunk);
 }
 
@@ -380,7 +370,8 @@ static void exchange_over(struct weir_conn *c, struct weir_cstream *cs, struct w
         c->heads_open--;
     t->down_cs = NULL;
     weir_txn_finish(t, fault);
-    weir_conn_dirty(c);
+    if (!c->pulling)
+        weir_conn_dirty(c);
 }
 
 static void on_reset(void *arg, struct weir_cstream *cs, struct weir_fault fault) {

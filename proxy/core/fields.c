@@ -26,12 +26,14 @@ static int forwarded_for(struct weir_txn *t) {
 /* Envoy's form, one element per hop. */
 static int client_cert(struct weir_txn *t) {
     const struct weir_stream_info *info = &t->down->info;
-    const struct weir_identity *own = weir_tls_ctx_identity(t->epoch->rt->tls.mesh_server);
+    struct weir_tls_ctx *ctx =
+        t->epoch->rt->tls.mesh_server; /* NULL: taken away since it connected */
     const struct weir_field *before =
         weir_head_find_id(&t->req, WEIR_FIELD_X_FORWARDED_CLIENT_CERT);
     struct weir_slice old = before ? before->value : WEIR_SLICE_NONE;
     char *value = weir_arena_printf(&t->arena, "%.*s%sBy=%s;Hash=%s;URI=%s", WEIR_SLICE_ARG(old),
-                                    old.len ? "," : "", own->uri, info->peer_hash, info->peer->uri);
+                                    old.len ? "," : "", ctx ? weir_tls_ctx_identity(ctx)->uri : "",
+                                    info->peer_hash, info->peer->uri);
 
     return value ? weir_head_set(&t->req, xfcc, weir_slice_from_str(value)) : -ENOMEM;
 }

@@ -88,7 +88,7 @@ void weir_mirror_start(struct weir_txn *t, const struct weir_mirror *mirror) {
     if (backend->service && backend->service_port)
         m->cluster = weir_runtime_cluster(t->epoch->rt, backend->service, backend->service_port);
     if (m->cluster)
-        m->target = weir_worker_target(w, m->cluster);
+        weir_txn_aim(m);
     if (!m->target || copy_head(m, &t->req) < 0) {
         weir_mirror_drop(m);
         return;

@@ -7,14 +7,23 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "core/txn.h"
+#include "core/pool.h"
 
 #define WAITING_MAX 100u /* txns that wait for one connecting HTTP/2 connection */
 
 struct weir_pool {
     struct weir_list idle, shared;
     uint32_t n_idle;
+    char *expect;        /* the identity to demand of the endpoint, "" = none; as of `generation` */
+    uint64_t generation; /* 0 = not yet known */
 };
+
+void weir_conn_aim(struct weir_conn *c, struct weir_target *target, struct weir_lb_endpoint *e) {
+    c->target = target;
+    c->endpoint = e;
+    target->users++;
+    weir_lb_use(target->lb, e);
+}
 
 static struct weir_pool *pool_of(struct weir_lb_endpoint *e) {
     struct weir_pool *p = e->pool;
@@ -30,42 +39,63 @@ static struct weir_pool *pool_of(struct weir_lb_endpoint *e) {
     return p;
 }
 
-/* What must be spoken to this endpoint. */
+/* What must be spoken to an endpoint, and with whom. */
 struct want {
-    bool mesh, shared;
-    char expect[1024]; /* "" = no identity demanded */
+    uint8_t proto;           /* enum weir_upstream_proto */
+    uint64_t tls_generation; /* ordinary TLS: what is trusted may differ in each configuration */
+    const char *expect;      /* mesh TLS: the SPIFFE id demanded; "" = none, so no mesh */
 };
 
 /*
  * Is another sidecar behind this endpoint? Not behind our own pod's: the kernel takes what this
  * proxy dials there straight to the application.
  */
-static bool is_meshed(const struct weir_cluster *c, const struct weir_pod *pod,
-                      const struct weir_pod *own) {
-    if (!c->mesh || !pod || pod->mode == WEIR_MESH_OFF)
+static bool is_meshed(const struct weir_pod *pod, const struct weir_pod *own) {
+    if (!pod || pod->mode == WEIR_MESH_OFF)
         return false;
     return !own || strcmp(pod->meta.name, own->meta.name) != 0 ||
            strcmp(pod->meta.namespace_, own->meta.namespace_) != 0;
 }
 
-static int want_of(const struct weir_txn *t, struct want *ret) {
-    const struct weir_cluster *c = t->cluster;
-    const struct weir_pod *pod = t->endpoint->conf ? t->endpoint->conf->pod : NULL;
-    int n;
+/* Whoever is called by mesh TLS must prove the identity its pod has now. *ret_expect is borrowed from p. */
+static int expect_of(const struct weir_worker *w, const struct weir_lb_endpoint *e,
+                     struct weir_pool *p, const char **ret_expect) {
+    const struct weir_snapshot *s = w->epoch->rt->snapshot;
+    const struct weir_pod *pod = e->conf ? e->conf->pod : NULL;
+    char *text = NULL;
 
-    ret->mesh = is_meshed(c, pod, t->epoch->rt->pod);
-    ret->shared = ret->mesh || c->proto == WEIR_UP_H2;
-    ret->expect[0] = '\0';
-    if (!ret->mesh)
-        return 0;
-    n = snprintf(ret->expect, sizeof(ret->expect), "spiffe://%s/ns/%s/sa/%s",
-                 t->epoch->rt->snapshot->proxy.trust_domain, pod->meta.namespace_,
-                 pod->service_account);
-    return n < 0 || (size_t)n >= sizeof(ret->expect) ? -EINVAL : 0;
+    if (p->generation != s->generation) {
+        if (!is_meshed(pod, w->epoch->rt->pod))
+            text = weir_strndup("", 0);
+        else if (asprintf(&text, "spiffe://%s/ns/%s/sa/%s", s->proxy.trust_domain,
+                          pod->meta.namespace_, pod->service_account) < 0)
+            text = NULL;
+        if (!text)
+            return -ENOMEM;
+        weir_free(p->expect);
+        p->expect = text;
+        p->generation = s->generation;
+    }
+    *ret_expect = p->expect;
+    return 0;
 }
 
-static bool same_identity(const struct weir_conn *c, const struct want *want) {
-    return strcmp(c->expect ? c->expect : "", want->expect) == 0;
+static int want_of(const struct weir_worker *w, const struct weir_cluster *c,
+                   const struct weir_runtime *rt, const struct weir_lb_endpoint *e,
+                   struct want *ret) {
+    int r = 0;
+
+    ret->expect = "";
+    if (c->mesh)
+        r = expect_of(w, e, e->pool, &ret->expect);
+    ret->proto = ret->expect[0] ? WEIR_UP_H2 : (uint8_t)c->proto;
+    ret->tls_generation = c->tls && !ret->expect[0] ? rt->snapshot->generation : 0;
+    return r;
+}
+
+static bool suits(const struct weir_conn *c, const struct want *want) {
+    return c->proto == want->proto && c->tls_generation == want->tls_generation &&
+           strcmp(c->expect ? c->expect : "", want->expect) == 0;
 }
 
 static void attach(struct weir_txn *t, struct weir_conn *c) {
@@ -80,9 +110,10 @@ static struct weir_conn *find_shared(struct weir_pool *p, const struct want *wan
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
         uint32_t waiting = 0;
 
-        if (c->no_more || !same_identity(c, want))
+        if (c->no_more || !suits(c, want))
             continue;
-        if (c->state == WEIR_CONN_HTTP && c->codec->n_active < c->codec->max_active)
+        if (c->state == WEIR_CONN_HTTP && !c->codec->must_close &&
+            c->codec->n_active < c->codec->max_active)
             return c;
         if (c->state != WEIR_CONN_CONNECTING)
             continue;
@@ -98,7 +129,7 @@ static struct weir_conn *find_idle(struct weir_pool *p, const struct want *want)
     WEIR_LIST_FOREACH (it, &p->idle) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
 
-        if (!same_identity(c, want))
+        if (!suits(c, want))
             continue;
         weir_list_unlink(&c->pool_node);
         p->n_idle--;
@@ -117,7 +148,8 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
     struct weir_dial d = { .ip = t->endpoint->ip,
                            .port = t->endpoint->port,
                            .timeout_us = limits->connect_timeout_us };
-    struct weir_tls_ctx *ctx = want->mesh ? rt->tls.mesh_client : t->cluster->tls;
+    bool mesh = want->expect[0] != '\0';
+    struct weir_tls_ctx *ctx = mesh ? rt->tls.mesh_client : t->cluster->tls;
     struct weir_stream *s;
     struct weir_conn *c;
     int r = w->net->ops->dial(w->net, &d, &s);
@@ -130,20 +162,20 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
         return -ENOMEM;
     }
     c->state = WEIR_CONN_CONNECTING;
-    c->target = t->target;
-    c->endpoint = t->endpoint;
-    weir_lb_use(t->target->lb, t->endpoint);
-    if (want->expect[0])
+    weir_conn_aim(c, t->target, t->endpoint);
+    c->proto = want->proto;
+    c->tls_generation = want->tls_generation;
+    if (mesh)
         c->expect = weir_strndup(want->expect, strlen(want->expect));
     if (ctx) {
         struct weir_tls_stream_params params = { .lower = s,
                                                  .pool = w->pool,
                                                  .ctx = ctx,
-                                                 .sni = want->mesh ? NULL : t->cluster->sni,
+                                                 .sni = mesh ? NULL : t->cluster->sni,
                                                  .expect = c->expect };
         const struct weir_stream_events *events = s->events;
 
-        r = want->expect[0] && !c->expect ? -ENOMEM : weir_tls_stream_new(&params, &s);
+        r = mesh && !c->expect ? -ENOMEM : weir_tls_stream_new(&params, &s);
         if (r == 0) {
             s->events = events;
             s->arg = c;
@@ -171,17 +203,17 @@ int weir_pool_lease(struct weir_txn *t) {
 
     if (!p)
         return -ENOMEM;
-    r = want_of(t, &want);
+    r = want_of(t->worker, t->cluster, t->epoch->rt, t->endpoint, &want);
     if (r < 0)
         return r;
     c = find_shared(p, &want);
-    if (!c && !t->fresh && !want.shared)
+    if (!c && !t->fresh && want.proto != WEIR_UP_H2)
         c = find_idle(p, &want);
     if (!c) {
         r = dial(t, &want, &c);
         if (r < 0)
             return r;
-        if (want.shared)
+        if (want.proto == WEIR_UP_H2)
             weir_list_push_front(&p->shared, &c->pool_node);
     }
     attach(t, c);
@@ -191,7 +223,7 @@ int weir_pool_lease(struct weir_txn *t) {
 void weir_pool_share(struct weir_conn *up) {
     struct weir_pool *p = pool_of(up->endpoint);
 
-    if (p && weir_list_empty(&up->pool_node))
+    if (p && !up->no_more && weir_list_empty(&up->pool_node))
         weir_list_push_front(&p->shared, &up->pool_node);
 }
 
@@ -212,8 +244,8 @@ void weir_pool_release(struct weir_conn *up) {
     weir_worker_deadline(w, &up->deadline, up->since + limits->upstream_idle_us);
     if (weir_conn_is_h2(up))
         return;
-    p = up->endpoint->pool;
-    if (p->n_idle >= limits->pool_idle) {
+    p = pool_of(up->endpoint);
+    if (!p || p->n_idle >= limits->pool_idle) {
         weir_conn_close(up);
         return;
     }
@@ -240,29 +272,24 @@ void weir_pool_forget(struct weir_lb_endpoint *e) {
 
     if (!p || !weir_list_empty(&p->idle) || !weir_list_empty(&p->shared))
         return;
+    weir_free(p->expect);
     e->pool = weir_free(p);
 }
 
 /* Does the configuration still want this connection as it is? */
-static bool still_wanted(const struct weir_conn *c, const struct weir_runtime *rt) {
-    const struct weir_pod *pod;
-    char expect[1024] = "";
+static bool still_wanted(struct weir_worker *w, const struct weir_conn *c) {
+    struct want want;
 
-    if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf)
+    if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf || !pool_of(c->endpoint))
         return false;
-    pod = c->endpoint->conf->pod;
-    if (is_meshed(c->target->conf, pod, rt->pod))
-        snprintf(expect, sizeof(expect), "spiffe://%s/ns/%s/sa/%s",
-                 rt->snapshot->proxy.trust_domain, pod->meta.namespace_, pod->service_account);
-    return strcmp(expect, c->expect ? c->expect : "") == 0;
+    return want_of(w, c->target->conf, w->epoch->rt, c->endpoint, &want) == 0 && suits(c, &want);
 }
 
 void weir_pool_review(struct weir_worker *w) {
     WEIR_LIST_FOREACH_SAFE (it, next, &w->ups) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 
-        if (!c->endpoint || c->peer || c->state == WEIR_CONN_CLOSED ||
-            still_wanted(c, w->epoch->rt))
+        if (!c->endpoint || c->peer || c->state == WEIR_CONN_CLOSED || still_wanted(w, c))
             continue;
         weir_pool_remove(c);
         if (weir_list_empty(&c->txns))

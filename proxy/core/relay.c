@@ -4,6 +4,7 @@
  * was handed and must not read (the application's own TLS, protocols that are not HTTP).
  */
 #include "base/mem.h"
+#include "core/pool.h"
 #include "core/txn.h"
 
 #define IDLE_US (3600ull * 1000 * 1000) /* both directions silent */
@@ -27,7 +28,7 @@ static void maybe_done(struct weir_conn *c) {
 void weir_relay_deadline(struct weir_conn *up) {
     struct weir_conn *down = up->peer;
     uint64_t now = weir_worker_now(up->worker);
-    bool moved = up->stream->bytes_in != up->mark_in || up->stream->bytes_out != up->mark_out;
+    bool moved = up->stream->bytes_in + up->stream->bytes_out != up->mark_out;
 
     if (!down)
         return;
@@ -36,8 +37,7 @@ void weir_relay_deadline(struct weir_conn *up) {
         maybe_done(up);
         return;
     }
-    up->mark_in = up->stream->bytes_in;
-    up->mark_out = up->stream->bytes_out;
+    up->mark_out = up->stream->bytes_in + up->stream->bytes_out;
     if (moved)
         up->since = now;
     else if (now - up->since > IDLE_US) {
@@ -134,7 +134,7 @@ void weir_relay_fail(struct weir_conn *c, struct weir_fault fault) {
     if (fault.kind == WEIR_FAULT_NONE)
         weir_conn_close(peer);
     else
-        weir_conn_fail(peer, WEIR_FAULT(LOCAL, RESET));
+        weir_conn_cut(peer); /* bytes are missing: it must not look like their end */
 }
 
 void weir_relay_start(struct weir_conn *down, struct weir_target *target) {
@@ -162,9 +162,7 @@ void weir_relay_start(struct weir_conn *down, struct weir_target *target) {
         return;
     }
     up->state = WEIR_CONN_CONNECTING;
-    up->target = target;
-    up->endpoint = e;
-    weir_lb_use(target->lb, e);
+    weir_conn_aim(up, target, e);
     up->peer = down;
     down->peer = up;
     down->state = WEIR_CONN_RELAY;

@@ -85,6 +85,8 @@ void weir_txn_reply_local(struct weir_txn *t, struct weir_slice body) {
     t->res.content_length = none ? UINT64_MAX : body.len;
     if (deliver(t, body) < 0)
         cut(t, WEIR_FAULT(LOCAL, INTERNAL));
+    else
+        weir_txn_stop_upload(t);
 }
 
 void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const char *detail) {
@@ -109,4 +111,6 @@ void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const cha
         t->down->codec->ops->drain(t->down->codec);
     if (build(t, a, detail, &body) < 0 || deliver(t, body) < 0)
         cut(t, fault);
+    else
+        weir_txn_stop_upload(t);
 }

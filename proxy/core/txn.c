@@ -12,6 +12,8 @@
 
 #include "base/mem.h"
 #include "core/filter.h"
+#include "core/pipe.h"
+#include "core/pool.h"
 #include "http/hop.h"
 
 #define ARENA_BLOCK 4096u
@@ -20,6 +22,7 @@
 /* ---- birth and death ---- */
 
 static void deadline_fired(struct weir_deadline *d);
+static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
 
 static void side_init(struct weir_flow_side *s, bool is_request) {
     memset(s, 0, sizeof(*s));
@@ -87,6 +90,8 @@ void weir_txn_free(struct weir_txn *t) {
     weir_bufq_deinit(&t->held);
     weir_chunk_unref(t->req_chunk);
     weir_chunk_unref(t->res_chunk);
+    if (t->target)
+        t->target->users--;
     weir_epoch_unuse(t->epoch);
     if (!t->is_mirror)
         weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, (uint64_t)-1);
@@ -100,6 +105,12 @@ void weir_txn_free(struct weir_txn *t) {
     w->n_free_txns++;
 }
 
+void weir_txn_aim(struct weir_txn *t) {
+    t->target = weir_worker_target(t->worker, t->cluster);
+    if (t->target)
+        t->target->users++;
+}
+
 static void release_endpoint(struct weir_txn *t) {
     if (!t->endpoint)
         return;
@@ -110,24 +121,15 @@ static void release_endpoint(struct weir_txn *t) {
     t->endpoint = NULL;
 }
 
-/* The response direction no longer holds its source back. */
-static void unpause(struct weir_flow_side *s, struct weir_conn *source) {
-    weir_list_unlink(&s->blocked);
-    if (!s->paused)
-        return;
-    s->paused = false;
-    if (source && source->state != WEIR_CONN_CLOSED && !weir_conn_is_h2(source))
-        weir_conn_unpause(source);
-}
-
 struct weir_conn *weir_txn_detach(struct weir_txn *t) {
     struct weir_conn *up = t->up;
 
-    unpause(&t->in, up);
+    weir_pipe_unpause(&t->in, up);
     weir_list_unlink(&t->out.blocked);
     weir_list_unlink(&t->up_node);
     t->up = NULL;
     t->up_cs = NULL;
+    t->backend_due = WEIR_NEVER;
     release_endpoint(t);
     return up;
 }
@@ -145,10 +147,18 @@ void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why) {
     if (!cs || up->state == WEIR_CONN_CLOSED)
         return; /* still connecting: the connection goes to the pool when it opens */
     up->codec->ops->reset(up->codec, cs, why);
-    if (weir_conn_is_h2(up))
+    if (weir_conn_is_h2(up)) {
         weir_conn_dirty(up);
-    else
+        weir_pool_release(up);
+    } else {
         weir_conn_close(up);
+    }
+}
+
+/* Both sides of a tunnel have said all, but what the server has still to take is queued: its connection goes on without us. */
+static void leave_tunnel(struct weir_txn *t) {
+    t->up_cs->user = NULL;
+    weir_conn_dirty(weir_txn_detach(t));
 }
 
 void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
@@ -156,73 +166,15 @@ void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
         t->fault = fault;
         weir_count_fault(&t->worker->metrics, fault);
     }
-    if (t->up || t->endpoint)
+    if (t->tunnel && fault.kind == WEIR_FAULT_NONE && t->up_cs && t->up->state == WEIR_CONN_HTTP)
+        leave_tunnel(t);
+    else if (t->up || t->endpoint)
         weir_txn_abort_upstream(t, fault.kind ? fault : WEIR_FAULT(DOWNSTREAM, RESET));
-    unpause(&t->out, t->down);
+    weir_pipe_unpause(&t->out, t->down);
     if (!weir_list_empty(&t->mirrors))
         weir_mirror_leave(t);
     weir_txn_log(t);
     weir_txn_free(t);
-}
-
-/* ---- flow control ---- */
-
-/* The source has delivered n bytes that the sink may be too slow for. */
-static void flow(struct weir_flow_side *s, size_t n, struct weir_conn *source,
-                 struct weir_cstream *source_cs, bool sink_full) {
-    s->bytes += n;
-    s->uncredited += n;
-    if (sink_full) {
-        if (!s->paused && !weir_conn_is_h2(source))
-            weir_conn_pause(source);
-        s->paused = true;
-        return;
-    }
-    if (s->paused || !source_cs)
-        return;
-    source->codec->ops->consumed(source->codec, source_cs, s->uncredited);
-    s->uncredited = 0;
-}
-
-static void resume(struct weir_flow_side *s, struct weir_conn *source,
-                   struct weir_cstream *source_cs) {
-    unpause(s, source);
-    if (!source || !source_cs || source->state != WEIR_CONN_HTTP || s->uncredited == 0)
-        return;
-    source->codec->ops->consumed(source->codec, source_cs, s->uncredited);
-    s->uncredited = 0;
-    if (source->codec->want_pull)
-        weir_conn_dirty(source);
-}
-
-void weir_txn_unblock(struct weir_flow_side *side, struct weir_conn *sink) {
-    struct weir_txn *t = side->is_request ? WEIR_CONTAINER_OF(side, struct weir_txn, out)
-                                          : WEIR_CONTAINER_OF(side, struct weir_txn, in);
-    struct weir_cstream *cs = side->is_request ? t->up_cs : t->down_cs;
-
-    if (sink->state == WEIR_CONN_HTTP && cs && !weir_conn_low(sink, cs))
-        return;
-    if (t->is_mirror)
-        weir_mirror_unblock(t);
-    else if (side->is_request)
-        resume(side, t->down, t->down_cs);
-    else
-        resume(side, t->up, t->up_cs);
-}
-
-/* Queues content of one direction at its sink. 0, -errno as send_data. */
-static int pass(struct weir_conn *sink, struct weir_cstream *cs, struct weir_chunk *chunk,
-                struct weir_slice bytes) {
-    struct weir_bufq q;
-    int r;
-
-    weir_bufq_init(&q, sink->worker->pool, 0);
-    r = weir_bufq_append_ref(&q, chunk, bytes);
-    if (r == 0)
-        r = sink->codec->ops->send_data(sink->codec, cs, &q);
-    weir_bufq_deinit(&q);
-    weir_conn_dirty(sink);
-    return r;
 }
 
 /* ---- time ---- */
@@ -236,10 +188,14 @@ static void arm(struct weir_txn *t) {
 
 static void deadline_fired(struct weir_deadline *d) {
     struct weir_txn *t = WEIR_CONTAINER_OF(d, struct weir_txn, deadline);
-    bool request = weir_worker_now(t->worker) >= t->request_due;
+    uint64_t now = weir_worker_now(t->worker);
 
-    weir_txn_reply_fault(
-        t, request ? WEIR_FAULT(LOCAL, TIMEOUT_REQUEST) : WEIR_FAULT(LOCAL, TIMEOUT_BACKEND), "");
+    if (now >= t->request_due)
+        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, TIMEOUT_REQUEST), "");
+    else if (now >= t->backend_due)
+        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, TIMEOUT_BACKEND), "");
+    else
+        arm(t);
 }
 
 static void set_timeouts(struct weir_txn *t) {
@@ -291,11 +247,24 @@ static bool idempotent(enum weir_method m) {
            m == WEIR_METHOD_PUT || m == WEIR_METHOD_DELETE || m == WEIR_METHOD_TRACE;
 }
 
+/* All that is decided about it is decided by the configuration in force now, though its first byte may be older. */
+static void renew_epoch(struct weir_txn *t) {
+    struct weir_epoch *old = t->epoch;
+
+    if (old == t->worker->epoch)
+        return;
+    t->epoch = weir_epoch_use(t->worker);
+    weir_epoch_unuse(old);
+}
+
 void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
     struct weir_fault fault;
 
     if (chunk)
         t->req_chunk = weir_chunk_ref(chunk);
+    if (t->phase != WEIR_TXN_HEAD)
+        return; /* it came too late and was answered */
+    renew_epoch(t);
     if (t->identified && weir_mesh_take_request(t) < 0) {
         weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, INTERNAL), "");
         return;
@@ -312,8 +281,10 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
         weir_txn_reply_fault(t, fault, t->fault_detail);
         return;
     }
-    t->target = weir_worker_target(t->worker, t->cluster);
+    weir_txn_aim(t);
     set_timeouts(t);
+    if (t->req.body != WEIR_BODY_NONE)
+        weir_conn_watch(t->down);
     attempt(t);
 }
 
@@ -328,7 +299,7 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
         full = t->held.len >= weir_worker_limits(t->worker)->pipe_bytes;
     } else if (t->up_cs) {
         t->replayable = false;
-        r = pass(t->up, t->up_cs, chunk, bytes);
+        r = weir_pipe_pass(t->up, t->up_cs, chunk, bytes);
         full = r == 0 && weir_conn_full(t->up, t->up_cs);
         if (full && weir_list_empty(&t->out.blocked))
             weir_list_push_back(&t->up->blocked, &t->out.blocked);
@@ -342,7 +313,7 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
             "");
         return;
     }
-    flow(&t->out, bytes.len, t->down, t->down_cs, full);
+    weir_pipe_flow(&t->out, bytes.len, t->down, t->down_cs, full);
 }
 
 /* Passes the end of the request on. May end the txn. */
@@ -383,6 +354,7 @@ void weir_txn_upstream_open(struct weir_txn *t) {
     }
     t->phase = WEIR_TXN_SENT;
     t->t_sent = weir_worker_now(t->worker);
+    weir_conn_watch(t->up);
     if (t->marked || weir_conn_is_h2(t->up))
         r = weir_mesh_send_request(t, end);
     else
@@ -401,7 +373,7 @@ void weir_txn_upstream_open(struct weir_txn *t) {
         t->out.done = true;
         return;
     }
-    resume(&t->out, t->down, t->down_cs);
+    weir_pipe_resume(&t->out, t->down, t->down_cs);
     if (t->req_end)
         send_request_end(t);
 }
@@ -412,6 +384,14 @@ void weir_txn_upstream_open(struct weir_txn *t) {
 static void bad_response(struct weir_txn *t, int r) {
     weir_txn_reply_fault(
         t, r == -EPROTO ? WEIR_FAULT(UPSTREAM, BAD_RESPONSE) : WEIR_FAULT(LOCAL, INTERNAL), "");
+}
+
+/* Both directions are open again, for as long as they like. */
+static void begin_tunnel(struct weir_txn *t) {
+    t->tunnel = true;
+    t->req_end = t->out.done = false;
+    t->request_due = t->backend_due = WEIR_NEVER;
+    weir_deadline_clear(&t->deadline);
 }
 
 void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
@@ -448,9 +428,6 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
         t->res_chunk = weir_chunk_ref(chunk);
     t->t_response = weir_worker_now(t->worker);
     t->status = t->res.status;
-    t->tunnel = t->res.body == WEIR_BODY_TUNNEL;
-    if (t->tunnel) /* both directions are open again */
-        t->req_end = t->out.done = false;
     if (t->res.body == WEIR_BODY_CLOSE)
         t->res.body = WEIR_BODY_STREAM;
     r = weir_fields_response(t);
@@ -462,6 +439,8 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
     }
     t->phase = WEIR_TXN_RELAY;
     t->res_started = true;
+    if (t->res.body == WEIR_BODY_TUNNEL)
+        begin_tunnel(t);
     weir_conn_dirty(t->down);
 }
 
@@ -473,7 +452,7 @@ void weir_txn_response_data(struct weir_txn *t, struct weir_chunk *chunk, struct
         t->up->codec->ops->consumed(t->up->codec, t->up_cs, bytes.len);
     if (t->phase != WEIR_TXN_RELAY || !t->down_cs)
         return;
-    r = pass(t->down, t->down_cs, chunk, bytes);
+    r = weir_pipe_pass(t->down, t->down_cs, chunk, bytes);
     if (r < 0) {
         bad_response(t, r);
         return;
@@ -481,11 +460,9 @@ void weir_txn_response_data(struct weir_txn *t, struct weir_chunk *chunk, struct
     full = weir_conn_full(t->down, t->down_cs);
     if (full && weir_list_empty(&t->in.blocked)) {
         weir_list_push_back(&t->down->blocked, &t->in.blocked);
-        weir_worker_deadline(t->worker, &t->down->deadline,
-                             weir_worker_now(t->worker) +
-                                 weir_worker_limits(t->worker)->body_timeout_us);
+        weir_conn_watch(t->down);
     }
-    flow(&t->in, bytes.len, t->up, t->up_cs, full);
+    weir_pipe_flow(&t->in, bytes.len, t->up, t->up_cs, full);
 }
 
 void weir_txn_response_end(struct weir_txn *t) {
@@ -509,13 +486,26 @@ void weir_txn_response_end(struct weir_txn *t) {
     if (t->tunnel)
         t->down->fin_after_flush = true;
     weir_conn_dirty(t->down);
-    if (!t->out.done && !t->tunnel) /* an early answer: the rest of the request has nowhere to go */
-        weir_txn_abort_upstream(t, WEIR_FAULT(DOWNSTREAM, RESET));
+    if (t->out.done || t->tunnel)
+        return;
+    /* An early answer: the rest of the request has nowhere to go. */
+    weir_txn_abort_upstream(t, WEIR_FAULT(DOWNSTREAM, RESET));
+    weir_txn_stop_upload(t);
+}
+
+void weir_txn_stop_upload(struct weir_txn *t) {
+    if (t->req_end || t->req.body == WEIR_BODY_NONE || !t->down_cs || !weir_conn_is_h2(t->down))
+        return;
+    t->down->codec->ops->reset(t->down->codec, t->down_cs, no_fault);
+    t->down_cs = NULL;
+    weir_conn_dirty(t->down);
+    weir_txn_finish(t, no_fault);
 }
 
 void weir_txn_upstream_closed(struct weir_txn *t) {
     struct weir_conn *up = weir_txn_detach(t);
 
+    up->used_before = true;
     if (t->is_mirror)
         weir_mirror_done(t);
     weir_pool_release(up);
@@ -538,10 +528,8 @@ void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool 
     bool connecting = t->phase == WEIR_TXN_LEASE;
     const char *detail = t->up && t->up->info.fault_reason ? t->up->info.fault_reason : "";
 
-    if (connecting && t->endpoint && fault.kind != WEIR_FAULT_GOAWAY) {
-        weir_lb_report(t->target->lb, t->endpoint, false, weir_worker_now(t->worker));
+    if (connecting && fault.kind != WEIR_FAULT_GOAWAY)
         t->tried[t->attempts - 1] = t->endpoint;
-    }
     weir_txn_detach(t);
     if (!retry) {
         weir_txn_reply_fault(t, fault, detail);

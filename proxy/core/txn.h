@@ -27,6 +27,8 @@ struct weir_flow_side {
     size_t uncredited; /* received, and the source not yet given credit for it */
     bool paused;       /* the source is held back */
     bool done;         /* complete: the end was passed on */
+    /* How far source and sink had got when progress was last seen, and when that was. */
+    uint64_t received, received_at, sent, sent_at;
 };
 
 struct weir_txn {
@@ -81,6 +83,8 @@ struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch 
 void weir_txn_free(struct weir_txn *t);
 /* The txn lets go of its upstream exchange, which is over or was never opened. */
 struct weir_conn *weir_txn_detach(struct weir_txn *t);
+/* Its target is that of t->cluster. */
+void weir_txn_aim(struct weir_txn *t);
 /* Picks an endpoint and asks for a connection to it; 0, -errno as weir_pool_lease, 1 = no endpoint. */
 int weir_txn_lease(struct weir_txn *t);
 /* Downstream events. */
@@ -98,8 +102,6 @@ void weir_txn_response_end(struct weir_txn *t);
 void weir_txn_upstream_closed(struct weir_txn *t);
 /* The upstream exchange ended early. `reused`: on a connection that had served before. */
 void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool reused);
-/* A connection that blocked one of its directions has sent more. */
-void weir_txn_unblock(struct weir_flow_side *side, struct weir_conn *sink);
 
 /* Ends the upstream exchange, if any, from our side. */
 void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why);
@@ -115,6 +117,8 @@ int weir_mesh_take_request(struct weir_txn *t);
 /* Both before and behind weir_hop_strip, in this order. The first only does something when t->marked. */
 int weir_mesh_take_response(struct weir_txn *t);
 int weir_mesh_mark_response(struct weir_txn *t);
+/* The whole response is queued: an HTTP/2 client need not send the rest of its request. May end the txn. */
+void weir_txn_stop_upload(struct weir_txn *t);
 
 /* reply.c: sends t->res with that content as an answer of our own; its body kind is set here. */
 void weir_txn_reply_local(struct weir_txn *t, struct weir_slice body);
@@ -124,23 +128,6 @@ void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const cha
 /* fields.c: forwarding fields. 0 or -ENOMEM. */
 int weir_fields_request(struct weir_txn *t);
 int weir_fields_response(struct weir_txn *t);
-
-/* pool.c */
-/*
- * Finds or dials a connection to the txn's endpoint; weir_txn_upstream_open is called for it now or later, weir_txn_upstream_failed if it cannot be
- * had. 0 = under way or done, -errno.
- */
-int weir_pool_lease(struct weir_txn *t);
-/* The exchange on an upstream connection is over: keep it for the next or close it. */
-void weir_pool_release(struct weir_conn *up);
-/* Found to be HTTP/2 when it opened: other txns may share it. */
-void weir_pool_share(struct weir_conn *up);
-/* Frees the pool memory of an endpoint without connections; before the last weir_lb_unuse. */
-void weir_pool_forget(struct weir_lb_endpoint *e);
-/* Takes it out of the pool for good (it is draining or dying). */
-void weir_pool_remove(struct weir_conn *up);
-/* A new configuration: closes idle connections whose expected identity or presence has changed. */
-void weir_pool_review(struct weir_worker *w);
 
 /* access.c */
 void weir_txn_log(struct weir_txn *t);

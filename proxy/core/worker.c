@@ -6,6 +6,7 @@
 #include "core/worker.h"
 
 #include "base/mem.h"
+#include "core/pool.h"
 #include "core/txn.h"
 
 uint64_t weir_worker_random(struct weir_worker *w) {
@@ -17,12 +18,17 @@ uint64_t weir_worker_random(struct weir_worker *w) {
     return z ^ (z >> 31);
 }
 
-void weir_worker_deadline(struct weir_worker *w, struct weir_deadline *d, uint64_t due) {
-    weir_deadline_set(&w->wheel, d, due);
-    if (w->ticking || w->wheel.linked == 0)
+static void keep_ticking(struct weir_worker *w) {
+    if (w->ticking)
         return;
     w->ticking = true;
     w->net->ops->tick(w->net, true);
+}
+
+void weir_worker_deadline(struct weir_worker *w, struct weir_deadline *d, uint64_t due) {
+    weir_deadline_set(&w->wheel, d, due);
+    if (w->wheel.linked != 0)
+        keep_ticking(w);
 }
 
 /* ---- epochs ---- */
@@ -55,6 +61,7 @@ static struct weir_target *target_new(struct weir_worker *w, const struct weir_c
 
     if (!t)
         return NULL;
+    weir_list_init(&t->link);
     t->worker = w;
     t->name = weir_strndup(c->name, strlen(c->name));
     if (!t->name || weir_lb_new(seed, &t->lb) < 0)
@@ -62,6 +69,7 @@ static struct weir_target *target_new(struct weir_worker *w, const struct weir_c
     t->node.key = weir_slice_from_str(t->name);
     if (weir_htab_add(&w->target_by_name, &t->node) < 0)
         goto fail;
+    weir_list_push_back(&w->all_targets, &t->link);
     return t;
 fail:
     weir_lb_free(t->lb);
@@ -70,47 +78,62 @@ fail:
     return NULL;
 }
 
-static void forget_conf(struct weir_hnode *n, void *arg) {
-    (void)arg;
-    WEIR_CONTAINER_OF(n, struct weir_target, node)->conf = NULL;
+static struct weir_target *target_at(struct weir_list *it) {
+    return WEIR_CONTAINER_OF(it, struct weir_target, link);
 }
 
-/* A cluster that vanished keeps its state but loses its endpoints. */
-static void empty_vanished(struct weir_hnode *n, void *arg) {
-    struct weir_target *t = WEIR_CONTAINER_OF(n, struct weir_target, node);
-
-    (void)arg;
-    if (!t->conf)
-        (void)weir_lb_update(t->lb, NULL, 0);
+static void target_free(struct weir_target *t) {
+    weir_list_unlink(&t->link);
+    weir_htab_remove(&t->worker->target_by_name, &t->node);
+    weir_lb_free(t->lb);
+    weir_free(t->name);
+    weir_free(t);
 }
 
-/*
- * All memory that can be missing is taken before anything changes; weir_lb_update alone may fail half way, then the endpoints of some
- * clusters are new and the epoch is the old one: both are valid configurations, the next offer mends it.
- */
-static int adopt(struct weir_worker *w, struct weir_epoch *e) {
-    struct weir_runtime *rt = e->rt;
-    struct weir_target **targets = weir_calloc(rt->n_clusters + 1, sizeof(struct weir_target *));
-    int r = targets ? 0 : -ENOMEM;
+/* Everything that can fail for want of memory; what was staged before the failure stays staged. */
+static int stage(struct weir_worker *w, struct weir_runtime *rt, struct weir_target **targets) {
+    int r = 0;
 
-    for (uint32_t i = 0; r == 0 && i < rt->n_clusters; i++) {
+    for (uint32_t i = 0; i < rt->n_clusters; i++) {
         struct weir_hnode *n = weir_htab_find(&w->target_by_name, rt->clusters[i].node.key);
 
         targets[i] =
             n ? WEIR_CONTAINER_OF(n, struct weir_target, node) : target_new(w, &rt->clusters[i]);
         if (!targets[i])
-            r = -ENOMEM;
+            return -ENOMEM;
+        targets[i]->next = &rt->clusters[i];
     }
-    for (uint32_t i = 0; r == 0 && i < rt->n_clusters; i++)
-        r = weir_lb_update(targets[i]->lb, rt->clusters[i].endpoints, rt->clusters[i].n_endpoints);
+    for (struct weir_list *it = w->all_targets.next; r == 0 && it != &w->all_targets;
+         it = it->next) {
+        const struct weir_cluster *c = target_at(it)->next;
+
+        r = weir_lb_stage(target_at(it)->lb, c ? c->endpoints : NULL, c ? c->n_endpoints : 0);
+    }
+    return r;
+}
+
+/* All endpoints of all clusters change together, or nothing does. A cluster that vanished loses its endpoints and, unused, its state. */
+static int adopt(struct weir_worker *w, struct weir_runtime *rt) {
+    struct weir_target **targets = weir_calloc(rt->n_clusters + 1, sizeof(struct weir_target *));
+    int r = targets ? stage(w, rt, targets) : -ENOMEM;
+
+    WEIR_LIST_FOREACH_SAFE (it, following, &w->all_targets) {
+        struct weir_target *t = target_at(it);
+
+        if (r < 0) {
+            weir_lb_unstage(t->lb);
+        } else {
+            weir_lb_commit(t->lb);
+            t->conf = t->next;
+        }
+        t->next = NULL;
+        if (!t->conf && t->users == 0)
+            target_free(t);
+    }
     if (r < 0) {
         weir_free(targets);
         return r;
     }
-    weir_htab_foreach(&w->target_by_name, forget_conf, NULL);
-    for (uint32_t i = 0; i < rt->n_clusters; i++)
-        targets[i]->conf = &rt->clusters[i];
-    weir_htab_foreach(&w->target_by_name, empty_vanished, NULL);
     weir_free(w->targets);
     w->targets = targets;
     return 0;
@@ -128,23 +151,20 @@ static uint64_t connection_share(const struct weir_worker *w, uint32_t connectio
 
 int weir_worker_take(struct weir_worker *w) {
     struct weir_runtime *rt = atomic_exchange(&w->offered, NULL);
+    struct weir_runtime *none = NULL;
     struct weir_epoch *e, *old = w->epoch;
-    int r;
 
     if (!rt)
         return 0;
     e = weir_calloc(1, sizeof(*e));
-    if (!e) {
-        weir_runtime_unref(rt);
+    if (!e || adopt(w, rt) < 0) {
+        weir_free(e);
+        if (!atomic_compare_exchange_strong(&w->offered, &none, rt))
+            weir_runtime_unref(rt); /* there is a newer one */
         return -ENOMEM;
     }
     e->rt = rt;
     e->users = 1;
-    r = adopt(w, e);
-    if (r < 0) {
-        weir_epoch_unuse(e);
-        return r;
-    }
     w->epoch = e;
     w->limits = rt->limits;
     w->connections.max = connection_share(w, rt->snapshot->proxy.limits.connections);
@@ -181,6 +201,11 @@ void weir_worker_drain(struct weir_worker *w) {
     WEIR_LIST_FOREACH_SAFE (it, next, &w->downs) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 
+        bool silent = c->state == WEIR_CONN_SNIFF && !c->held &&
+                      (c->dir == WEIR_DIR_REVERSE || c->dir == WEIR_DIR_GATEWAY);
+
+        if (silent)
+            weir_conn_close(c);
         if (c->state != WEIR_CONN_HTTP)
             continue;
         if (weir_list_empty(&c->txns) && !c->held && !weir_conn_is_h2(c)) {
@@ -208,10 +233,18 @@ static void on_accept(void *arg, struct weir_stream *s, void *user) {
     weir_down_accept(arg, s, user);
 }
 
+static void write_access(struct weir_worker *w) {
+    if (w->access.len > 0)
+        w->access_sink(w->access_arg, &w->access);
+    if (w->access.len > 0)
+        keep_ticking(w); /* its reader is slow */
+}
+
 static void on_turn(void *arg) {
     struct weir_worker *w = arg;
     struct weir_list batch;
 
+    w->turning = true;
     /* Connections made dirty while flushing are flushed in the same turn: their bytes are ready now. */
     for (unsigned round = 0; round < 8 && !weir_list_empty(&w->dirty); round++) {
         weir_list_init(&batch);
@@ -222,18 +255,30 @@ static void on_turn(void *arg) {
         while (!weir_list_empty(&batch))
             weir_conn_flush(WEIR_CONTAINER_OF(batch.next, struct weir_conn, dirty));
     }
+    w->turning = false;
     if (!weir_list_empty(&w->dirty))
         w->net->ops->wake(w->net);
-    if (w->access.len > 0)
-        w->access_sink(w->access_arg, &w->access);
+    write_access(w);
+}
+
+static void take_offer(struct weir_worker *w) {
+    struct weir_epoch *before = w->epoch;
+
+    if (weir_worker_take(w) < 0)
+        keep_ticking(w);
+    if (w->epoch != before && w->on_taken)
+        w->on_taken(w->on_arg);
 }
 
 static void on_tick(void *arg) {
     struct weir_worker *w = arg;
+    bool filed;
 
-    if (w->access.len > 0)
-        w->access_sink(w->access_arg, &w->access);
-    if (weir_wheel_turn(&w->wheel, weir_worker_now(w)))
+    if (atomic_load_explicit(&w->offered, memory_order_relaxed)) /* found no memory before */
+        take_offer(w);
+    write_access(w);
+    filed = weir_wheel_turn(&w->wheel, weir_worker_now(w));
+    if (filed || w->access.len > 0 || atomic_load_explicit(&w->offered, memory_order_relaxed))
         return;
     w->ticking = false;
     w->net->ops->tick(w->net, false);
@@ -241,11 +286,8 @@ static void on_tick(void *arg) {
 
 static void on_posted(void *arg) {
     struct weir_worker *w = arg;
-    struct weir_epoch *before = w->epoch;
 
-    (void)weir_worker_take(w);
-    if (w->epoch != before && w->on_taken)
-        w->on_taken(w->on_arg);
+    take_offer(w);
     if (atomic_load(&w->drain_wanted))
         weir_worker_drain(w);
 }
@@ -266,6 +308,7 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
     w->share = 1;
     weir_htab_init(&w->target_by_name, w->seed);
     weir_wheel_init(&w->wheel, WEIR_TICK_US, net->ops->now(net));
+    weir_list_init(&w->all_targets);
     weir_list_init(&w->downs);
     weir_list_init(&w->ups);
     weir_list_init(&w->dirty);
@@ -279,21 +322,6 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
     return 0;
 }
 
-static void forget_pool(struct weir_lb_endpoint *e, void *arg) {
-    (void)arg;
-    weir_pool_forget(e);
-}
-
-static void target_free(struct weir_hnode *n, void *arg) {
-    struct weir_target *t = WEIR_CONTAINER_OF(n, struct weir_target, node);
-
-    (void)arg;
-    weir_lb_foreach(t->lb, forget_pool, NULL);
-    weir_lb_free(t->lb);
-    weir_free(t->name);
-    weir_free(t);
-}
-
 void weir_worker_deinit(struct weir_worker *w) {
     while (!weir_list_empty(&w->free_txns)) {
         struct weir_txn *t = WEIR_CONTAINER_OF(w->free_txns.next, struct weir_txn, up_node);
@@ -302,7 +330,8 @@ void weir_worker_deinit(struct weir_worker *w) {
         weir_arena_deinit(&t->arena);
         weir_free(t);
     }
-    weir_htab_foreach(&w->target_by_name, target_free, NULL);
+    while (!weir_list_empty(&w->all_targets))
+        target_free(target_at(w->all_targets.next));
     weir_htab_deinit(&w->target_by_name);
     weir_free(w->targets);
     weir_bufq_deinit(&w->access);

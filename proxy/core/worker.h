@@ -32,9 +32,12 @@ struct weir_epoch {
 /* A cluster's state in this worker; survives configuration changes by name. */
 struct weir_target {
     struct weir_hnode node; /* key: name */
+    struct weir_list link;  /* in worker->all_targets */
     char *name;
     struct weir_lb *lb;
     struct weir_cluster *conf; /* in the current epoch; NULL = vanished from the configuration */
+    struct weir_cluster *next; /* in the epoch that is being taken */
+    uint32_t users;            /* txns and upstream connections */
     struct weir_worker *worker;
 };
 
@@ -45,9 +48,11 @@ struct weir_worker {
     struct weir_epoch *epoch;
     struct weir_target **targets; /* by cluster index of the current epoch */
     struct weir_htab target_by_name;
+    struct weir_list all_targets;
     struct weir_codec_limits limits; /* of the current runtime; codecs outlive runtimes and borrow these */
     struct weir_wheel wheel;
     bool ticking;
+    bool turning; /* flushing: what becomes dirty now needs no wake */
     bool draining;
     bool stopped;
     struct weir_list downs, ups; /* struct weir_conn.node */
@@ -82,7 +87,7 @@ void weir_worker_deinit(struct weir_worker *w);
  * before and not yet taken is dropped.
  */
 void weir_worker_offer(struct weir_worker *w, struct weir_runtime *rt);
-/* Own thread: put what was offered in force; on -ENOMEM the old one stays. */
+/* Own thread: put what was offered in force; on -ENOMEM the old one stays, and the offer, unless there is a newer one: the next tick tries again. */
 int weir_worker_take(struct weir_worker *w);
 /* Own thread: stop accepting, finish what runs, then on_idle; what is left after limits.drain_us is cut. */
 void weir_worker_drain(struct weir_worker *w);

@@ -45,6 +45,12 @@ struct weir_lb {
     struct weir_htab table;
     uint64_t random;
     struct set set;
+    struct {
+        struct set set; /* entries NULL = nothing is staged */
+        uint32_t *weights;
+        const struct weir_endpoint *endpoints;
+        uint32_t n;
+    } next;
 };
 
 /* Weyl sequence through a 128-bit multiply: passes the usual batteries, and costs one
@@ -248,25 +254,43 @@ static void set_commit(struct weir_lb *lb, struct set *set, const uint32_t *weig
     set_deinit(&old);
 }
 
-int weir_lb_update(struct weir_lb *lb, const struct weir_endpoint *endpoints, uint32_t n) {
-    struct set set = { 0 };
-    uint32_t *weights = weir_calloc(n + 1UL, sizeof(*weights));
+void weir_lb_unstage(struct weir_lb *lb) {
+    struct set *set = &lb->next.set;
+
+    for (uint32_t i = 0; i < set->n; i++) {
+        set->entries[i]->staged = false;
+        if (!set->entries[i]->e.present && set->entries[i]->e.users == 0)
+            forget(lb, &set->entries[i]->e);
+    }
+    set_deinit(set);
+    lb->next.weights = weir_free(lb->next.weights);
+}
+
+int weir_lb_stage(struct weir_lb *lb, const struct weir_endpoint *endpoints, uint32_t n) {
     int r = -ENOMEM;
 
-    set.entries = weir_calloc(n + 1UL, sizeof(*set.entries));
-    if (weights && set.entries)
-        r = set_fill(lb, &set, weights, endpoints, n);
-    if (r == 0) {
-        set_commit(lb, &set, weights, endpoints, n);
-    } else {
-        for (uint32_t i = 0; i < set.n; i++) {
-            set.entries[i]->staged = false;
-            if (!set.entries[i]->e.present && set.entries[i]->e.users == 0)
-                forget(lb, &set.entries[i]->e);
-        }
-        set_deinit(&set);
-    }
-    weir_free(weights);
+    lb->next.endpoints = endpoints;
+    lb->next.n = n;
+    lb->next.weights = weir_calloc(n + 1UL, sizeof(*lb->next.weights));
+    lb->next.set.entries = weir_calloc(n + 1UL, sizeof(*lb->next.set.entries));
+    if (lb->next.weights && lb->next.set.entries)
+        r = set_fill(lb, &lb->next.set, lb->next.weights, endpoints, n);
+    if (r < 0)
+        weir_lb_unstage(lb);
+    return r;
+}
+
+void weir_lb_commit(struct weir_lb *lb) {
+    set_commit(lb, &lb->next.set, lb->next.weights, lb->next.endpoints, lb->next.n);
+    lb->next.set = (struct set){ 0 };
+    lb->next.weights = weir_free(lb->next.weights);
+}
+
+int weir_lb_update(struct weir_lb *lb, const struct weir_endpoint *endpoints, uint32_t n) {
+    int r = weir_lb_stage(lb, endpoints, n);
+
+    if (r == 0)
+        weir_lb_commit(lb);
     return r;
 }
 

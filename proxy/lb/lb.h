@@ -11,17 +11,17 @@
 #include "conf/model.h"
 
 struct weir_lb_endpoint {
-    struct weir_hnode node;          /* key: ip and port */
+    struct weir_hnode node; /* key: ip and port */
     struct weir_ip ip;
     uint16_t port;
     uint32_t weight;
-    uint32_t outstanding;            /* requests in flight from this worker */
-    uint32_t failures;               /* consecutive connect failures */
-    uint64_t ejected_until;          /* us; 0 = not ejected */
-    bool present;                    /* in the current set; false: no new requests */
-    uint32_t users;                  /* pooled connections and txns that point here */
-    const struct weir_endpoint *conf;/* in the snapshot this set was last updated from */
-    void *pool;                      /* core's: the connections to this endpoint */
+    uint32_t outstanding;             /* requests in flight from this worker */
+    uint32_t failures;                /* consecutive connect failures */
+    uint64_t ejected_until;           /* us; 0 = not ejected */
+    bool present;                     /* in the current set; false: no new requests */
+    uint32_t users;                   /* pooled connections and txns that point here */
+    const struct weir_endpoint *conf; /* in the snapshot this set was last updated from */
+    void *pool;                       /* core's: the connections to this endpoint */
 };
 
 struct weir_lb;
@@ -36,15 +36,23 @@ struct weir_lb *weir_lb_free(struct weir_lb *lb);
  */
 int weir_lb_update(struct weir_lb *lb, const struct weir_endpoint *endpoints, uint32_t n);
 /*
+ * The same in two steps, so that many sets change together or not at all: staging may fail with -ENOMEM (nothing is staged then),
+ * committing cannot. Between the two, nothing else may be done with lb but weir_lb_unstage, which forgets what was staged (if anything).
+ */
+int weir_lb_stage(struct weir_lb *lb, const struct weir_endpoint *endpoints, uint32_t n);
+void weir_lb_commit(struct weir_lb *lb);
+void weir_lb_unstage(struct weir_lb *lb);
+/*
  * Power of two choices on outstanding/weight among endpoints not ejected and not in `tried`; all ejected = ejected ones are tried
  * after all. NULL = empty. The caller takes a user reference with weir_lb_use.
  */
-struct weir_lb_endpoint *weir_lb_pick(struct weir_lb *lb, uint64_t now_us, struct weir_lb_endpoint *const *tried,
-                                      uint32_t n_tried);
+struct weir_lb_endpoint *weir_lb_pick(struct weir_lb *lb, uint64_t now_us,
+                                      struct weir_lb_endpoint *const *tried, uint32_t n_tried);
 void weir_lb_use(struct weir_lb *lb, struct weir_lb_endpoint *e);
 void weir_lb_unuse(struct weir_lb *lb, struct weir_lb_endpoint *e);
 /* Report a connection attempt's outcome: after 3 consecutive failures ejected for 1 s, doubling to 30 s. */
 void weir_lb_report(struct weir_lb *lb, struct weir_lb_endpoint *e, bool ok, uint64_t now_us);
-void weir_lb_foreach(struct weir_lb *lb, void (*fn)(struct weir_lb_endpoint *e, void *arg), void *arg);
+void weir_lb_foreach(struct weir_lb *lb, void (*fn)(struct weir_lb_endpoint *e, void *arg),
+                     void *arg);
 
 #endif

@@ -2,6 +2,7 @@
 #include "weir_test.h"
 
 #include "flow.h"
+#include "h2peer.h"
 
 static struct weir_snapshot *snapshot(const char *yaml) {
     struct weir_source source = { "test.yaml", yaml, strlen(yaml) };
@@ -22,7 +23,22 @@ static struct weir_tls_ctx *ref(struct weir_tls_ctx *ctx) {
     return ctx ? weir_tls_ctx_ref(ctx) : NULL;
 }
 
-static struct weir_runtime *runtime(struct flow *f, const char *yaml, bool reverse) {
+static void set_servers(struct flow *f, struct weir_runtime_params *params) {
+    unsigned n = f->options.n_to ? f->options.n_to : 1;
+
+    f->to = (struct weir_to){ .scheme = f->options.scheme, .host = "server", .port = 80 };
+    for (unsigned i = 0; i < n; i++) {
+        char text[24];
+
+        snprintf(text, sizeof(text), "10.0.0.%u", i + 1);
+        f->to_addrs[i].to = &f->to;
+        assert_int_equal(weir_parse_ip(text, &f->to_addrs[i].ip), 0);
+    }
+    params->to = f->to_addrs;
+    params->n_to = n;
+}
+
+struct weir_runtime *flow_runtime(struct flow *f, const char *yaml) {
     struct weir_snapshot *s = snapshot(yaml);
     struct weir_runtime_params params = {
         .snapshot = s,
@@ -36,13 +52,11 @@ static struct weir_runtime *runtime(struct flow *f, const char *yaml, bool rever
 
     s->generation = ++f->generation;
     s->proxy.access_log = WEIR_LOG_TEXT;
-    if (reverse) {
+    if (f->options.dir == WEIR_DIR_REVERSE) {
         s->proxy.listen = ":80";
-        f->to = (struct weir_to){ .scheme = WEIR_TO_HTTP, .host = "server", .port = 80 };
-        f->to_addr.to = &f->to;
-        assert_int_equal(weir_parse_ip("10.0.0.1", &f->to_addr.ip), 0);
-        params.to = &f->to_addr;
-        params.n_to = 1;
+        if (f->options.sni)
+            s->proxy.to_sni = f->options.sni;
+        set_servers(f, &params);
     }
     assert_int_equal(weir_runtime_new(&params, &rt, &why), 0);
     weir_snapshot_unref(s);
@@ -52,51 +66,75 @@ static struct weir_runtime *runtime(struct flow *f, const char *yaml, bool rever
 static void sink(void *arg, struct weir_bufq *lines) {
     struct flow *f = arg;
 
-    assert_int_equal(weir_bufq_move(&f->lines, lines, lines->len), 0);
+    (void)weir_bufq_move(&f->lines, lines, lines->len);
 }
 
-void flow_start_tls(struct flow *f, enum weir_direction dir, const char *yaml,
-                    const struct weir_tls_set *tls) {
+void flow_open(struct flow *f, const struct flow_options *options) {
     static const uint64_t seed[2] = { 1, 2 };
 
     memset(f, 0, sizeof(*f));
-    if (tls)
-        f->tls = *tls;
+    f->options = *options;
+    if (options->tls)
+        f->tls = *options->tls;
     f->net = mem_net_new();
-    f->listener.dir = dir;
+    f->listener.dir = options->dir;
     assert_int_equal(weir_worker_init(&f->worker, mem_net(f->net), seed, 0), 0);
     f->worker.access_sink = sink;
     f->worker.access_arg = f;
     weir_bufq_init(&f->lines, mem_net(f->net)->pool, 0);
-    weir_worker_offer(&f->worker, runtime(f, yaml, dir == WEIR_DIR_REVERSE));
+    weir_worker_offer(&f->worker, flow_runtime(f, options->yaml));
     assert_int_equal(weir_worker_take(&f->worker), 0);
 }
 
 void flow_reverse(struct flow *f, const char *yaml) {
-    flow_start_tls(f, WEIR_DIR_REVERSE, yaml, NULL);
+    flow_open(f, &(struct flow_options){ .dir = WEIR_DIR_REVERSE, .yaml = yaml });
 }
 
 void flow_start(struct flow *f, enum weir_direction dir, const char *yaml) {
     flow_start_tls(f, dir, yaml, NULL);
 }
 
+void flow_start_tls(struct flow *f, enum weir_direction dir, const char *yaml,
+                    const struct weir_tls_set *tls) {
+    flow_open(f, &(struct flow_options){ .dir = dir, .yaml = yaml, .tls = tls });
+}
+
 void flow_reload(struct flow *f, const char *yaml) {
-    weir_worker_offer(&f->worker, runtime(f, yaml, f->listener.dir == WEIR_DIR_REVERSE));
+    weir_worker_offer(&f->worker, flow_runtime(f, yaml));
     mem_post(f->net);
-    mem_run(f->net);
+    flow_run(f);
 }
 
 void flow_end(struct flow *f) {
     mem_stop(f->net);
+    h2_free_all(f);
     assert_int_equal(mem_n_streams(f->net), 0);
     assert_int_equal(flow_count(f, WEIR_C_REQUESTS_ACTIVE), 0);
     assert_int_equal(flow_count(f, WEIR_C_DOWN_ACTIVE), 0);
     assert_int_equal(flow_count(f, WEIR_C_UP_ACTIVE), 0);
     assert_int_equal(flow_count(f, WEIR_C_UP_IDLE), 0);
+    assert_int_equal(f->worker.connections.used, 0);
+    assert_int_equal(f->worker.wheel.linked, !weir_list_empty(&f->worker.drain_deadline.node));
     weir_bufq_deinit(&f->lines);
     weir_worker_deinit(&f->worker);
     mem_net_free(f->net);
     weir_tls_set_deinit(&f->tls);
+}
+
+void flow_run(struct flow *f) {
+    do
+        mem_run(f->net);
+    while (h2_pump_all(f));
+}
+
+void flow_wait(struct flow *f, uint64_t us) {
+    flow_run(f);
+    for (; us > WEIR_TICK_US; us -= WEIR_TICK_US) {
+        mem_advance(f->net, WEIR_TICK_US);
+        flow_run(f);
+    }
+    mem_advance(f->net, us);
+    flow_run(f);
 }
 
 struct mem_conn *flow_client(struct flow *f) {
@@ -110,21 +148,25 @@ struct mem_conn *flow_client(struct flow *f) {
 struct mem_conn *flow_server(struct flow *f) {
     struct mem_conn *s;
 
-    mem_run(f->net);
+    flow_run(f);
     s = mem_next_dial(f->net);
     assert_non_null(s);
     mem_dial_accept(s);
-    mem_run(f->net);
+    flow_run(f);
     return s;
 }
 
 void flow_send(struct flow *f, struct mem_conn *c, const char *text) {
     mem_send(c, text);
-    mem_run(f->net);
+    flow_run(f);
 }
 
 uint64_t flow_count(struct flow *f, enum weir_counter c) {
     return atomic_load(&f->worker.metrics.counters[c]);
+}
+
+uint64_t flow_faults(struct flow *f, struct weir_fault fault) {
+    return atomic_load(&f->worker.metrics.faults[fault.side][fault.kind]);
 }
 
 const char *flow_lines(struct flow *f) {
@@ -148,11 +190,13 @@ void flow_expect_starts(struct mem_conn *c, const char *text) {
         fail_msg("expected to start with:\n%s\ngot:\n%s", text, got);
 }
 
-void flow_expect_holds(struct mem_conn *c, const char *text) {
-    const char *got = mem_received(c);
+void flow_expect_text(const char *got, const char *holds) {
+    if (!got || !strstr(got, holds))
+        fail_msg("expected to hold:\n%s\ngot:\n%s", holds, got ? got : "(nothing)");
+}
 
-    if (!strstr(got, text))
-        fail_msg("expected to hold:\n%s\ngot:\n%s", text, got);
+void flow_expect_holds(struct mem_conn *c, const char *text) {
+    flow_expect_text(mem_received(c), text);
 }
 
 void flow_expect_lacks(struct mem_conn *c, const char *text) {

@@ -27,8 +27,9 @@
     POD("v1", "10.1.0.2", "sidecar")                                                               \
     POD("v2", "10.1.0.3", "sidecar")                                                               \
     SERVICE("api", "10.96.0.10")                                                                   \
-    SERVICE("api-v1", "10.96.0.11") SERVICE("api-v2", "10.96.0.12") SERVICE("empty", "10.96.0.13") \
-        SLICE("api", "10.1.0.2") SLICE("api-v1", "10.1.0.2") SLICE("api-v2", "10.1.0.3")
+    SERVICE("api-v1", "10.96.0.11")                                                                \
+    SERVICE("api-v2", "10.96.0.12") SERVICE("empty", "10.96.0.13") SLICE("api", "10.1.0.2")        \
+        SLICE("api-v1", "10.1.0.2") SLICE("api-v2", "10.1.0.3")
 
 #define ROUTE(weight1, weight2)                                                                    \
     "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: api, namespace: " \

@@ -377,6 +377,14 @@ void mem_advance(struct mem_net *m, uint64_t us) {
     }
 }
 
+void mem_clock(struct mem_net *m, uint64_t us) {
+    m->now += us;
+    if (m->tick && m->now >= m->next_tick) {
+        m->next_tick = m->now + WEIR_TICK_US;
+        m->net.events->tick(m->net.arg);
+    }
+}
+
 /* struct weir_net_ops */
 
 static uint64_t net_now(struct weir_net *net) {

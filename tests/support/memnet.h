@@ -41,6 +41,9 @@ bool mem_turn(struct mem_net *m);
 /* mem_run, then moves the clock, stopping at each tick and each dial's deadline, with mem_run after
  * each. */
 void mem_advance(struct mem_net *m, uint64_t us);
+/* Moves the clock and, when one is due, ticks, but lets nothing else happen: a tick comes before the
+ * I/O of its turn. */
+void mem_clock(struct mem_net *m, uint64_t us);
 /* As weir_loop_post. */
 void mem_post(struct mem_net *m);
 /* As weir_loop_stop: closes listeners and every open stream, then mem_run. */

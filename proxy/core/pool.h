@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The upstream connections of one worker, by endpoint: which of them a request may use, and how long an idle one is kept.
+ */
+#ifndef WEIR_CORE_POOL_H
+#define WEIR_CORE_POOL_H
+
+#include "core/txn.h"
+
+/* Says where an upstream connection goes. */
+void weir_conn_aim(struct weir_conn *c, struct weir_target *target, struct weir_lb_endpoint *e);
+/*
+ * Finds or dials a connection to the txn's endpoint; weir_txn_upstream_open is called for it now or later, weir_txn_upstream_failed if it cannot be
+ * had. 0 = under way or done, -errno.
+ */
+int weir_pool_lease(struct weir_txn *t);
+/* The exchange on an upstream connection is over: keep it for the next or close it. */
+void weir_pool_release(struct weir_conn *up);
+/* Found to be HTTP/2 when it opened: other txns may share it. */
+void weir_pool_share(struct weir_conn *up);
+/* Frees the pool memory of an endpoint without connections; before the last weir_lb_unuse. */
+void weir_pool_forget(struct weir_lb_endpoint *e);
+/* Takes it out of the pool for good (it is draining or dying). */
+void weir_pool_remove(struct weir_conn *up);
+/* A new configuration: closes idle connections whose expected identity or presence has changed. */
+void weir_pool_review(struct weir_worker *w);
+
+#endif
