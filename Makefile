@@ -45,14 +45,13 @@ bench: build
 	@tools/deps.sh bench
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick) $(B)
 
-# Instructions per request, without noise; PROFILE=1 names the functions.
 # The kernel tests on Debian's packaged 6.1 kernel, in a guest under software emulation.
 test-guest: build
 	@tools/deps.sh guest
 	@$(NINJA) >/dev/null
 	@tests/bpf/guest.sh $(BUILD) $(G)
 
-# Instructions per request of the whole core, by room.
+# Instructions per request of the whole core, by room, without noise; PROFILE=1 names the functions.
 micro: build
 	@tools/deps.sh micro
 	@bench/micro/run.sh $(M)
