@@ -179,14 +179,36 @@ static void refused(struct wire *w, const struct refusal *r, bool end, size_t st
     wire_deinit(w);
 }
 
+/* Does this nghttp2 refuse userinfo in an authority itself? Newer ones do; then our answer is never needed. */
+static bool library_refuses_userinfo(void) {
+    struct wire w = { 0 };
+    bool refuses;
+
+    wire_init(&w, WEIR_ROLE_SERVER);
+    wire_begin(&w);
+    wire_headers(&w, 1, ES, LIST(METHOD("GET"), SCHEME, { ":authority", "u@a.example", 0 }, PATH));
+    assert_int_equal(wire_go(&w), 0);
+    refuses = strstr(w.got, "RST 1 1") != NULL;
+    wire_deinit(&w);
+    return refuses;
+}
+
 static void malformed_requests_never_reach_the_owner(void **state) {
     struct wire w = { 0 };
+    bool userinfo = library_refuses_userinfo();
+
     for (size_t i = 0; i < WEIR_ARRAY_LEN(refusals); i++) {
-        print_message("  %s\n", refusals[i].what);
-        refused(&w, &refusals[i], true, WHOLE);
-        refused(&w, &refusals[i], true, 1);
-        if (refusals[i].kind != WEIR_FAULT_BAD_FRAMING && !refusals[i].status)
-            refused(&w, &refusals[i], false, WHOLE);
+        struct refusal r = refusals[i];
+
+        print_message("  %s\n", r.what);
+        if (userinfo && strcmp(r.what, "userinfo") == 0) {
+            r.status = 0;
+            r.kind = WEIR_FAULT_BAD_FIELD;
+        }
+        refused(&w, &r, true, WHOLE);
+        refused(&w, &r, true, 1);
+        if (r.kind != WEIR_FAULT_BAD_FRAMING && !r.status)
+            refused(&w, &r, false, WHOLE);
     }
 }
 
