@@ -15,7 +15,7 @@ results=build/test-results
 parts=${*:-lint unit san bpf e2e}
 broken=0
 export PYTHONDONTWRITEBYTECODE=1
-export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:abort_on_error=1:strict_string_checks=1
+export ASAN_OPTIONS=detect_leaks=1:halt_on_error=1:abort_on_error=1
 export UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1
 
 for part in $parts; do

@@ -235,9 +235,10 @@ def test_an_http2_upstream(proxy, certs, tmp_path, scheme):
         for flag in ("--http1.1", "--http2-prior-knowledge"):
             done = curl("-f", "--retry", "5", "--retry-all-errors", flag, p.url("/file"))
             assert sha(done.stdout) == sha(body_of(3_000_000)), done.stderr
+        before = p.metric("weir_upstream_connections_total")
         done = curl(p.url("/file?[1-20]"), "-o", "/dev/null", "-w", "%{http_code}\n")
         assert done.stdout == b"200\n" * 20
-        assert p.metric("weir_upstream_connections_total") <= 4, "streams do not share connections"
+        assert p.metric("weir_upstream_connections_total") <= before + 2, "streams share no connection"
     finally:
         server.kill()
         server.wait()

@@ -158,6 +158,7 @@ def test_memory_and_descriptors_do_not_grow(reverse, kind):
     fds, rss = settled()
     rounds(4)
     fds_after, rss_after = settled()
-    # Pooled upstream connections may come and go; a leak of one per request would be thousands.
-    assert fds_after <= fds + 20, (fds, fds_after)
+    # Pooled upstream connections may be as many as requests ever were at once; one leaked per request would be thousands.
+    at_once = 160
+    assert fds_after <= fds + at_once, (fds, fds_after)
     assert rss_after - rss < 3_000_000, (rss, rss_after)

@@ -2,11 +2,13 @@
 """Agent, sidecars and kernel together, over pods. Each test leaves the world as it found it."""
 
 import json
+import os
 import re
 import signal
 
 import pytest
 
+import mesh
 import pods
 from demo import API, SPIFFE, STORE, Load
 
@@ -33,7 +35,6 @@ def edit(up):
     def change(name, text):
         was, sidecars = generations()
         if text is None:
-            import os
             os.unlink(os.path.join(up.mesh.config, name))
         else:
             up.mesh.write(name, text)
@@ -167,6 +168,93 @@ def test_getpeername_and_getsockname_over_ipv6_mapped_sockets(up):
     assert allowed.stdout.strip() == f"::ffff:{STORE}", allowed.stderr
     denied = up.intruder.run(["/usr/bin/python3", "-c", program])
     assert "PermissionError" in denied.stderr
+
+
+def test_a_server_with_another_identity_is_not_spoken_to(up):
+    """The other half of mutual: web's sidecar knows whom it wants to reach."""
+    pod = up.api["api-v1"]
+
+    def replace(account):
+        old = up.mesh.sidecars[pod.name]
+        old.terminate()
+        assert old.wait(timeout=40) == 0
+        up.mesh.sidecar_start(pod, account)
+    before = up.mesh.metrics(up.web)["weir_identity_refused_total"]
+    replace("intruder")
+    try:
+        code, said = get(up, host="10.96.0.11")
+        assert code == 503 and "server" not in said, said
+        assert up.mesh.metrics(up.web)["weir_identity_refused_total"] > before
+    finally:
+        replace("api")
+    pods.wait_for(lambda: get(up, host="10.96.0.11")[0] == 200, what="the right identity again")
+
+
+V6 = """\
+apiVersion: v1
+kind: Service
+metadata: {name: api6}
+spec:
+  clusterIP: "fd00:96::10"
+  ports: [{name: http, port: 80}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: api6, labels: {kubernetes.io/service-name: api6}}
+addressType: IPv6
+ports: [{name: http, port: 8080}]
+endpoints: [{addresses: ["%s"]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: store6}
+spec:
+  clusterIP: "fd00:96::20"
+  ports: [{name: tcp-store, port: 7000}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: store6, labels: {kubernetes.io/service-name: store6}}
+addressType: IPv6
+ports: [{name: tcp-store, port: 7000}]
+endpoints: [{addresses: ["%s"]}]
+"""
+
+
+def test_ipv6_services_go_the_same_ways(up, edit):
+    text = up.mesh.template("pods.yaml")
+    for pod in up.pods.pods.values():
+        text = text.replace(f"podIP: {pod.ip}\n",
+                            f"podIPs: [{{ip: {pod.ip}}}, {{ip: \"{pod.ip6}\"}}]\n")
+    edit("pods.yaml", text)
+    edit("v6.yaml", V6 % (up.api["api-v1"].ip6, up.store.ip6))
+    code, seen = get(up, None, "-g", host="[fd00:96::10]")
+    assert code == 200 and f"URI={SPIFFE}web" in seen["headers"]["x-forwarded-client-cert"]
+    client = ["/usr/bin/python3", up.program("tcp_client.py"), "fd00:96::20", "7000", "hello"]
+    done = up.web.run(client)
+    assert done.stdout.splitlines() == ["peer=fd00:96::20:7000", f"store saw {up.web.ip6} say hello"]
+    assert "Operation not permitted" in up.intruder.run(client).stderr
+    assert get(up, up.intruder, "-g", host="[fd00:96::10]")[0] == 0
+
+
+def test_uninstall_is_refused_to_a_living_agent_and_leaves_nothing_of_a_dead_one(tmp_path):
+    with pods.Pods("e2e") as p:
+        p.add("a")
+        (tmp_path / "weir.yaml").write_text(
+            "apiVersion: weir.dev/v1alpha1\nkind: Agent\nmetadata: {name: node}\nspec:\n"
+            f"  cgroup: {p.pods_cgroup}\n  pinDir: {p.pin_dir}\n  admin: {p.run_dir}/agent.sock\n")
+        m = mesh.Mesh(p, tmp_path)
+        m.agent_start(wait=False)
+        pods.wait_for(lambda: (m.agent_status() or {}).get("state") == "in_force", what="the agent")
+        assert os.listdir(os.path.join(p.pin_dir, "links"))
+        done = m.weir_run("agent", "--uninstall", "--config", m.config)
+        assert done.returncode == 1, done
+        assert m.agent_kill() == -signal.SIGKILL
+        assert os.listdir(os.path.join(p.pin_dir, "links"))
+        done = m.weir_run("agent", "--uninstall", "--config", m.config)
+        assert done.returncode == 0, done.stderr
+        assert not os.path.exists(p.pin_dir)
+        assert p.close() is None
 
 
 def test_a_sidecar_that_is_gone_means_refusal_not_plaintext(up):
