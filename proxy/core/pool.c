@@ -4,10 +4,11 @@
  * newest first; HTTP/2 connections stay in `shared` and are leased by the stream. A connection never serves another
  * identity than the one it was opened for.
  */
+#include "core/pool.h"
+
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "core/pool.h"
 
 #define WAITING_MAX 100u /* txns that wait for one connecting HTTP/2 connection */
 
