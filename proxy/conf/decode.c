@@ -44,6 +44,11 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
                                sizeof(struct weir_draft_route),
                                weir_decode_http_route,
                                .namespaced = true },
+    [WEIR_KIND_GRPC_ROUTE] = { "GRPCRoute",
+                               { "gateway.networking.k8s.io/v1" },
+                               sizeof(struct weir_draft_route),
+                               weir_decode_grpc_route,
+                               .namespaced = true },
     [WEIR_KIND_GATEWAY] = { "Gateway",
                             { "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1" },
                             sizeof(struct weir_draft_gateway),
@@ -73,9 +78,8 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
 
 /* Kinds that a later version will read: refused like any other, but not as if they were misspelt.
  */
-static const char *const known_kinds[] = { "GRPCRoute",        "ReferenceGrant",
-                                           "BackendTLSPolicy", "AuthorizationPolicy",
-                                           "TLSRoute",         "TCPRoute" };
+static const char *const known_kinds[] = { "ReferenceGrant", "BackendTLSPolicy",
+                                           "AuthorizationPolicy", "TLSRoute", "TCPRoute" };
 
 static int decode_created(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r;

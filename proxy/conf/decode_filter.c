@@ -320,6 +320,29 @@ static const struct weir_field filter_fields[] = {
 static const struct weir_object filter_object =
     WEIR_OBJECT("HTTPRoute.spec.rules[].filters[]", filter_fields);
 
+/* GRPCRoute knows fewer; the words are the same. */
+static int decode_grpc_filter_type(struct weir_dec *d, const struct weir_node *n, void *out) {
+    unsigned *type = out;
+    int r = decode_filter_type(d, n, out);
+
+    if (r == 0 && (*type == WEIR_FILTER_REDIRECT || *type == WEIR_FILTER_REWRITE ||
+                   *type == WEIR_FILTER_CORS)) {
+        r = weir_dec_error(d, n, "%s is not a filter of a GRPCRoute", filter_types[*type]);
+        *type = N_FILTERS;
+    }
+    return r;
+}
+
+static const struct weir_field grpc_filter_fields[] = {
+    WEIR_F_REQ("type", struct filter_draft, type, decode_grpc_filter_type),
+    WEIR_F("requestHeaderModifier", struct filter_draft, request, decode_header_mod),
+    WEIR_F("responseHeaderModifier", struct filter_draft, response, decode_header_mod),
+    WEIR_F("requestMirror", struct filter_draft, mirror, decode_mirror),
+    WEIR_F_UNSUP("extensionRef"),
+};
+static const struct weir_object grpc_filter_object =
+    WEIR_OBJECT("GRPCRoute.spec.rules[].filters[]", grpc_filter_fields);
+
 static void filter_set(struct weir_filter *filter, const struct filter_draft *draft) {
     filter->type = (enum weir_filter_type)draft->type;
     switch (filter->type) {
@@ -375,6 +398,10 @@ int weir_decode_http_filter(struct weir_dec *d, const struct weir_node *n, void 
     return decode_filter(d, n, &filter_object, out);
 }
 
+int weir_decode_grpc_filter(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return decode_filter(d, n, &grpc_filter_object, out);
+}
+
 bool weir_has_filter(const struct weir_filter *filters, uint32_t n, enum weir_filter_type type) {
     for (uint32_t i = 0; i < n; i++) {
         if (filters[i].type == type) {
@@ -406,8 +433,17 @@ int weir_check_filters(struct weir_dec *d, const struct weir_node *n,
 
 const struct weir_object *const *weir_objects_filter(void) {
     static const struct weir_object *const objects[] = {
-        &filter_object,   &header_mod_object, &header_object,     &redirect_object, &rewrite_object,
-        &new_path_object, &mirror_object,     &mirror_ref_object, &fraction_object, NULL,
+        &filter_object,
+        &grpc_filter_object,
+        &header_mod_object,
+        &header_object,
+        &redirect_object,
+        &rewrite_object,
+        &new_path_object,
+        &mirror_object,
+        &mirror_ref_object,
+        &fraction_object,
+        NULL,
     };
     return objects;
 }

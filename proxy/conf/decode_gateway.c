@@ -93,7 +93,7 @@ static int decode_kinds(struct weir_dec *d, const struct weir_node *n, void *out
     if (!weir_dec_expect(d, n, WEIR_NODE_LIST, &r)) {
         return r;
     }
-    listener->no_http_routes = n->n > 0;
+    listener->no_http_routes = listener->no_grpc_routes = n->n > 0;
     WEIR_NODE_FOREACH(it, n) {
         struct route_kind kind = { GATEWAY_GROUP, "" };
         weir_dec_enter(d, NULL, i++);
@@ -104,6 +104,9 @@ static int decode_kinds(struct weir_dec *d, const struct weir_node *n, void *out
         }
         if (strcmp(kind.group, GATEWAY_GROUP) == 0 && strcmp(kind.kind, "HTTPRoute") == 0) {
             listener->no_http_routes = false;
+        }
+        if (strcmp(kind.group, GATEWAY_GROUP) == 0 && strcmp(kind.kind, "GRPCRoute") == 0) {
+            listener->no_grpc_routes = false;
         }
     }
     return 0;

@@ -14,12 +14,7 @@
 
 #define GATEWAY_GROUP "gateway.networking.k8s.io"
 
-struct typed_match { /* HTTPPathMatch, HTTPHeaderMatch, HTTPQueryParamMatch */
-    unsigned type;
-    const char *name, *value;
-};
-
-static int decode_match_type(struct weir_dec *d, const struct weir_node *n, void *out) {
+int weir_decode_match_type(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const words[] = { "Exact", "RegularExpression", NULL };
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
@@ -38,7 +33,7 @@ static int decode_path_type(struct weir_dec *d, const struct weir_node *n, void 
     return r;
 }
 
-static int check_regex(struct weir_dec *d, const struct weir_node *n, const char *pattern) {
+int weir_check_regex(struct weir_dec *d, const struct weir_node *n, const char *pattern) {
     char message[128];
     size_t offset = 0;
     int r = weir_regex_check(pattern, message, sizeof(message), &offset);
@@ -50,8 +45,8 @@ static int check_regex(struct weir_dec *d, const struct weir_node *n, const char
 }
 
 static const struct weir_field path_fields[] = {
-    WEIR_F("type", struct typed_match, type, decode_path_type),
-    WEIR_F("value", struct typed_match, value, weir_dec_string),
+    WEIR_F("type", struct weir_typed_match, type, decode_path_type),
+    WEIR_F("value", struct weir_typed_match, value, weir_dec_string),
 };
 static const struct weir_object path_object =
     WEIR_OBJECT("HTTPRoute.spec.rules[].matches[].path", path_fields);
@@ -83,7 +78,7 @@ const char *weir_path_fault(const char *path) {
 
 static int decode_path(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_route_match *match = out;
-    struct typed_match path = { .type = WEIR_MATCH_PREFIX, .value = "/" };
+    struct weir_typed_match path = { .type = WEIR_MATCH_PREFIX, .value = "/" };
     int r = weir_dec_object(d, n, &path_object, &path);
     const struct weir_node *value = weir_node_get(n, "value");
     const char *fault = path.type != WEIR_MATCH_REGEX ? weir_path_fault(path.value) : NULL;
@@ -97,25 +92,25 @@ static int decode_path(struct weir_dec *d, const struct weir_node *n, void *out)
     if (fault != NULL) {
         r = weir_dec_error(d, value, "%s %s", WEIR_SHOW(value), fault);
     } else if (path.type == WEIR_MATCH_REGEX) {
-        r = check_regex(d, value, path.value);
+        r = weir_check_regex(d, value, path.value);
     }
     weir_dec_leave(d);
     return r;
 }
 
 static const struct weir_field named_match_fields[] = {
-    WEIR_F("type", struct typed_match, type, decode_match_type),
-    WEIR_F_REQ("name", struct typed_match, name, weir_dec_string),
-    WEIR_F_REQ("value", struct typed_match, value, weir_dec_string),
+    WEIR_F("type", struct weir_typed_match, type, weir_decode_match_type),
+    WEIR_F_REQ("name", struct weir_typed_match, name, weir_dec_string),
+    WEIR_F_REQ("value", struct weir_typed_match, value, weir_dec_string),
 };
 static const struct weir_object header_match_object =
     WEIR_OBJECT("HTTPRoute.spec.rules[].matches[].headers[]", named_match_fields);
 static const struct weir_object query_match_object =
     WEIR_OBJECT("HTTPRoute.spec.rules[].matches[].queryParams[]", named_match_fields);
 
-static int decode_named_match(struct weir_dec *d, const struct weir_node *n,
-                              const struct weir_object *object, struct weir_named_match *out) {
-    struct typed_match match = { .type = WEIR_MATCH_EXACT, .name = "", .value = "" };
+int weir_decode_named_match(struct weir_dec *d, const struct weir_node *n,
+                            const struct weir_object *object, struct weir_named_match *out) {
+    struct weir_typed_match match = { .type = WEIR_MATCH_EXACT, .name = "", .value = "" };
     int r = weir_dec_object(d, n, object, &match);
     const struct weir_node *name = weir_node_get(n, "name"), *value = weir_node_get(n, "value");
 
@@ -126,18 +121,18 @@ static int decode_named_match(struct weir_dec *d, const struct weir_node *n,
     }
     if (r == 0 && value != NULL && match.type == WEIR_MATCH_REGEX) {
         weir_dec_enter(d, "value", 0);
-        r = check_regex(d, value, match.value);
+        r = weir_check_regex(d, value, match.value);
         weir_dec_leave(d);
     }
     return r;
 }
 
 static int decode_header_match(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_named_match(d, n, &header_match_object, out);
+    return weir_decode_named_match(d, n, &header_match_object, out);
 }
 
 static int decode_query_match(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_named_match(d, n, &query_match_object, out);
+    return weir_decode_named_match(d, n, &query_match_object, out);
 }
 
 static int decode_method(struct weir_dec *d, const struct weir_node *n, void *out) {
@@ -177,7 +172,7 @@ int weir_decode_ref_namespace(struct weir_dec *d, const struct weir_node *n, voi
     return r;
 }
 
-static int decode_route_weight(struct weir_dec *d, const struct weir_node *n, void *out) {
+int weir_decode_route_weight(struct weir_dec *d, const struct weir_node *n, void *out) {
     int64_t value = *(uint32_t *)out;
     int r = weir_dec_int(d, n, 0, 1000000, &value);
 
@@ -191,7 +186,7 @@ static const struct weir_field backend_fields[] = {
     WEIR_F_REQ("name", struct weir_object_ref, backend.name, weir_dec_string),
     WEIR_F("namespace", struct weir_object_ref, backend.namespace_, weir_decode_ref_namespace),
     WEIR_F_REQ("port", struct weir_object_ref, backend.port, weir_dec_port),
-    WEIR_F("weight", struct weir_object_ref, backend.weight, decode_route_weight),
+    WEIR_F("weight", struct weir_object_ref, backend.weight, weir_decode_route_weight),
     WEIR_F_LIST("filters", struct weir_object_ref, backend.filters, backend.n_filters,
                 weir_decode_http_filter),
 };
@@ -299,7 +294,7 @@ static const struct weir_field rule_fields[] = {
 static const struct weir_object rule_object = WEIR_OBJECT("HTTPRoute.spec.rules[]", rule_fields);
 
 /* The one match of a rule that lists none. */
-static int default_match(struct weir_dec *d, struct weir_route_rule *rule) {
+int weir_default_match(struct weir_dec *d, struct weir_route_rule *rule) {
     rule->matches = weir_arena_calloc(d->arena, 1, sizeof(*rule->matches));
     if (rule->matches == NULL) {
         return -ENOMEM;
@@ -346,7 +341,7 @@ static int decode_rule(struct weir_dec *d, const struct weir_node *n, void *out)
     rule->name = "";
     int r = weir_dec_object(d, n, &rule_object, rule);
     if (r == 0 && rule->n_matches == 0) {
-        r = default_match(d, rule);
+        r = weir_default_match(d, rule);
     }
     if (r == 0) {
         r = weir_check_filters(d, n, rule->filters, rule->n_filters);
@@ -399,7 +394,7 @@ static int default_rule(struct weir_dec *d, struct weir_http_route *route) {
     }
     route->n_rules = 1;
     route->rules[0].name = "";
-    return default_match(d, &route->rules[0]);
+    return weir_default_match(d, &route->rules[0]);
 }
 
 int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *out) {

@@ -15,6 +15,7 @@ struct weir_object_ref { /* parentRef and backendRef */
 
 /* One element of `filters` into a struct weir_filter. */
 int weir_decode_http_filter(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_grpc_filter(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_cors(struct weir_dec *d, const struct weir_node *n, void *out);
 /* The filters of one list together: what may not stand twice or beside another. n: their owner. */
 int weir_check_filters(struct weir_dec *d, const struct weir_node *n,
@@ -29,6 +30,19 @@ int weir_decode_parent_ref(struct weir_dec *d, const struct weir_node *n, void *
 int weir_decode_ref_namespace(struct weir_dec *d, const struct weir_node *n, void *out);
 /* A host name a route may list, into a const char *. */
 int weir_decode_route_host(struct weir_dec *d, const struct weir_node *n, void *out);
+
+int weir_decode_route_weight(struct weir_dec *d, const struct weir_node *n, void *out);
+/* The one match of a rule that lists none. */
+int weir_default_match(struct weir_dec *d, struct weir_route_rule *rule);
+int weir_check_regex(struct weir_dec *d, const struct weir_node *n, const char *pattern);
+/* One element of a list of header matches, by the table of its kind, into a struct weir_named_match. */
+int weir_decode_named_match(struct weir_dec *d, const struct weir_node *n,
+                            const struct weir_object *object, struct weir_named_match *out);
+struct weir_typed_match { /* HTTPPathMatch, HTTPHeaderMatch, HTTPQueryParamMatch, GRPCHeaderMatch */
+    unsigned type;
+    const char *name, *value;
+};
+int weir_decode_match_type(struct weir_dec *d, const struct weir_node *n, void *out);
 
 /* Why no normalised request could have this path; NULL = it could. */
 const char *weir_path_fault(const char *path);

@@ -18,6 +18,7 @@ enum weir_kind_id {
     WEIR_KIND_SERVICE,
     WEIR_KIND_SLICE,
     WEIR_KIND_HTTP_ROUTE,
+    WEIR_KIND_GRPC_ROUTE,
     WEIR_KIND_GATEWAY,
     WEIR_KIND_NETPOL,
     WEIR_KIND_PEER_AUTH,
@@ -112,7 +113,7 @@ struct weir_draft_listener {
     struct weir_gateway_listener value;
     enum { WEIR_FROM_SAME, WEIR_FROM_ALL, WEIR_FROM_NONE, WEIR_FROM_SELECTOR } from;
     struct weir_selector namespaces;
-    bool no_http_routes; /* kinds is given and does not name HTTPRoute */
+    bool no_http_routes, no_grpc_routes; /* kinds is given and does not name that one */
 };
 
 struct weir_draft_gateway {

@@ -51,7 +51,7 @@ static int compare_names(const void *va, const void *vb) {
 }
 
 /* Gateway API precedence: the oldest first, then by namespace and name. */
-static int compare_age(const void *va, const void *vb) {
+int weir_link_compare_age(const void *va, const void *vb) {
     const struct weir_draft *a = *(struct weir_draft *const *)va,
                             *b = *(struct weir_draft *const *)vb;
 
@@ -66,7 +66,7 @@ static int compare_namespace_age(const void *va, const void *vb) {
                             *b = *(struct weir_draft *const *)vb;
     int r = strcmp(a->meta.namespace_, b->meta.namespace_);
 
-    return r != 0 ? r : compare_age(va, vb);
+    return r != 0 ? r : weir_link_compare_age(va, vb);
 }
 
 static int sort_drafts(struct weir_link *l, enum weir_kind_id kind) {
@@ -85,9 +85,9 @@ static int sort_drafts(struct weir_link *l, enum weir_kind_id kind) {
         sorted[i++] = draft;
     }
     qsort(sorted, list->n, sizeof(*sorted),
-          kind == WEIR_KIND_HTTP_ROUTE  ? compare_age
-          : kind == WEIR_KIND_PEER_AUTH ? compare_namespace_age
-                                        : compare_names);
+          kind == WEIR_KIND_HTTP_ROUTE || kind == WEIR_KIND_GRPC_ROUTE ? weir_link_compare_age
+          : kind == WEIR_KIND_PEER_AUTH                                ? compare_namespace_age
+                                                                       : compare_names);
     l->sorted[kind] = sorted;
     return 0;
 }

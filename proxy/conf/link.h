@@ -21,6 +21,8 @@ int weir_link_warn(struct weir_link *l, const struct weir_draft *draft,
 struct weir_draft *weir_link_find(struct weir_link *l, const char *kind, const char *ns,
                                   const char *name);
 
+/* Gateway API precedence, of two struct weir_draft *: the oldest first, then by namespace and name. */
+int weir_link_compare_age(const void *a, const void *b);
 /* Namespaces, those implied by other objects included. */
 int weir_link_namespaces(struct weir_link *l);
 int weir_link_pods(struct weir_link *l);

@@ -131,7 +131,7 @@ struct weir_service {
     uint32_t n_ports;
 };
 
-/* HTTPRoute gateway.networking.k8s.io/v1. */
+/* HTTPRoute and GRPCRoute gateway.networking.k8s.io/v1: a service and its method are a path. */
 enum weir_match_type { WEIR_MATCH_EXACT, WEIR_MATCH_PREFIX, WEIR_MATCH_REGEX };
 
 struct weir_named_match {
@@ -147,6 +147,7 @@ struct weir_route_match {
     uint32_t n_headers;
     struct weir_named_match *queries;
     uint32_t n_queries;
+    const char *rpc; /* GRPCRoute: a method of any service; NULL = path says all */
 };
 
 struct weir_header_mod {
@@ -170,7 +171,8 @@ enum weir_path_change { WEIR_PATH_KEEP, WEIR_PATH_FULL, WEIR_PATH_PREFIX };
 struct weir_rewrite {
     const char *hostname; /* "" = as asked for */
     enum weir_path_change change;
-    const char *path; /* with WEIR_PATH_PREFIX instead of the prefix the match names; "" = nothing */
+    const char
+        *path; /* with WEIR_PATH_PREFIX instead of the prefix the match names; "" = nothing */
     /* redirects only */
     const char *scheme; /* "http", "https"; "" = as asked for */
     uint16_t port;      /* 0 = not given */
@@ -184,7 +186,8 @@ struct weir_mirror {
 
 /* Lists that hold "*" hold nothing else. */
 struct weir_cors {
-    const char **origins; /* "*", or scheme, host that may begin with '*', and port if not default */
+    const char *
+        *origins; /* "*", or scheme, host that may begin with '*', and port if not default */
     const char **methods, **headers, **expose;
     uint32_t n_origins, n_methods, n_headers, n_expose;
     bool credentials;
@@ -239,6 +242,7 @@ struct weir_parent_ref {
 
 struct weir_http_route {
     struct weir_meta meta;
+    bool grpc; /* a GRPCRoute: for gRPC requests only */
     struct weir_parent_ref *parents;
     uint32_t n_parents;
     const char **hostnames; /* "*.example.com" allowed; none = all */

@@ -41,6 +41,7 @@ struct parent_walk {
     const struct weir_draft *draft;  /* the route's */
     struct weir_parent_ref *parents; /* the new list */
     uint32_t n, index;               /* index of the parentRef at hand in the document */
+    bool grpc;
 };
 
 static int warn_parent(struct parent_walk *w, const struct weir_parent_ref *ref,
@@ -58,7 +59,7 @@ static bool allows(struct parent_walk *w, const struct weir_draft_listener *list
     const char *ns = w->draft->meta.namespace_;
     const struct weir_namespace *meta_ns;
 
-    if (listener->no_http_routes) {
+    if (w->grpc ? listener->no_grpc_routes : listener->no_http_routes) {
         return false;
     }
     switch (listener->from) {
@@ -105,14 +106,14 @@ static int expand_gateway(struct parent_walk *w, const struct weir_parent_ref *r
     return allowed ? 0 : warn_parent(w, ref, "does not allow this route to attach (allowedRoutes)");
 }
 
-/* An HTTP route makes the ports it is attached to HTTP, unless the application has its own TLS
+/* A route makes the ports it is attached to HTTP, unless the application has its own TLS
  * there. */
-static bool make_l7(struct weir_service_port *port) {
+static bool make_l7(struct weir_service_port *port, bool grpc) {
     if (port->proto != WEIR_PROTO_TCP || port->app == WEIR_APP_TLS) {
         return false;
     }
     if (port->app == WEIR_APP_TCP) {
-        port->app = WEIR_APP_HTTP;
+        port->app = grpc ? WEIR_APP_HTTP2 : WEIR_APP_HTTP;
     }
     port->l7 = true;
     return true;
@@ -136,7 +137,7 @@ static int attach_service(struct parent_walk *w, const struct weir_parent_ref *r
             continue;
         }
         named = true;
-        l7 = make_l7(port) || l7;
+        l7 = make_l7(port, w->grpc) || l7;
         if (ref->section[0] != '\0') {
             parent->port = port->port;
         }
@@ -168,7 +169,7 @@ static uint32_t count_parents(struct weir_link *l, const struct weir_http_route 
 
 static int link_parents(struct weir_link *l, const struct weir_draft *draft,
                         struct weir_http_route *route) {
-    struct parent_walk w = { .l = l, .draft = draft };
+    struct parent_walk w = { .l = l, .draft = draft, .grpc = route->grpc };
     int r = 0;
 
     for (uint32_t i = 0; i < route->n_parents; i++) {
@@ -196,7 +197,7 @@ static int link_parents(struct weir_link *l, const struct weir_draft *draft,
 struct backend_at {
     const struct weir_draft *draft;
     uint32_t rule, index;
-    bool mirror;
+    bool mirror, grpc;
 };
 
 static int warn_backend(struct weir_link *l, const struct backend_at *at,
@@ -233,6 +234,9 @@ static int link_backend(struct weir_link *l, const struct backend_at *at,
         if (service->ports[i].port == ref->port && service->ports[i].proto == WEIR_PROTO_TCP) {
             ref->service = service;
             ref->service_port = &service->ports[i];
+            if (at->grpc && service->ports[i].app == WEIR_APP_TCP) { /* gRPC is HTTP/2 */
+                l->s->services[service - l->s->services].ports[i].app = WEIR_APP_HTTP2;
+            }
             return 0;
         }
     }
@@ -254,7 +258,7 @@ static int link_mirrors(struct weir_link *l, struct backend_at at, struct weir_f
 
 static int link_backends(struct weir_link *l, const struct weir_draft *draft,
                          struct weir_http_route *route) {
-    struct backend_at at = { .draft = draft };
+    struct backend_at at = { .draft = draft, .grpc = route->grpc };
     int r = 0;
 
     for (; at.rule < route->n_rules && r == 0; at.rule++) {
@@ -271,24 +275,33 @@ static int link_backends(struct weir_link *l, const struct weir_draft *draft,
     return r;
 }
 
+static int link_route(struct weir_link *l, const struct weir_draft *draft) {
+    struct weir_http_route *route = &l->s->routes[l->s->n_routes++];
+
+    *route = ((const struct weir_draft_route *)draft)->value;
+    route->meta = draft->meta;
+    int r = link_parents(l, draft, route);
+    return r == 0 ? link_backends(l, draft, route) : r;
+}
+
+/* HTTPRoutes and GRPCRoutes in one list, by age and name; of equals the HTTPRoute first. */
 int weir_link_routes(struct weir_link *l) {
     struct weir_snapshot *s = l->s;
-    uint32_t n = l->b->drafts[WEIR_KIND_HTTP_ROUTE].n;
+    uint32_t n_http = l->b->drafts[WEIR_KIND_HTTP_ROUTE].n;
+    uint32_t n_grpc = l->b->drafts[WEIR_KIND_GRPC_ROUTE].n, h = 0, g = 0;
     int r = 0;
 
-    s->routes = weir_arena_calloc(&s->arena, n, sizeof(*s->routes));
-    if (n > 0 && s->routes == NULL) {
+    s->routes = weir_arena_calloc(&s->arena, (size_t)n_http + n_grpc, sizeof(*s->routes));
+    if (n_http + n_grpc > 0 && s->routes == NULL) {
         return -ENOMEM;
     }
-    s->n_routes = n;
-    for (uint32_t i = 0; i < n && r == 0; i++) {
-        const struct weir_draft *draft = l->sorted[WEIR_KIND_HTTP_ROUTE][i];
-        s->routes[i] = ((const struct weir_draft_route *)draft)->value;
-        s->routes[i].meta = draft->meta;
-        r = link_parents(l, draft, &s->routes[i]);
-        if (r == 0) {
-            r = link_backends(l, draft, &s->routes[i]);
-        }
+    while (r == 0 && (h < n_http || g < n_grpc)) {
+        struct weir_draft **http = &l->sorted[WEIR_KIND_HTTP_ROUTE][h];
+        struct weir_draft **grpc = &l->sorted[WEIR_KIND_GRPC_ROUTE][g];
+        bool first = g == n_grpc || (h < n_http && weir_link_compare_age(http, grpc) <= 0);
+        h += first;
+        g += !first;
+        r = link_route(l, first ? *http : *grpc);
     }
     return r;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers of our own: what the fault table says, in a form a person can read. */
+#include <stdio.h>
+
 #include "core/filter.h"
 #include "http/fault.h"
 
@@ -28,6 +30,44 @@ static int build(struct weir_txn *t, const struct weir_fault_answer *a, const ch
     if (r == 0 && (a->status == 503 || a->status == 429))
         r = add(&t->res, "retry-after", "1");
     return r;
+}
+
+/* grpc-message is percent-encoded (gRPC over HTTP/2, Responses). */
+static char *grpc_message(struct weir_txn *t, const char *text) {
+    char *message = weir_arena_alloc(&t->arena, 3 * strlen(text) + 1), *p = message;
+
+    for (; message && *text; text++)
+        if (*text >= ' ' && *text <= '~' && *text != '%')
+            *p++ = *text;
+        else
+            p += snprintf(p, 4, "%%%02X", (unsigned char)*text);
+    if (message)
+        *p = '\0';
+    return message;
+}
+
+/* A gRPC client looks for its status in the trailers, or in a head that is all there is. */
+static int build_grpc(struct weir_txn *t, const struct weir_fault_answer *a, const char *detail) {
+    char *status = weir_arena_printf(&t->arena, "%u", weir_fault_grpc_status(a)), *message;
+    char *text =
+        weir_arena_printf(&t->arena, "weir: %s%s%s", a->text, detail[0] ? ": " : "", detail);
+    int r;
+
+    message = text ? grpc_message(t, text) : NULL;
+    if (!status || !message)
+        return -ENOMEM;
+    weir_head_init(&t->res, &t->arena);
+    t->res.is_response = true;
+    t->res.version = WEIR_HTTP_11;
+    t->res.status = 200;
+    t->res.body = weir_conn_is_h2(t->down) ? WEIR_BODY_NONE : WEIR_BODY_LENGTH;
+    t->res.content_length = weir_conn_is_h2(t->down) ? UINT64_MAX : 0;
+    r = add(&t->res, "content-type", "application/grpc");
+    if (r == 0)
+        r = add(&t->res, "grpc-status", status);
+    if (r == 0)
+        r = add(&t->res, "grpc-message", message);
+    return r == 0 ? add(&t->res, "x-weir-reason", a->name) : r;
 }
 
 static int send(struct weir_txn *t, struct weir_slice body) {
@@ -92,6 +132,7 @@ void weir_txn_reply_local(struct weir_txn *t, struct weir_slice body) {
 void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const char *detail) {
     const struct weir_fault_answer *a = weir_fault_answer(fault);
     struct weir_slice body;
+    int r;
 
     if (t->is_mirror) {
         weir_mirror_drop(t);
@@ -109,7 +150,13 @@ void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const cha
     }
     if (a->close && !weir_conn_is_h2(t->down))
         t->down->codec->ops->drain(t->down->codec);
-    if (build(t, a, detail, &body) < 0 || deliver(t, body) < 0)
+    if (weir_head_is_grpc(&t->req)) {
+        r = build_grpc(t, a, detail);
+        body = WEIR_SLICE("");
+    } else {
+        r = build(t, a, detail, &body);
+    }
+    if (r < 0 || deliver(t, body) < 0)
         cut(t, fault);
     else
         weir_txn_stop_upload(t);

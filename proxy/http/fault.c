@@ -165,3 +165,43 @@ const struct weir_fault_answer *weir_fault_answer(struct weir_fault fault) {
         return &upstream[fault.kind];
     return &common[fault.kind];
 }
+
+unsigned weir_fault_grpc_status(const struct weir_fault_answer *a) {
+    enum {
+        UNKNOWN = 2,
+        DEADLINE_EXCEEDED = 4,
+        PERMISSION_DENIED = 7,
+        RESOURCE_EXHAUSTED = 8,
+        UNIMPLEMENTED = 12,
+        INTERNAL = 13,
+        UNAVAILABLE = 14,
+        UNAUTHENTICATED = 16
+    };
+
+    switch (a->status) {
+    case 400:
+    case 500:
+        return INTERNAL;
+    case 401:
+        return UNAUTHENTICATED;
+    case 403:
+        return PERMISSION_DENIED;
+    case 404:
+    case 405:
+    case 501:
+        return UNIMPLEMENTED;
+    case 408:
+    case 504:
+        return DEADLINE_EXCEEDED;
+    case 413:
+    case 414:
+    case 429:
+    case 431:
+        return RESOURCE_EXHAUSTED;
+    case 502:
+    case 503:
+        return UNAVAILABLE;
+    default:
+        return UNKNOWN;
+    }
+}

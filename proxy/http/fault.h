@@ -17,6 +17,8 @@ struct weir_fault_answer {
     const char *text;      /* one sentence for the response body */
 };
 
+/* The grpc-status that says the same to a gRPC client (gRPC status codes, 0..16). */
+unsigned weir_fault_grpc_status(const struct weir_fault_answer *a);
 /* Never NULL. */
 const struct weir_fault_answer *weir_fault_answer(struct weir_fault fault);
 

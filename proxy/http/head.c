@@ -81,6 +81,17 @@ const struct weir_field *weir_head_find_id(const struct weir_head *head, enum we
     return NULL;
 }
 
+bool weir_head_is_grpc(const struct weir_head *head) {
+    static const struct weir_slice grpc = { "application/grpc", 16 };
+    const struct weir_field *f = weir_head_find(head, WEIR_SLICE("content-type"));
+
+    if (!f || f->value.len < grpc.len ||
+        !weir_slice_ieq(weir_slice_make(f->value.ptr, grpc.len), grpc))
+        return false;
+    return f->value.len == grpc.len || f->value.ptr[grpc.len] == '+' ||
+           f->value.ptr[grpc.len] == ';';
+}
+
 struct weir_slice weir_head_path(const struct weir_head *head) {
     return weir_slice_make(head->target.ptr, weir_slice_index(head->target, '?'));
 }

@@ -112,6 +112,9 @@ struct weir_slice weir_head_path(const struct weir_head *head);
 /* The query part of target, behind '?'; ptr NULL = none. */
 struct weir_slice weir_head_query(const struct weir_head *head);
 
+/* content-type is application/grpc, with or without a format or parameters. */
+bool weir_head_is_grpc(const struct weir_head *head);
+
 enum weir_field_id weir_field_id(struct weir_slice name);
 enum weir_method weir_method_id(struct weir_slice name);
 

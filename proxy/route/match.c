@@ -117,9 +117,20 @@ static bool query_matches(const struct request *q, const struct weir_route_pred 
     return false;
 }
 
+static struct weir_slice last_element(struct weir_slice path) {
+    size_t i = path.len;
+
+    while (i > 0 && path.ptr[i - 1] != '/')
+        i--;
+    return weir_slice_make(path.ptr + i, path.len - i);
+}
+
 static bool choice_matches(const struct request *q, const struct weir_route_choice *c) {
     const struct weir_route_pred *p = c->preds;
 
+    if (c->grpc && (!weir_head_is_grpc(q->head) ||
+                    (c->rpc.len > 0 && !weir_slice_eq(c->rpc, last_element(q->path)))))
+        return false;
     if (!c->any_method &&
         (c->method != q->head->method ||
          (c->method == WEIR_METHOD_OTHER && !weir_slice_eq(c->method_name, q->head->method_name))))

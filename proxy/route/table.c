@@ -45,6 +45,10 @@ static int slice_compare(struct weir_slice a, struct weir_slice b) {
     return r ? r : (a.len > b.len) - (a.len < b.len);
 }
 
+static size_t rpc_len(const struct draft *d) {
+    return d->match->rpc ? strlen(d->match->rpc) : 0;
+}
+
 static int draft_compare(const void *pa, const void *pb) {
     const struct draft *a = pa, *b = pb;
     int rank = kind_rank(a->match->path_type), other = kind_rank(b->match->path_type), r;
@@ -59,6 +63,10 @@ static int draft_compare(const void *pa, const void *pb) {
     r = slice_compare(a->path, b->path);
     if (r)
         return r;
+    if (rpc_len(a) != rpc_len(b))
+        return rpc_len(a) > rpc_len(b) ? -1 : 1;
+    if (a->route->grpc != b->route->grpc)
+        return a->route->grpc ? -1 : 1;
     if (method != other_method)
         return method ? -1 : 1;
     if (a->n_headers != b->n_headers)
@@ -255,6 +263,8 @@ static int choice_make(struct weir_route_table *t, const struct draft *d) {
     c->route = d->route;
     c->rule = d->rule;
     c->match = d->match;
+    c->grpc = d->route->grpc;
+    c->rpc = weir_slice_from_str(d->match->rpc);
     c->n_headers = d->n_headers;
     c->n_queries = d->n_queries;
     c->method_name = weir_slice_from_str(d->match->method);

@@ -42,7 +42,9 @@ struct weir_route_choice {
     const struct weir_route_pred *preds; /* headers, then queries */
     uint32_t n_headers, n_queries;
     bool any_method;
-    uint8_t method; /* enum weir_method */
+    bool grpc;             /* for gRPC requests only */
+    struct weir_slice rpc; /* the path's last element; len 0 = any */
+    uint8_t method;        /* enum weir_method */
     struct weir_slice method_name;
 };
 

@@ -320,6 +320,28 @@ static void a_share_of_requests_is_mirrored(void **state) {
     flow_end(&f);
 }
 
+static void a_grpc_request_gets_its_answer_in_grpc_s_words(void **state) {
+    struct flow f;
+    struct mem_conn *c;
+
+    flow_start(&f, WEIR_DIR_OUTBOUND, CONFIG("matches: [{path: {value: /only}}]"));
+    c = client(&f);
+    flow_send(&f, c,
+              "POST /a.B/C HTTP/1.1\r\nHost: api\r\nContent-Type: application/grpc\r\n"
+              "TE: trailers\r\n\r\n");
+    flow_expect_starts(c, "HTTP/1.1 200 ");
+    flow_expect_holds(c, "content-type: application/grpc\r\n");
+    flow_expect_holds(c, "grpc-status: 12\r\n");
+    flow_expect_holds(c, "grpc-message: weir: No route matches the request.\r\n");
+    flow_expect_holds(c, "x-weir-reason: no_route\r\n");
+    mem_received_clear(c);
+    flow_send(&f, c,
+              "POST /only HTTP/1.1\r\nHost: api\r\nContent-Type: application/grpc+x\r\n\r\n");
+    flow_expect_holds(c, "grpc-status: 13\r\n");
+    assert_non_null(strstr(flow_lines(&f), "no_route"));
+    flow_end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_redirect_is_answered_here),
@@ -334,6 +356,7 @@ int main(void) {
         cmocka_unit_test(a_request_that_ends_early_ends_its_mirror),
         cmocka_unit_test(a_mirror_that_never_answers_is_given_up),
         cmocka_unit_test(a_share_of_requests_is_mirrored),
+        cmocka_unit_test(a_grpc_request_gets_its_answer_in_grpc_s_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,33 @@ static void statuses_are_the_agreed_ones(void **state) {
     }
 }
 
+static void a_grpc_client_is_told_the_same_in_its_own_numbers(void **state) {
+    static const struct {
+        uint8_t side, kind;
+        unsigned status;
+    } rows[] = {
+        { WEIR_SIDE_LOCAL, WEIR_FAULT_NO_ROUTE, 12 },
+        { WEIR_SIDE_LOCAL, WEIR_FAULT_NO_ENDPOINT, 14 },
+        { WEIR_SIDE_UPSTREAM, WEIR_FAULT_RESET, 14 },
+        { WEIR_SIDE_LOCAL, WEIR_FAULT_TIMEOUT_REQUEST, 4 },
+        { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_DENIED, 7 },
+        { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_BAD_FIELD, 13 },
+        { WEIR_SIDE_LOCAL, WEIR_FAULT_NO_BACKEND, 13 },
+        { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_HEAD_TOO_LARGE, 8 },
+        { WEIR_SIDE_LOCAL, WEIR_FAULT_LOOP, 2 },
+    };
+    struct weir_fault_answer a = { 0 };
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++)
+        assert_int_equal(
+            weir_fault_grpc_status(weir_fault_answer(fault_of(rows[i].side, rows[i].kind))),
+            rows[i].status);
+    a.status = 401;
+    assert_int_equal(weir_fault_grpc_status(&a), 16);
+    a.status = 429;
+    assert_int_equal(weir_fault_grpc_status(&a), 8);
+}
+
 static void a_number_that_is_no_kind_is_an_internal_error(void **state) {
     assert_string_equal(weir_fault_answer(fault_of(0, 255))->name, "internal");
     assert_string_equal(weir_fault_answer(fault_of(200, WEIR_FAULT_KINDS))->name, "internal");
@@ -106,6 +133,7 @@ int main(void) {
         cmocka_unit_test(what_the_upstream_did_never_blames_the_client),
         cmocka_unit_test(doubtful_messages_close_the_connection),
         cmocka_unit_test(statuses_are_the_agreed_ones),
+        cmocka_unit_test(a_grpc_client_is_told_the_same_in_its_own_numbers),
         cmocka_unit_test(a_number_that_is_no_kind_is_an_internal_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,37 @@ static void a_method_then_more_headers_then_more_queries_then_age(void **state) 
     weir_route_table_free(t);
 }
 
+static void a_grpc_route_is_for_grpc_alone_and_the_longer_name_wins(void **state) {
+    struct weir_http_route *routes[] = {
+        R("http", NULL, EXACT, "/s/m"),   R("call", NULL, EXACT, "/s/m"),
+        R("service", NULL, PREFIX, "/s"), R("method", NULL, PREFIX, "/"),
+        R("longer", NULL, PREFIX, "/"),   R("all", NULL, PREFIX, "/"),
+        R("plain", NULL, PREFIX, "/"),
+    };
+    struct weir_route_table *t;
+
+    for (int i = 1; i < 6; i++)
+        routes[i]->grpc = true;
+    routes[3]->rules[0].matches[0].rpc = "x";
+    routes[4]->rules[0].matches[0].rpc = "xyz";
+    t = table_new(routes, 7, "");
+#define CALL(target, type) decided(t, "POST", "h", target, "Content-Type", type)
+    assert_string_equal(CALL("/s/m", "application/grpc"), "call");
+    assert_string_equal(CALL("/s/m", "application/grpc+proto"), "call");
+    assert_string_equal(CALL("/s/m", "application/grpc;x=y"), "call");
+    assert_string_equal(CALL("/s/m", "application/grpc-web"), "http");
+    assert_string_equal(CALL("/s/m", "text/plain"), "http");
+    assert_string_equal(ASK("h", "/s/m"), "http");
+    assert_string_equal(CALL("/s/n", "application/grpc"), "service");
+    assert_string_equal(CALL("/s/x", "application/grpc"), "service");
+    assert_string_equal(CALL("/r/x", "application/grpc"), "method");
+    assert_string_equal(CALL("/r/xyz", "application/grpc"), "longer");
+    assert_string_equal(CALL("/r/q", "application/grpc"), "all");
+    assert_string_equal(ASK("h", "/r/x"), "plain");
+#undef CALL
+    weir_route_table_free(t);
+}
+
 static void rules_and_matches_of_one_route_are_tried_in_their_order(void **state) {
     struct weir_http_route *r = R("r", NULL, PREFIX, "/");
     struct weir_route_match matches[2][2];
@@ -254,8 +285,8 @@ static void a_host_longer_than_any_name_matches_only_routes_without_hostname(voi
 
 struct ref_rank {
     int host, path_kind;
-    size_t host_len, path_len;
-    int method;
+    size_t host_len, path_len, rpc_len;
+    int grpc, method;
     uint32_t headers, queries;
 };
 
@@ -304,6 +335,7 @@ static bool ref_path(const struct weir_route_match *m, const char *path, struct 
 
 struct ref_request {
     const char *method, *host, *path;
+    bool grpc;
     const char *headers[4], *queries[4]; /* values of x-0.., q0..; NULL = not sent */
 };
 
@@ -330,11 +362,22 @@ static bool ref_better(const struct ref_rank *a, const struct ref_rank *b) {
         return a->path_kind > b->path_kind;
     if (a->path_len != b->path_len)
         return a->path_len > b->path_len;
+    if (a->rpc_len != b->rpc_len)
+        return a->rpc_len > b->rpc_len;
+    if (a->grpc != b->grpc)
+        return a->grpc > b->grpc;
     if (a->method != b->method)
         return a->method > b->method;
     if (a->headers != b->headers)
         return a->headers > b->headers;
     return a->queries > b->queries;
+}
+
+static bool ref_rpc(const struct weir_http_route *r, const struct weir_route_match *m,
+                    const struct ref_request *q, struct ref_rank *rank) {
+    rank->grpc = r->grpc;
+    rank->rpc_len = m->rpc ? strlen(m->rpc) : 0;
+    return !r->grpc || (q->grpc && (!m->rpc || strcmp(strrchr(q->path, '/') + 1, m->rpc) == 0));
 }
 
 static const struct weir_route_match *ref_decide(struct weir_http_route **routes, uint32_t n,
@@ -352,7 +395,7 @@ static const struct weir_route_match *ref_decide(struct weir_http_route **routes
                     struct ref_rank rank = { 0 };
 
                     if ((n_hosts && !ref_host(routes[i]->hostnames[h], q->host, &rank)) ||
-                        !ref_path(m, q->path, &rank) ||
+                        !ref_path(m, q->path, &rank) || !ref_rpc(routes[i], m, q, &rank) ||
                         (m->method[0] && strcmp(m->method, q->method) != 0) ||
                         !ref_named(m->headers, m->n_headers, q->headers) ||
                         !ref_named(m->queries, m->n_queries, q->queries))
@@ -419,6 +462,7 @@ static void random_match(uint64_t *seed, struct weir_route_match *m) {
 static struct weir_http_route *random_route(uint64_t *seed) {
     struct weir_http_route *r = route_new(&arena, "r", NULL, WEIR_MATCH_PREFIX, "/");
 
+    r->grpc = rnd_below(seed, 4) == 0;
     r->n_hostnames = rnd_below(seed, 3);
     r->hostnames = weir_arena_calloc(&arena, 3, sizeof(*r->hostnames));
     for (uint32_t i = 0; i < r->n_hostnames; i++)
@@ -433,6 +477,8 @@ static struct weir_http_route *random_route(uint64_t *seed) {
         rule->matches = weir_arena_calloc(&arena, rule->n_matches, sizeof(*rule->matches));
         for (uint32_t k = 0; k < rule->n_matches; k++)
             random_match(seed, &rule->matches[k]);
+        if (r->grpc && rule->matches[0].path_type == WEIR_MATCH_PREFIX && rnd_below(seed, 2))
+            rule->matches[0].rpc = rnd_below(seed, 2) ? "a" : "ab";
     }
     return r;
 }
@@ -445,6 +491,10 @@ static void random_request(uint64_t *seed, struct ref_request *q, struct weir_he
     q->path = random_path(seed, true);
     strcat(target, q->path);
     head_request(head, &arena, q->method, q->host, target);
+    q->grpc = rnd_below(seed, 2);
+    if (q->grpc)
+        assert_int_equal(
+            weir_head_add(head, WEIR_SLICE("content-type"), WEIR_SLICE("application/grpc")), 0);
     for (int i = 0; i < 4; i++) {
         q->headers[i] = rnd_below(seed, 2) ? values[rnd_below(seed, 4)] : NULL;
         q->queries[i] = rnd_below(seed, 2) ? values[rnd_below(seed, 4)] : NULL;
@@ -504,6 +554,7 @@ int main(void) {
         cmocka_unit_test(prefixes_match_whole_elements_and_the_longest_wins),
         cmocka_unit_test(expressions_come_after_exact_and_before_prefixes),
         cmocka_unit_test(a_method_then_more_headers_then_more_queries_then_age),
+        cmocka_unit_test(a_grpc_route_is_for_grpc_alone_and_the_longer_name_wins),
         cmocka_unit_test(rules_and_matches_of_one_route_are_tried_in_their_order),
         cmocka_unit_test(a_header_matches_when_any_of_its_lines_does),
         cmocka_unit_test(targets_without_a_path_are_matched_by_the_root_prefix_only),
