@@ -29,6 +29,7 @@ enum weir_fault_kind {
     WEIR_FAULT_EXPECTATION,          /* Expect other than 100-continue */
     WEIR_FAULT_CONNECT_REFUSED,      /* CONNECT where not allowed */
     WEIR_FAULT_MISDIRECTED,          /* authority not served here */
+    WEIR_FAULT_NO_UPGRADE,           /* the upstream does not switch to the protocol asked for */
     /* sizes and rates */
     WEIR_FAULT_TARGET_TOO_LONG,
     WEIR_FAULT_HEAD_TOO_LARGE,

@@ -70,12 +70,7 @@ static int open_one(struct weir_thread *t, const struct address *a) {
     if (r < 0)
         return r;
     listen.user = &l->listener;
-    listen.both = a->text[0] == ':'; /* every address of this host */
     r = weir_loop_listen(t->loop, &listen, &port);
-    if (r == -EAFNOSUPPORT && listen.both) {
-        weir_parse_ip("0.0.0.0", &listen.ip);
-        r = weir_loop_listen(t->loop, &listen, &port);
-    }
     if (r < 0 && a->optional && (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
         return 0;
     if (r < 0)

@@ -71,6 +71,9 @@ int weir_mesh_mark_response(struct weir_txn *t) {
 
     if (!is_h1(&t->res))
         return 0;
-    r = weir_carry_pack(&t->res, false, &value);
+    r = weir_carry_pack(&t->res,
+                        t->req.wants_upgrade && t->res.status / 100 == 2 &&
+                            t->res.body != WEIR_BODY_TUNNEL,
+                        &value);
     return r < 0 ? r : weir_head_add(&t->res, field, value);
 }

@@ -190,6 +190,10 @@ static void deadline_fired(struct weir_deadline *d) {
     struct weir_txn *t = WEIR_CONTAINER_OF(d, struct weir_txn, deadline);
     uint64_t now = weir_worker_now(t->worker);
 
+    if (t->tunnel) {
+        weir_upgrade_look(t);
+        return;
+    }
     if (now >= t->request_due)
         weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, TIMEOUT_REQUEST), "");
     else if (now >= t->backend_due)
@@ -324,7 +328,7 @@ static void send_request_end(struct weir_txn *t) {
     if (t->req.body != WEIR_BODY_NONE || t->tunnel)
         r = t->up->codec->ops->send_end(t->up->codec, t->up_cs,
                                         t->down_cs ? t->down_cs->trailers : NULL);
-    if (t->tunnel)
+    if (t->tunnel && !weir_conn_is_h2(t->up))
         t->up->fin_after_flush = true;
     weir_conn_dirty(t->up);
     if (r < 0)
@@ -355,9 +359,10 @@ void weir_txn_upstream_open(struct weir_txn *t) {
     t->phase = WEIR_TXN_SENT;
     t->t_sent = weir_worker_now(t->worker);
     weir_conn_watch(t->up);
-    if (t->marked || weir_conn_is_h2(t->up))
+    r = t->req.wants_upgrade ? weir_upgrade_request(t) : 0;
+    if (r == 0 && (t->marked || weir_conn_is_h2(t->up)))
         r = weir_mesh_send_request(t, end);
-    else
+    else if (r == 0)
         r = codec->ops->send_head(codec, t->up_cs, &t->req, end);
     if (r == 0 && t->held.len > 0) {
         t->replayable = false;
@@ -391,7 +396,7 @@ static void begin_tunnel(struct weir_txn *t) {
     t->tunnel = true;
     t->req_end = t->out.done = false;
     t->request_due = t->backend_due = WEIR_NEVER;
-    weir_deadline_clear(&t->deadline);
+    weir_upgrade_watch(t);
 }
 
 void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
@@ -428,6 +433,14 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
         t->res_chunk = weir_chunk_ref(chunk);
     t->t_response = weir_worker_now(t->worker);
     t->status = t->res.status;
+    if (t->req.wants_upgrade) {
+        struct weir_fault fault = weir_upgrade_response(t);
+
+        if (fault.kind != WEIR_FAULT_NONE) {
+            weir_txn_reply_fault(t, fault, "");
+            return;
+        }
+    }
     if (t->res.body == WEIR_BODY_CLOSE)
         t->res.body = WEIR_BODY_STREAM;
     r = weir_fields_response(t);
@@ -483,7 +496,7 @@ void weir_txn_response_end(struct weir_txn *t) {
         return;
     }
     t->in.done = true;
-    if (t->tunnel)
+    if (t->tunnel && !weir_conn_is_h2(t->down))
         t->down->fin_after_flush = true;
     weir_conn_dirty(t->down);
     if (t->out.done || t->tunnel)

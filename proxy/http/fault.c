@@ -50,6 +50,8 @@ static const struct weir_fault_answer common[WEIR_FAULT_KINDS] = {
         "CONNECT is not allowed here.")
     ROW(MISDIRECTED, 421, false, REFUSED, "-", "misdirected",
         "The authority of the request is not served on this connection.")
+    ROW(NO_UPGRADE, 501, false, CANCEL, "-", "no_upgrade",
+        "The upstream does not switch to the protocol that was asked for.")
     ROW(TARGET_TOO_LONG, 414, true, CALM, "DPE", "target_too_long",
         "The request target is too long.")
     ROW(HEAD_TOO_LARGE, 431, true, CALM, "DPE", "head_too_large",

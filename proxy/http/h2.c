@@ -28,8 +28,8 @@ void weir_h2_settle(struct weir_h2 *h) {
     if (h->broken || h->killed || !nghttp2_session_want_read(h->session))
         h->base.must_close = true;
     /* Pulling a broken one is how its owner hears of it. */
-    h->base.want_pull =
-        h->broken || nghttp2_session_want_write(h->session) || !weir_list_empty(&h->over);
+    h->base.want_pull = h->broken || nghttp2_session_want_write(h->session) ||
+                        !weir_list_empty(&h->over) || h->early_ready;
 }
 
 /* ---- ops ---- */
@@ -262,6 +262,7 @@ static int announce(struct weir_h2 *h) {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits->streams },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, limits->head_bytes },
+        { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },
         { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
     };
     nghttp2_settings_entry client[] = {

@@ -12,6 +12,7 @@
  */
 #include "http/h2_internal.h"
 
+#include "http/carry.h"
 #include "http/uri.h"
 
 #define FIELD_OVERHEAD 32u /* RFC 9113 6.5.2 */
@@ -98,9 +99,10 @@ static void request_pseudo(struct weir_head *head, struct weir_slice name,
         head->authority = value;
         break;
     case 'p':
-        if (name.len ==
-            5) /* ":path"; the other one, ":protocol", is refused while we do not announce it */
+        if (name.len == 5)
             head->target = value;
+        else /* ":protocol" */
+            head->protocol = value;
         break;
     default:
         break;
@@ -282,6 +284,28 @@ static bool method_known(struct weir_slice name) {
     return false;
 }
 
+/* A name as in Upgrade, one, and not HTTP/2 inside HTTP/2. */
+static bool protocol_ok(struct weir_slice protocol) {
+    struct weir_slice rest = protocol, part;
+
+    if (weir_slice_ieq(protocol, WEIR_SLICE("h2c")))
+        return false;
+    while (weir_slice_split(&rest, '/', &part))
+        if (!weir_chars_are(part, WEIR_CHAR_TOKEN))
+            return false;
+    return true;
+}
+
+/* RFC 8441 4, in the shape of HTTP/1's request to upgrade. */
+static void extended_connect(struct weir_h2_stream *st, struct weir_head *head) {
+    st->upgrade = WEIR_H2_UPGRADE_ASKED;
+    head->method = WEIR_METHOD_GET;
+    head->method_name = WEIR_SLICE("GET");
+    head->wants_upgrade = true;
+    head->content_length = UINT64_MAX;
+    head->body = WEIR_BODY_NONE;
+}
+
 static enum weir_fault_kind check_request(struct weir_h2_stream *st, struct weir_head *head) {
     if (head->method == WEIR_METHOD_OTHER && !method_known(head->method_name))
         return WEIR_FAULT_METHOD_UNKNOWN;
@@ -293,10 +317,12 @@ static enum weir_fault_kind check_request(struct weir_h2_stream *st, struct weir
     }
     if (!weir_authority_valid(head->authority))
         return WEIR_FAULT_BAD_AUTHORITY;
-    if (head->method == WEIR_METHOD_CONNECT) {
+    if (head->method == WEIR_METHOD_CONNECT && !head->protocol.ptr) {
         head->target = head->authority;
         return WEIR_FAULT_NONE;
     }
+    if (head->protocol.ptr && !protocol_ok(head->protocol))
+        return WEIR_FAULT_BAD_PSEUDO;
     if (!weir_slice_ieq(head->scheme, WEIR_SLICE("https")) &&
         !weir_slice_ieq(head->scheme, WEIR_SLICE("http")))
         return WEIR_FAULT_BAD_PSEUDO;
@@ -319,6 +345,10 @@ int weir_h2_head_request(struct weir_h2_stream *st, bool end) {
     blame(st, check_request(st, head));
     if (st->n_cookies > 1 && st->bad == WEIR_FAULT_NONE && join_cookies(head) < 0)
         return -ENOMEM;
+    if (head->method == WEIR_METHOD_CONNECT && head->protocol.ptr) {
+        extended_connect(st, head);
+        return 0;
+    }
     if (head->method == WEIR_METHOD_CONNECT)
         head->content_length = UINT64_MAX; /* RFC 9110 9.3.6: none there */
     if (head->content_length != UINT64_MAX)
@@ -328,7 +358,7 @@ int weir_h2_head_request(struct weir_h2_stream *st, bool end) {
     return 0;
 }
 
-void weir_h2_head_response(struct weir_h2_stream *st, bool end) {
+void weir_h2_head_response(struct weir_h2 *h, struct weir_h2_stream *st, bool end) {
     struct weir_head *head = st->cs.head;
 
     head->version = WEIR_HTTP_2;
@@ -336,6 +366,20 @@ void weir_h2_head_response(struct weir_h2_stream *st, bool end) {
     head->size = st->list_size;
     if (st->bad != WEIR_FAULT_NONE)
         return;
+    if (st->upgrade == WEIR_H2_UPGRADE_ASKED && head->status >= 200) {
+        bool taken = head->status < 300 && !weir_carry_not_switched(head);
+
+        st->upgrade = taken ? WEIR_H2_UPGRADE_TUNNEL : WEIR_H2_UPGRADE_NO;
+        if (taken) {
+            st->cs.send_done = false;
+            head->status = 101;
+            head->protocol = st->protocol;
+            head->content_length = UINT64_MAX;
+            head->body = WEIR_BODY_TUNNEL;
+            return;
+        }
+        weir_h2_wake(h, st); /* the end of the request, which was kept back */
+    }
     if (head->status < 200 || head->status == 204 || head->status == 304 || st->no_content)
         head->body = WEIR_BODY_NONE;
     else if (head->content_length != UINT64_MAX)

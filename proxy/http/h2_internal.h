@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* lint: size what six files share of one connection */
 /* What the h2*.c files share: one HTTP/2 connection, its streams, and the budget its peer may
  * spend. */
 #ifndef WEIR_HTTP_H2_INTERNAL_H
@@ -21,6 +22,12 @@ struct weir_h2_stream {
     size_t unconsumed;      /* content handed to the owner and not yet credited to the peer */
     uint64_t send_left;     /* of the announced length; UINT64_MAX = none announced */
     struct weir_slice host; /* the Host field beside :authority */
+    /* RFC 8441 */
+    const struct weir_head *waiting; /* client: to be sent once the peer's SETTINGS are here */
+    struct weir_slice protocol;      /* client: what was asked for; the request head's bytes */
+    struct weir_bufq early;          /* server: content before we agreed to the tunnel */
+    uint8_t upgrade;                 /* enum weir_h2_upgrade */
+    bool early_end;
     struct weir_fault fault;
     uint32_t list_size; /* of the header list being read, RFC 9113 6.5.2 */
     uint32_t rst_code;
@@ -41,6 +48,12 @@ struct weir_h2_stream {
     bool no_content;     /* client: the response to this method has none */
 };
 
+/*
+ * Extended CONNECT is shown to the owner in HTTP/1's shape: GET with wants_upgrade, 101 for its 2xx. The request's content ends with
+ * its head and begins again with the tunnel.
+ */
+enum weir_h2_upgrade { WEIR_H2_UPGRADE_NO, WEIR_H2_UPGRADE_ASKED, WEIR_H2_UPGRADE_TUNNEL };
+
 enum weir_h2_drain { WEIR_H2_DRAIN_NO, WEIR_H2_DRAIN_NOTICE, WEIR_H2_DRAIN_FINAL };
 
 struct weir_h2 {
@@ -57,11 +70,14 @@ struct weir_h2 {
     struct weir_bufq *out;    /* being pulled into */
     struct weir_h2_guard guard;
     uint32_t n_spare;
-    uint8_t drain; /* enum weir_h2_drain */
-    bool busy;     /* inside feed, eof or pull */
-    bool broken;   /* no memory: nothing works any more */
-    bool killed;   /* connection error: only the GOAWAY is left to send */
-    bool draining; /* no exchange may be started */
+    uint8_t drain;     /* enum weir_h2_drain */
+    bool busy;         /* inside feed, eof or pull */
+    bool broken;       /* no memory: nothing works any more */
+    bool killed;       /* connection error: only the GOAWAY is left to send */
+    bool draining;     /* no exchange may be started */
+    bool peer_known;   /* client: the server's SETTINGS have come */
+    bool peer_connect; /* and it takes extended CONNECT */
+    bool early_ready;  /* a tunnel has begun that has early content */
 };
 
 static inline struct weir_h2 *weir_h2_of(struct weir_codec *c) {
@@ -119,6 +135,8 @@ void weir_h2_streams_free(struct weir_h2 *h);
 
 /* h2_recv.c, h2_write.c: nghttp2's callbacks. */
 void weir_h2_recv_callbacks(nghttp2_session_callbacks *cbs);
+/* Content that came before its tunnel. Outside nghttp2. */
+void weir_h2_tell_early(struct weir_h2 *h);
 void weir_h2_send_callbacks(nghttp2_session_callbacks *cbs);
 
 /* h2_head.c: 0 or -ENOMEM; what is wrong goes to st->bad. */
@@ -129,7 +147,7 @@ int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcb
 int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name,
                          nghttp2_rcbuf *value);
 int weir_h2_head_request(struct weir_h2_stream *st, bool end);
-void weir_h2_head_response(struct weir_h2_stream *st, bool end);
+void weir_h2_head_response(struct weir_h2 *h, struct weir_h2_stream *st, bool end);
 
 /* h2_write.c */
 int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head,
@@ -137,9 +155,13 @@ int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struc
 int weir_h2_send_data(struct weir_codec *c, struct weir_cstream *cs, struct weir_bufq *data);
 int weir_h2_send_end(struct weir_codec *c, struct weir_cstream *cs,
                      const struct weir_head *trailers);
+/* There is content, or its end, where there was none: 0, -ENOMEM and h->broken. */
+int weir_h2_wake(struct weir_h2 *h, struct weir_h2_stream *st);
 /* The codec's own answer to a request the owner never sees. */
 int weir_h2_answer(struct weir_h2 *h, struct weir_h2_stream *st,
                    const struct weir_fault_answer *answer);
+/* The server's SETTINGS are here: requests that waited for them. */
+void weir_h2_send_waiting(struct weir_h2 *h);
 int weir_h2_pull(struct weir_codec *c, struct weir_bufq *out);
 /* Brings the flags of the codec up to date. */
 void weir_h2_settle(struct weir_h2 *h);

@@ -104,7 +104,15 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     return h->killed ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
+static bool is_early(const struct weir_h2 *h, const struct weir_h2_stream *st) {
+    return weir_h2_is_server(h) && st->upgrade == WEIR_H2_UPGRADE_ASKED;
+}
+
 static void incoming_end(struct weir_h2 *h, struct weir_h2_stream *st) {
+    if (is_early(h, st)) { /* of a tunnel that does not exist yet */
+        st->early_end = true;
+        return;
+    }
     st->cs.recv_done = true;
     h->base.events->end(h->base.arg, &st->cs);
 }
@@ -127,7 +135,7 @@ static int head_done(struct weir_h2 *h, struct weir_h2_stream *st, bool end) {
     if (weir_h2_is_server(h))
         r = weir_h2_head_request(st, end);
     else
-        weir_h2_head_response(st, end);
+        weir_h2_head_response(h, st, end);
     if (r < 0)
         return r;
     bool final = weir_h2_is_server(h) || st->cs.head->status >= 200;
@@ -140,7 +148,12 @@ static int head_done(struct weir_h2 *h, struct weir_h2_stream *st, bool end) {
     st->head_done = final;
     if (final)
         weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_HEAD);
+    bool asked = is_early(h, st);
     h->base.events->head(h->base.arg, &st->cs, NULL);
+    if (asked && weir_h2_listens(st)) {
+        st->cs.recv_done = true;
+        h->base.events->end(h->base.arg, &st->cs);
+    }
     if (end && weir_h2_listens(st))
         incoming_end(h, st);
     return 0;
@@ -172,6 +185,10 @@ static void settings_received(struct weir_h2 *h, const nghttp2_frame *frame) {
         return;
     h->base.max_active =
         nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    h->peer_known = true;
+    h->peer_connect = nghttp2_session_get_remote_settings(
+                          h->session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+    weir_h2_send_waiting(h);
 }
 
 /* The answer to the PING behind the notice: what the client sent before it read that has arrived.
@@ -230,6 +247,12 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
         return nghttp2_session_consume_connection(session, len) ? broken(h) : 0;
     weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_DATA + len / WEIR_H2_BYTES_PER_WORTH);
     st->unconsumed += len;
+    if (is_early(h, st)) { /* at most a window full: nobody gives credit for it */
+        if (weir_bufq_append_ref(&st->early, h->chunk, weir_slice_make((const char *)data, len)) <
+            0)
+            return broken(h);
+        return 0;
+    }
     h->base.events->data(h->base.arg, &st->cs, h->chunk, weir_slice_make((const char *)data, len));
     return done(h);
 }
@@ -265,7 +288,8 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
 static struct weir_fault close_fault(const struct weir_h2 *h, const struct weir_h2_stream *st,
                                      uint32_t code) {
-    bool answered_early = !weir_h2_is_server(h) && st->cs.recv_done;
+    bool answered_early =
+        !weir_h2_is_server(h) && st->cs.recv_done && st->upgrade != WEIR_H2_UPGRADE_TUNNEL;
 
     if (answered_early || (st->cs.recv_done && st->end_flushed))
         return (struct weir_fault){ 0, WEIR_FAULT_NONE };
@@ -299,6 +323,33 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     weir_h2_stream_over(h, st, close_fault(h, st, code));
     weir_h2_stream_drop(h, st);
     return done(h);
+}
+
+void weir_h2_tell_early(struct weir_h2 *h) {
+    struct weir_list *it = h->streams.next;
+
+    h->early_ready = false;
+    while (it != &h->streams) {
+        struct weir_h2_stream *st = WEIR_CONTAINER_OF(it, struct weir_h2_stream, link);
+
+        it = it->next;
+        if (st->upgrade != WEIR_H2_UPGRADE_TUNNEL || (st->early.len == 0 && !st->early_end) ||
+            !weir_h2_listens(st))
+            continue;
+        while (st->early.len && weir_h2_listens(st)) {
+            struct weir_seg seg = st->early.segs[st->early.head & (st->early.cap - 1)];
+            struct weir_chunk *chunk = weir_chunk_ref(seg.chunk);
+
+            weir_bufq_consume(&st->early, seg.len);
+            h->base.events->data(h->base.arg, &st->cs, chunk, weir_slice_make(seg.ptr, seg.len));
+            weir_chunk_unref(chunk);
+        }
+        if (st->early_end && weir_h2_listens(st)) {
+            st->early_end = false;
+            incoming_end(h, st);
+        }
+        it = h->streams.next; /* owners may have ended others */
+    }
 }
 
 void weir_h2_recv_callbacks(nghttp2_session_callbacks *cbs) {

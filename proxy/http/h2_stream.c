@@ -32,6 +32,7 @@ struct weir_h2_stream *weir_h2_stream_new(struct weir_h2 *h) {
     weir_list_init(&st->over);
     weir_list_push_back(&h->streams, &st->link);
     weir_bufq_init(&st->out, h->base.pool, 0);
+    weir_bufq_init(&st->early, h->base.pool, 0);
     st->send_left = UINT64_MAX;
     return st;
 }
@@ -50,6 +51,7 @@ void weir_h2_stream_drop(struct weir_h2 *h, struct weir_h2_stream *st) {
     if (st->owned || st->live)
         return;
     weir_bufq_deinit(&st->out);
+    weir_bufq_deinit(&st->early);
     st->trailers = weir_free(st->trailers);
     weir_list_unlink(&st->over);
     if (h->at == st) {
@@ -184,6 +186,7 @@ static void free_list(struct weir_list *list) {
     WEIR_LIST_FOREACH_SAFE (it, next, list) {
         struct weir_h2_stream *st = WEIR_CONTAINER_OF(it, struct weir_h2_stream, link);
         weir_bufq_deinit(&st->out);
+        weir_bufq_deinit(&st->early);
         weir_free(st->trailers);
         weir_list_unlink(it);
         weir_free(st);

@@ -12,6 +12,7 @@
 #include "http/h2_internal.h"
 
 #include "base/mem.h"
+#include "http/carry.h"
 #include "http/uri.h"
 
 #define LIST_INLINE 64u
@@ -106,14 +107,25 @@ static int add_fields(struct list *list, const struct weir_head *head) {
     return 0;
 }
 
+/* Upgrade lists what the client would like best first; :protocol names one. */
+static struct weir_slice first_protocol(const struct weir_head *head) {
+    struct weir_slice rest = head->protocol, first = WEIR_SLICE_NONE;
+
+    weir_slice_split(&rest, ',', &first);
+    return weir_slice_trim(first);
+}
+
 static int add_request(struct list *list, const struct weir_head *head) {
+    bool upgrade = head->wants_upgrade && head->protocol.len;
     bool connect = head->method == WEIR_METHOD_CONNECT;
     bool asterisk =
         head->method == WEIR_METHOD_OPTIONS && weir_slice_eq(head->target, WEIR_SLICE("*"));
 
     if (!weir_chars_are(head->method_name, WEIR_CHAR_TOKEN))
         return -EPROTO;
-    list_add(list, WEIR_SLICE(":method"), head->method_name);
+    list_add(list, WEIR_SLICE(":method"), upgrade ? WEIR_SLICE("CONNECT") : head->method_name);
+    if (upgrade)
+        list_add(list, WEIR_SLICE(":protocol"), first_protocol(head));
     if (!connect) {
         if (!asterisk && !weir_target_valid(head->target))
             return -EPROTO;
@@ -151,14 +163,26 @@ static bool announces_length(const struct weir_head *head) {
            head->status != 204;
 }
 
+/* May this stream be answered so? What is no tunnel must not look like one. */
+static bool status_ok(const struct weir_h2_stream *st, const struct weir_head *head) {
+    bool asked = st->upgrade == WEIR_H2_UPGRADE_ASKED;
+
+    if (head->status == 101)
+        return asked && head->body == WEIR_BODY_TUNNEL;
+    if (asked && head->status / 100 == 2)
+        return weir_carry_not_switched(head);
+    return head->status >= 100 && head->status <= 999;
+}
+
 /* Everything but the sending. `number` holds digits until the list is submitted. */
-static int list_fill(struct list *list, const struct weir_head *head, char number[24]) {
+static int list_fill(struct list *list, const struct weir_h2_stream *st,
+                     const struct weir_head *head, char number[24]) {
     int r;
 
     if (head->is_response) {
-        if (head->status < 100 || head->status > 999 || head->status == 101)
+        if (!status_ok(st, head))
             return -EPROTO;
-        decimal(number + 24, head->status);
+        decimal(number + 24, head->status == 101 ? 200 : head->status);
         list_add(list, WEIR_SLICE(":status"), weir_slice_make(number + 21, 3));
         r = 0;
     } else {
@@ -184,7 +208,7 @@ static ssize_t on_read(nghttp2_session *session, int32_t id, uint8_t *buf, size_
 
     (void)buf;
     (void)arg;
-    if (st->out.len == 0 && !st->cs.send_done) {
+    if (st->out.len == 0 && (!st->cs.send_done || st->upgrade == WEIR_H2_UPGRADE_ASKED)) {
         st->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
@@ -336,11 +360,40 @@ static void request_queued(struct weir_h2 *h, struct weir_h2_stream *st, int id,
     h->at_id = 0;
 }
 
+/* A server's final answer to extended CONNECT. */
+static void upgrade_answered(struct weir_h2 *h, struct weir_h2_stream *st, bool taken) {
+    if (!taken) { /* what the client still sends for its tunnel is not wanted */
+        st->upgrade = WEIR_H2_UPGRADE_NO;
+        st->rst_behind_end = true;
+        st->rst_code = NGHTTP2_NO_ERROR;
+        return;
+    }
+    st->upgrade = WEIR_H2_UPGRADE_TUNNEL;
+    st->cs.recv_done = false;
+    h->early_ready = h->early_ready || st->early.len || st->early_end;
+}
+
+void weir_h2_send_waiting(struct weir_h2 *h) {
+    WEIR_LIST_FOREACH (it, &h->streams) {
+        struct weir_h2_stream *st = WEIR_CONTAINER_OF(it, struct weir_h2_stream, link);
+        const struct weir_head *head = st->waiting;
+
+        if (!head || !weir_h2_listens(st))
+            continue;
+        st->waiting = NULL;
+        st->head_sent = st->cs.send_done = false;
+        if (!h->peer_connect)
+            weir_h2_stream_over(h, st, WEIR_FAULT(UPSTREAM, NO_UPGRADE));
+        else if (weir_h2_send_head(&h->base, &st->cs, head, true) < 0)
+            weir_h2_stream_over(h, st, WEIR_FAULT(LOCAL, INTERNAL));
+    }
+}
+
 int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head,
                       bool end) {
     struct weir_h2 *h = weir_h2_of(c);
     struct weir_h2_stream *st = weir_h2_stream_of(cs);
-    bool final = !head->is_response || head->status >= 200;
+    bool final = !head->is_response || head->status >= 200 || head->status == 101;
     struct list list;
     char number[24];
     int r;
@@ -354,16 +407,31 @@ int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struc
     r = list_init(&list, (size_t)head->n_fields + 8);
     if (r < 0)
         return r;
-    r = list_fill(&list, head, number);
-    if (r == 0 && (st->live || !weir_h2_is_server(h)) && !st->is_over)
-        r = submit(h, st, &list, end && final, final);
+    r = list_fill(&list, st, head, number);
+    bool upgrade = weir_h2_is_server(h) ? head->status == 101 : head->wants_upgrade;
+    if (r == 0 && upgrade && !weir_h2_is_server(h)) {
+        st->upgrade = WEIR_H2_UPGRADE_ASKED;
+        st->protocol = first_protocol(head);
+        if (h->peer_known && !h->peer_connect) {
+            weir_h2_stream_over(h, st, WEIR_FAULT(UPSTREAM, NO_UPGRADE));
+            st->head_sent = cs->send_done = true;
+            list_deinit(&list);
+            return 0;
+        }
+    }
+    if (r == 0 && st->upgrade == WEIR_H2_UPGRADE_ASKED && !weir_h2_is_server(h) && !h->peer_known)
+        st->waiting = head;
+    else if (r == 0 && (st->live || !weir_h2_is_server(h)) && !st->is_over)
+        r = submit(h, st, &list, end && final && !upgrade, final);
     list_deinit(&list);
     if (r < 0)
         return r;
     if (r > 0)
         request_queued(h, st, r, head);
+    if (weir_h2_is_server(h) && st->upgrade == WEIR_H2_UPGRADE_ASKED && final)
+        upgrade_answered(h, st, upgrade);
     st->head_sent = final;
-    if (final && end)
+    if (final && end && st->upgrade != WEIR_H2_UPGRADE_TUNNEL)
         cs->send_done = true;
     if (final && head->body == WEIR_BODY_LENGTH && !end)
         st->send_left = head->content_length;
@@ -406,7 +474,7 @@ int weir_h2_answer(struct weir_h2 *h, struct weir_h2_stream *st,
     return submit(h, st, &list, head_only, true);
 }
 
-static int wake(struct weir_h2 *h, struct weir_h2_stream *st) {
+int weir_h2_wake(struct weir_h2 *h, struct weir_h2_stream *st) {
     h->base.want_pull = true;
     if (!st->deferred)
         return 0;
@@ -440,7 +508,7 @@ int weir_h2_send_data(struct weir_codec *c, struct weir_cstream *cs, struct weir
         return r;
     if (st->send_left != UINT64_MAX)
         st->send_left -= n;
-    return wake(h, st);
+    return weir_h2_wake(h, st);
 }
 
 /* Copies what may be sent of the trailers into st->trailers. 0, -ENOMEM, -EPROTO. */
@@ -495,7 +563,7 @@ int weir_h2_send_end(struct weir_codec *c, struct weir_cstream *cs,
             return r;
     }
     cs->send_done = true;
-    return wake(h, st);
+    return weir_h2_wake(h, st);
 }
 
 int weir_h2_pull(struct weir_codec *c, struct weir_bufq *out) {
@@ -517,6 +585,8 @@ int weir_h2_pull(struct weir_codec *c, struct weir_bufq *out) {
     h->out = NULL;
     if (n < 0)
         h->broken = true;
+    if (h->early_ready)
+        weir_h2_tell_early(h);
     weir_h2_tell_over(h);
     h->busy = false;
     weir_h2_settle(h);

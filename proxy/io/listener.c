@@ -209,7 +209,7 @@ static int open_socket(const struct weir_listen *listen_, uint16_t *ret_port) {
     r = set(fd, SOL_SOCKET, SO_REUSEADDR);
     if (r == 0 && listen_->reuse_port)
         r = set(fd, SOL_SOCKET, SO_REUSEPORT);
-    if (r == 0 && sa.ss_family == AF_INET6 && !listen_->both)
+    if (r == 0 && sa.ss_family == AF_INET6)
         r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY);
     if (r == 0) /* accepted sockets inherit it: no system call for each */
         r = set(fd, IPPROTO_TCP, TCP_NODELAY);

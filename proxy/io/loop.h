@@ -17,14 +17,13 @@ struct weir_net *weir_loop_net(struct weir_loop *loop);
 struct weir_listen {
     struct weir_ip ip;
     uint16_t port;     /* 0 = any free port (see weir_loop_listen's ret_port) */
-    bool both;         /* [::] takes IPv4 as well */
     bool reuse_port;   /* several workers share it */
     bool original_dst; /* ask SO_ORIGINAL_DST of each accepted socket; one without is closed and
                           counted */
     int backlog;       /* 0 = SOMAXCONN */
     void *user;        /* given to `accept` */
 };
-/* An AF_INET socket for a v4 address, AF_INET6 otherwise ([::] is v6-only but for `both`). 0 or -errno. ret_port
+/* An AF_INET socket for a v4 address, AF_INET6 otherwise ([::] is v6-only). 0 or -errno. ret_port
  * may be NULL. */
 int weir_loop_listen(struct weir_loop *loop, const struct weir_listen *listen, uint16_t *ret_port);
 

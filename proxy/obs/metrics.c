@@ -91,6 +91,7 @@ static const char *const kind_names[WEIR_FAULT_KINDS] = {
     [WEIR_FAULT_EXPECTATION] = "expectation",
     [WEIR_FAULT_CONNECT_REFUSED] = "connect_refused",
     [WEIR_FAULT_MISDIRECTED] = "misdirected",
+    [WEIR_FAULT_NO_UPGRADE] = "no_upgrade",
     [WEIR_FAULT_TARGET_TOO_LONG] = "target_too_long",
     [WEIR_FAULT_HEAD_TOO_LARGE] = "head_too_large",
     [WEIR_FAULT_TOO_MANY_FIELDS] = "too_many_fields",

@@ -230,7 +230,7 @@ struct h2_peer *h2_over(struct flow *f, struct mem_conn *c, bool server,
                         const struct h2_config *config) {
     static const struct h2_config none = { 0 };
     struct h2_peer *p = calloc(1, sizeof(*p));
-    nghttp2_settings_entry settings[2];
+    nghttp2_settings_entry settings[3];
     size_t n = 0;
 
     if (!config)
@@ -247,6 +247,9 @@ struct h2_peer *h2_over(struct flow *f, struct mem_conn *c, bool server,
     if (config->window)
         settings[n++] =
             (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->window };
+    if (config->extended)
+        settings[n++] =
+            (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 };
     assert_int_equal(nghttp2_submit_settings(p->session, NGHTTP2_FLAG_NONE, settings, n), 0);
     flow_run(f);
     return p;

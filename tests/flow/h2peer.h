@@ -48,6 +48,7 @@ struct h2_config {
     uint32_t max_streams; /* announced; 0 = says nothing */
     uint32_t window;      /* initial, of streams; 0 = 65535 */
     bool manual_window;   /* credit only by h2_credit */
+    bool extended;        /* a server that takes extended CONNECT */
 };
 
 /* A connection to the proxy; a dial of the proxy (the next, which must be there) accepted. */

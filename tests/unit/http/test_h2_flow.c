@@ -40,7 +40,7 @@ static struct exchange *upload(struct wire *w) {
 static void the_settings_say_what_is_enforced(void **state) {
     static const uint8_t want_server[] = {
         0,   0,
-        24,  4,
+        30,  4,
         0,   0,
         0,   0,
         0,   0,
@@ -53,6 +53,9 @@ static void the_settings_say_what_is_enforced(void **state) {
         6,   0,
         1,   0,
         0,   0,
+        8,   0,
+        0,   0,
+        1,   0,
         9,   0,
         0,   0,
         1,   /* connection window: 4 * 262144 - 65535 */ 0,

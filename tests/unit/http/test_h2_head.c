@@ -103,10 +103,10 @@ static const struct refusal refusals[] = {
       0,
       WEIR_FAULT_BAD_FRAMING,
       { GET_HEAD, { "content-length", "5", 0 } } },
-    { "extended CONNECT",
+    { "extended CONNECT without a path",
       0,
-      WEIR_FAULT_BAD_FIELD,
-      { METHOD("CONNECT"), { ":protocol", "websocket", 0 }, SCHEME, AUTHORITY, PATH } },
+      WEIR_FAULT_BAD_PSEUDO,
+      { METHOD("CONNECT"), { ":protocol", "websocket", 0 }, SCHEME, AUTHORITY } },
     { "CONNECT with a path", 0, WEIR_FAULT_BAD_PSEUDO, { METHOD("CONNECT"), AUTHORITY, PATH } },
     /* Found by us. */
     { "userinfo",
