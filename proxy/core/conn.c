@@ -252,7 +252,7 @@ int weir_conn_start_http(struct weir_conn *c, bool h2) {
     if (r < 0)
         return r;
     c->state = WEIR_CONN_HTTP;
-    if (c->worker->draining && !c->is_up)
+    if (c->worker->draining && !c->is_up && h2)
         c->codec->ops->drain(c->codec);
     if (c->held)
         feed_held(c);

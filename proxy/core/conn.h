@@ -67,7 +67,7 @@ struct weir_conn {
     uint64_t tls_generation; /* ordinary TLS: of the configuration it was made by; else 0 */
     uint8_t proto;           /* enum weir_upstream_proto asked for */
     bool pooled;             /* idle in the pool */
-    bool used_before;        /* carried an exchange already: a death may be the keep-alive race */
+    bool used_before; /* carried an exchange (down: has begun one): a death may be the keep-alive race */
     bool no_more;            /* no further exchange may start here */
     struct weir_conn *peer;  /* RELAY: the other side */
 };

@@ -246,9 +246,9 @@ void weir_down_idle(struct weir_conn *c) {
         /* HTTP/2: the codec closes when the client has answered the notice; what it sent before that is served. */
         if (weir_conn_is_h2(c))
             weir_worker_deadline(c->worker, &c->deadline, now + DRAIN_NOTICE_US);
-        else
+        else if (c->used_before)
             weir_conn_close(c);
-        return;
+        return; /* one that came just before has its first request served, if it comes in time */
     }
     c->since = now;
     if (c->heads_open == 0)
@@ -339,6 +339,9 @@ static int on_begin(void *arg, struct weir_cstream *cs) {
         return 1;
     cs->user = t;
     cs->head = &t->req;
+    c->used_before = true;
+    if (c->worker->draining && !weir_conn_is_h2(c))
+        c->codec->ops->drain(c->codec);
     if (c->heads_open++ == 0)
         c->head_due = weir_worker_now(c->worker) + weir_worker_limits(c->worker)->head_timeout_us;
     return 0;

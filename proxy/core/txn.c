@@ -10,6 +10,7 @@
  */
 #include "core/txn.h"
 
+#include "base/asan.h"
 #include "base/mem.h"
 #include "core/filter.h"
 #include "core/pipe.h"
@@ -30,14 +31,32 @@ static void side_init(struct weir_flow_side *s, bool is_request) {
     s->is_request = is_request;
 }
 
+/* Whoever still looks at a freed one is found out by AddressSanitizer. */
+static void give_free(struct weir_txn *t) {
+    struct weir_worker *w = t->worker;
+    size_t behind = offsetof(struct weir_txn, up_node) + sizeof(t->up_node);
+
+    weir_list_push_front(&w->free_txns, &t->up_node);
+    w->n_free_txns++;
+    WEIR_POISON(t, offsetof(struct weir_txn, up_node));
+    WEIR_POISON((char *)t + behind, sizeof(*t) - behind);
+}
+
+struct weir_txn *weir_txn_take_free(struct weir_worker *w) {
+    struct weir_txn *t = WEIR_CONTAINER_OF(w->free_txns.next, struct weir_txn, up_node);
+
+    WEIR_UNPOISON(t, sizeof(*t));
+    weir_list_unlink(&t->up_node);
+    w->n_free_txns--;
+    return t;
+}
+
 struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch *epoch) {
     struct weir_arena arena;
     struct weir_txn *t;
 
     if (!weir_list_empty(&w->free_txns)) {
-        t = WEIR_CONTAINER_OF(w->free_txns.next, struct weir_txn, up_node);
-        weir_list_unlink(&t->up_node);
-        w->n_free_txns--;
+        t = weir_txn_take_free(w);
         arena = t->arena;
     } else {
         t = weir_malloc(sizeof(*t));
@@ -101,8 +120,7 @@ void weir_txn_free(struct weir_txn *t) {
         return;
     }
     weir_arena_reset(&t->arena);
-    weir_list_push_front(&w->free_txns, &t->up_node);
-    w->n_free_txns++;
+    give_free(t);
 }
 
 void weir_txn_aim(struct weir_txn *t) {

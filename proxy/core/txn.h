@@ -83,6 +83,8 @@ struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs);
 /* A txn without a downstream, for mirror.c, which starts and frees it. NULL = no memory. */
 struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch *epoch);
 void weir_txn_free(struct weir_txn *t);
+/* One of the worker's free ones; there must be one. Its arena is as it was left. */
+struct weir_txn *weir_txn_take_free(struct weir_worker *w);
 /* The txn lets go of its upstream exchange, which is over or was never opened. */
 struct weir_conn *weir_txn_detach(struct weir_txn *t);
 /* Its target is that of t->cluster. */

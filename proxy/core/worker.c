@@ -324,9 +324,8 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
 
 void weir_worker_deinit(struct weir_worker *w) {
     while (!weir_list_empty(&w->free_txns)) {
-        struct weir_txn *t = WEIR_CONTAINER_OF(w->free_txns.next, struct weir_txn, up_node);
+        struct weir_txn *t = weir_txn_take_free(w);
 
-        weir_list_unlink(&t->up_node);
         weir_arena_deinit(&t->arena);
         weir_free(t);
     }

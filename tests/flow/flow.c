@@ -3,6 +3,7 @@
 
 #include "flow.h"
 #include "h2peer.h"
+#include "tlspeer.h"
 
 static struct weir_snapshot *snapshot(const char *yaml) {
     struct weir_source source = { "test.yaml", yaml, strlen(yaml) };
@@ -108,6 +109,7 @@ void flow_reload(struct flow *f, const char *yaml) {
 void flow_end(struct flow *f) {
     mem_stop(f->net);
     h2_free_all(f);
+    tls_free_all(f);
     assert_int_equal(mem_n_streams(f->net), 0);
     assert_int_equal(flow_count(f, WEIR_C_REQUESTS_ACTIVE), 0);
     assert_int_equal(flow_count(f, WEIR_C_DOWN_ACTIVE), 0);
@@ -124,7 +126,7 @@ void flow_end(struct flow *f) {
 void flow_run(struct flow *f) {
     do
         mem_run(f->net);
-    while (h2_pump_all(f));
+    while (h2_pump_all(f) | tls_pump_all(f));
 }
 
 void flow_wait(struct flow *f, uint64_t us) {

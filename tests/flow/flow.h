@@ -9,6 +9,7 @@
 #define FLOW_TO_MAX 4u
 
 struct h2_peer;
+struct tls_peer;
 
 struct flow_options {
     enum weir_direction dir;
@@ -28,7 +29,8 @@ struct flow {
     struct weir_tls_set tls; /* given to each runtime; the flow owns one reference of each */
     struct weir_to to;
     struct weir_to_addr to_addrs[FLOW_TO_MAX];
-    struct h2_peer *peers; /* h2peer.c: run with the flow, freed by flow_end */
+    struct h2_peer *peers;      /* h2peer.c: run with the flow, freed by flow_end */
+    struct tls_peer *tls_peers; /* tlspeer.c: likewise */
     uint64_t generation;
 };
 
