@@ -308,15 +308,25 @@ static void http_deadline(struct weir_conn *c) {
         weir_worker_deadline(c->worker, &c->deadline, c->head_due);
 }
 
+/* Nothing decisive came. A server that speaks first is not kept waiting, unless it is known to speak HTTP. */
+static void sniff_deadline(struct weir_conn *c) {
+    const struct weir_parent *p = weir_down_parent(c);
+    uint64_t limit = c->since + weir_worker_limits(c->worker)->head_timeout_us;
+
+    if (!is_sidecar(c) || c->held || weir_worker_now(c->worker) >= limit)
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD));
+    else if (!plaintext_allowed(c))
+        return;
+    else if (p && p->http)
+        sniff_on(c);
+    else
+        start_relay(c);
+}
+
 void weir_down_deadline(struct weir_conn *c) {
     switch (c->state) {
     case WEIR_CONN_SNIFF:
-        if (is_sidecar(c) && !c->held) {
-            if (plaintext_allowed(c))
-                start_relay(c);
-            break;
-        }
-        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD));
+        sniff_deadline(c);
         break;
     case WEIR_CONN_HANDSHAKE:
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HANDSHAKE));

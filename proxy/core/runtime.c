@@ -186,6 +186,7 @@ static int build_outbound(struct weir_runtime *rt) {
                 continue;
             p->dir = WEIR_DIR_OUTBOUND;
             p->port = port->port;
+            p->http = port->l7;
             p->own = weir_runtime_cluster(rt, svc, port);
             p->name = p->own ? p->own->name : "";
             addr_key(p->addr_key, &svc->ips[k / svc->n_ports], port->port);
@@ -202,14 +203,19 @@ static int build_outbound(struct weir_runtime *rt) {
 }
 
 /* Endpoint of the local application: its own address and port. */
-static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_protocol app) {
-    struct weir_parent *p = &rt->inbound[rt->n_inbound];
-    struct weir_endpoint *e = weir_arena_calloc(&rt->arena, rt->pod->n_ips, sizeof(*e));
+static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_protocol app,
+                       bool http) {
+    struct weir_parent *p = weir_runtime_inbound(rt, port);
     struct weir_cluster c = { .proto = app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1 };
+    struct weir_endpoint *e;
     int r;
 
-    if (weir_runtime_inbound(rt, port))
+    if (p) {
+        p->http |= http;
         return 0;
+    }
+    p = &rt->inbound[rt->n_inbound];
+    e = weir_arena_calloc(&rt->arena, 1, sizeof(*e));
     c.name = weir_arena_printf(&rt->arena, "inbound:%u", port);
     if (!e || !c.name)
         return -ENOMEM;
@@ -225,6 +231,7 @@ static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_pro
     p->dir = WEIR_DIR_INBOUND;
     p->port = port;
     p->name = c.name;
+    p->http = http;
     p->mtls = weir_snapshot_mtls(rt->snapshot, rt->pod, port);
     r = add_cluster(rt, &c);
     if (r < 0)
@@ -249,11 +256,11 @@ static int build_inbound(struct weir_runtime *rt) {
 
             for (uint32_t j = 0; r == 0 && j < port->n_endpoints; j++)
                 if (port->proto == WEIR_PROTO_TCP && is_local(rt, &port->endpoints[j]))
-                    r = add_inbound(rt, port->endpoints[j].port, port->app);
+                    r = add_inbound(rt, port->endpoints[j].port, port->app, port->l7);
         }
     for (uint32_t i = 0; r == 0 && i < rt->pod->n_ports; i++)
         if (rt->pod->ports[i].proto == WEIR_PROTO_TCP)
-            r = add_inbound(rt, rt->pod->ports[i].port, WEIR_APP_HTTP);
+            r = add_inbound(rt, rt->pod->ports[i].port, WEIR_APP_HTTP, false);
     return r;
 }
 
@@ -263,7 +270,8 @@ static uint32_t count_inbound(const struct weir_runtime *rt) {
 
     for (uint32_t i = 0; rt->pod && i < s->n_services; i++)
         for (uint32_t k = 0; k < s->services[i].n_ports; k++)
-            n += s->services[i].ports[k].n_endpoints;
+            for (uint32_t j = 0; j < s->services[i].ports[k].n_endpoints; j++)
+                n += is_local(rt, &s->services[i].ports[k].endpoints[j]);
     return n;
 }
 

@@ -45,6 +45,7 @@ struct weir_parent {
     struct weir_tls_ctx *tls;        /* gateway listener's certificate; borrowed from `tls_owned` */
     struct weir_tls_ctx *tls_owned;
     enum weir_mtls_mode mtls; /* inbound */
+    bool http;                /* declared to be HTTP: the client speaks first, however late */
     uint16_t port;            /* inbound, gateway: local port; outbound: the Service's */
     const char *gateway;      /* gateway listeners: "namespace/name/listener", else NULL */
 };

@@ -28,8 +28,9 @@
     POD("v2", "10.1.0.3", "sidecar")                                                               \
     SERVICE("api", "10.96.0.10")                                                                   \
     SERVICE("api-v1", "10.96.0.11")                                                                \
-    SERVICE("api-v2", "10.96.0.12") SERVICE("empty", "10.96.0.13") SLICE("api", "10.1.0.2")        \
-        SLICE("api-v1", "10.1.0.2") SLICE("api-v2", "10.1.0.3")
+    SERVICE("api-v2", "10.96.0.12")                                                                \
+    SERVICE("empty", "10.96.0.13") SLICE("api", "10.1.0.2") SLICE("api-v1", "10.1.0.2")            \
+        SLICE("api-v2", "10.1.0.3")
 
 #define ROUTE(weight1, weight2)                                                                    \
     "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: api, namespace: " \
@@ -248,7 +249,8 @@ static void a_server_that_speaks_first_is_not_kept_waiting(void **state) {
     struct mem_conn *c, *s;
 
     (void)state;
-    flow_start(&f, WEIR_DIR_INBOUND, MESH PROXY("v1"));
+    flow_start(&f, WEIR_DIR_INBOUND,
+               POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar") PROXY("v1"));
     c = inbound(&f, "10.1.0.1");
     mem_run(f.net);
     assert_null(mem_next_dial(f.net));
