@@ -77,6 +77,32 @@ struct {
 } weir_sock SEC(".maps") __weak;
 
 struct {
+    __uint(type, BPF_MAP_TYPE_SOCKHASH);
+    __uint(max_entries, 131072);
+    __type(key, struct weir_tuple);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_join SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SOCKHASH);
+    __uint(max_entries, 131072);
+    __type(key, struct weir_tuple);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_join_app SEC(".maps") __weak;
+
+WEIR_HASH(weir_join_at, 262144, struct weir_tuple, struct weir_join_at_value);
+
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, __s32);
+    __type(value, struct weir_join_sock_value);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_join_sock SEC(".maps") __weak;
+
+struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, WEIR_REASON_SLOTS);
     __type(key, __u32);

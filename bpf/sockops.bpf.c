@@ -8,6 +8,7 @@
 #include "lib/addr.bpf.h"
 #include "lib/cgroup.bpf.h"
 #include "lib/count.bpf.h"
+#include "lib/join.bpf.h"
 #include "lib/policy.bpf.h"
 
 static __always_inline void read_tuple(struct bpf_sock_ops *ctx, struct weir_tuple *t,
@@ -158,8 +159,10 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
 static __always_inline void on_close(struct bpf_sock_ops *ctx, struct bpf_sock *sk) {
     struct weir_sock_value *s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
     struct weir_event e = {};
+    __u64 in = 0, out = 0;
     struct weir_tuple t;
 
+    weir_join_leave(sk, bpf_get_socket_cookie(ctx), &in, &out);
     if (!s)
         return;
     if (s->facts.direction == WEIR_EGRESS && !(s->state & WEIR_SOCK_FACTS)) {
@@ -174,8 +177,8 @@ static __always_inline void on_close(struct bpf_sock_ops *ctx, struct bpf_sock *
     fill_event(ctx, s, &e);
     if (!(s->state & WEIR_SOCK_OPEN))
         e.flags |= WEIR_FLOW_FAILED;
-    e.bytes_in = ctx->bytes_received;
-    e.bytes_out = ctx->bytes_acked;
+    e.bytes_in = ctx->bytes_received + in;
+    e.bytes_out = ctx->bytes_acked + out;
     e.srtt_us = ctx->srtt_us >> 3;
     e.retransmits = ctx->total_retrans;
     e.duration_ns = bpf_ktime_get_ns() - s->facts.at_ns;

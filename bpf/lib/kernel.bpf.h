@@ -22,6 +22,8 @@
 #define NULL ((void *)0)
 #endif
 
+struct bpf_map;
+
 /* enum bpf_map_type */
 #define BPF_MAP_TYPE_HASH         1
 #define BPF_MAP_TYPE_ARRAY        2
@@ -36,6 +38,8 @@
 #define BPF_ANY                     0
 #define BPF_NOEXIST                 1
 #define BPF_SK_STORAGE_GET_F_CREATE 1
+
+#define BPF_F_INGRESS 1
 
 #define BPF_SOCK_OPS_TCP_CONNECT_CB         3
 #define BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB  4
@@ -63,10 +67,15 @@
 #define IPPROTO_MPTCP   262
 #define SOL_IP          0
 #define SOL_IPV6        41
+#define SOL_SOCKET      1
+#define SOL_TCP         6
+#define TCP_ULP         31
+#define SO_ZEROCOPY     60
 #define SO_ORIGINAL_DST 80
 
 #define EPERM           1
 #define ENOENT          2
+#define EOPNOTSUPP      95
 #define EAGAIN          11
 #define EINVAL          22
 #define EPROTONOSUPPORT 93
@@ -209,6 +218,19 @@ struct __sk_buff {
     __u64 sk; /* struct bpf_sock * or NULL */
 };
 
+struct sk_msg_md {
+    __u64 data, data_end;
+    __u32 family;
+    __u32 remote_ip4;    /* network order */
+    __u32 local_ip4;     /* network order */
+    __u32 remote_ip6[4]; /* network order */
+    __u32 local_ip6[4];  /* network order */
+    __u32 remote_port;   /* network order */
+    __u32 local_port;    /* host order */
+    __u32 size;
+    __u64 sk; /* struct bpf_sock * */
+};
+
 /* The kernel writes pointers into these context fields; a type per context would be the only
  * difference. */
 #define weir_ctx_sk(ctx) ((struct bpf_sock *)(ctx)->sk)
@@ -216,6 +238,10 @@ struct __sk_buff {
 /* The compiler may not move or merge memory accesses across it: the verifier wants each context
  * field read and written by itself, in its own size. */
 #define weir_barrier() asm volatile("" ::: "memory")
+
+/* Reads behind the result are probe reads without a call; since 6.2, and only asked for by programs
+ * that are loaded on newer kernels. */
+extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;
 
 /* Internal structs: only what is read, found by name in the running kernel's BTF. */
 #define WEIR_CORE __attribute__((preserve_access_index))
@@ -239,13 +265,33 @@ struct sock_cgroup_data {
     struct cgroup *cgroup;
 } WEIR_CORE;
 
+typedef struct {
+    __s64 counter;
+} WEIR_CORE atomic64_t;
+
 struct sock_common {
     unsigned char skc_ipv6only : 1;
+    unsigned long skc_flags;
+    atomic64_t skc_cookie;
 } WEIR_CORE;
 
 struct sock {
     struct sock_common __sk_common;
     struct sock_cgroup_data sk_cgrp_data;
+    void *sk_user_data;
+} WEIR_CORE;
+
+enum sock_flags { SOCK_ZEROCOPY = 18 };
+
+struct tcp_sock {
+    __u32 rcv_nxt;
+    __u32 copied_seq;
+    __u32 write_seq;
+} WEIR_CORE;
+
+/* What a joined socket has queued for its reader. msg_tot_len: 6.18.14+, 6.12.75+, 6.6.128+. */
+struct sk_psock {
+    __u32 msg_tot_len;
 } WEIR_CORE;
 
 #endif

@@ -41,6 +41,8 @@ static const struct weir_option options[] = {
     { "name", 0, "NS/NAME", "the Pod the command is (default default/run)" },
     { "service-account", 0, "NAME", "its identity (default: default)" },
     { "label", 'l', "KEY=VALUE", "a label of the Pod, for policies; repeatable" },
+    { "join", 0, "off|auto|on",
+      "join its sockets; on declares that it does not splice (default: auto)" },
     { "identity", 0, "DIR", "tls.crt, tls.key, ca.crt for mTLS to meshed servers" },
     { "log", 0, "FILE", "where agent and sidecar write, flow records included" },
     WEIR_OPTIONS_END,
@@ -50,10 +52,12 @@ const struct weir_verb weir_verb_run = {
     .name = "run",
     .words = "-- COMMAND [ARGUMENT...]",
     .summary = "run a command in a fresh cgroup, meshed; nothing is left behind",
-    .more = "  weir run --config mesh/ --label app=web -- curl http://10.96.0.10/\n\n"
-            "As root. What the command calls goes through policy, balancing, routes and mTLS; what "
-            "is called on this\n"
-            "machine is left alone. The exit code is the command's.\n",
+    .more =
+        "  weir run --config mesh/ --label app=web -- curl http://10.96.0.10/\n\n"
+        "As root. What the command calls goes through policy, balancing, routes and mTLS; what "
+        "is called on this\n"
+        "machine is left alone. The exit code is the command's. In its environment WEIR_AGENT is "
+        "the agent's socket.\n",
     .options = options,
     .run = run,
 };
@@ -83,6 +87,7 @@ static const char *pod_word(const struct session *s) {
 
 static int write_pod(struct session *s) {
     const char *slash = strchr(s->pod, '/'), *account = weir_args_value(s->args, "service-account");
+    const char *join = weir_args_value(s->args, "join");
     struct weir_arena arena;
     char *text, *labels;
     int r;
@@ -101,10 +106,11 @@ static int write_pod(struct session *s) {
                         &arena,
                         "apiVersion: v1\nkind: Pod\nmetadata:\n  namespace: %.*s\n  name: %s\n"
                         "  labels: {%s}\n  annotations:\n    weir.dev/mode: sidecar\n"
-                        "    weir.dev/cgroup: %s/pod\nspec:\n  serviceAccountName: %s\n"
+                        "    weir.dev/cgroup: %s/pod\n    weir.dev/join: \"%s\"\nspec:\n  "
+                        "serviceAccountName: %s\n"
                         "  hostNetwork: true\n",
                         (int)(slash - s->pod), s->pod, slash + 1, labels, s->relative,
-                        account ? account : "default")
+                        join ? join : "auto", account ? account : "default")
                   : NULL;
     r = text ? weir_file_replace(s->document, 0644, text, strlen(text)) : -ENOMEM;
     weir_arena_deinit(&arena);
@@ -293,6 +299,7 @@ static int command(struct session *s) {
     if (pid == 0) {
         tie_to_parent(parent);
         r = weir_cgroup_enter(s->app, 0);
+        setenv("WEIR_AGENT", s->socket, 1);
         if (r == 0)
             execvp(s->args->words[0], s->args->words);
         fprintf(stderr, "weir run: %s: %s\n", s->args->words[0], strerror(r < 0 ? -r : errno));
@@ -319,7 +326,7 @@ static int meshed(struct session *s) {
 
 static int check(struct session *s) {
     struct weir_args *args = s->args;
-    const char *slash;
+    const char *slash, *join;
 
     if (args->n_words == 0)
         return weir_usage(args, "which command?");
@@ -329,6 +336,9 @@ static int check(struct session *s) {
     slash = strchr(s->pod, '/');
     if (!slash || slash == s->pod || !slash[1])
         return weir_usage(args, "--name %s: NAMESPACE/NAME", s->pod);
+    join = weir_args_value(args, "join");
+    if (join && strcmp(join, "off") != 0 && strcmp(join, "auto") != 0 && strcmp(join, "on") != 0)
+        return weir_usage(args, "--join %s: off, auto or on", join);
     for (unsigned i = 0; i < args->n_given; i++)
         if (strcmp(args->given[i].option->name, "label") == 0 && !strchr(args->given[i].value, '='))
             return weir_usage(args, "--label %s: KEY=VALUE", args->given[i].value);

@@ -323,8 +323,14 @@ static int decode_weight(struct weir_dec *d, const struct weir_node *n, void *ou
 
 static int decode_annotations(struct weir_dec *d, const struct weir_node *n,
                               struct weir_draft_pod *pod) {
+    static const char *const join_words[] = { "off", "auto", "on", NULL };
+    unsigned join = UINT32_MAX;
     int r = weir_decode_mode(d, n, &pod->head.meta, &pod->mode);
 
+    if (r == 0) {
+        r = weir_decode_annotation_word(d, n, "weir.dev/join", join_words, &join);
+    }
+    pod->value.join = (int)join;
     if (r == 0) {
         r = weir_decode_annotation(d, n, "weir.dev/cgroup", weir_decode_cgroup, &pod->value.cgroup);
     }

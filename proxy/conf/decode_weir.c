@@ -55,6 +55,7 @@ void weir_agent_spec_default(struct weir_agent_spec *spec) {
         .admin = "/run/weir/agent.sock",
         .flow_log = "",
         .hold_us = 10 * SECOND,
+        .join = WEIR_JOIN_MODE_AUTO,
     };
 }
 
@@ -284,6 +285,16 @@ static int decode_flow_log(struct weir_dec *d, const struct weir_node *n, void *
     return weir_decode_path(d, n, out);
 }
 
+static int decode_join(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "off", "auto", "on", NULL };
+    enum weir_join_mode *join = out;
+    unsigned i = (unsigned)*join;
+    int r = weir_dec_word(d, n, words, &i);
+
+    *join = (enum weir_join_mode)i;
+    return r;
+}
+
 static const struct weir_field agent_spec_fields[] = {
     WEIR_F_REQ("cgroup", struct weir_agent_spec, cgroup, weir_decode_cgroup),
     WEIR_F("pinDir", struct weir_agent_spec, pin_dir, weir_decode_path),
@@ -291,6 +302,7 @@ static const struct weir_field agent_spec_fields[] = {
     WEIR_F("admin", struct weir_agent_spec, admin, weir_decode_path),
     WEIR_F("flowLog", struct weir_agent_spec, flow_log, decode_flow_log),
     WEIR_F("holdTime", struct weir_agent_spec, hold_us, weir_dec_duration),
+    WEIR_F("join", struct weir_agent_spec, join, decode_join),
 };
 static const struct weir_object agent_spec_object = WEIR_OBJECT("Agent.spec", agent_spec_fields);
 

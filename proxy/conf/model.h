@@ -75,6 +75,10 @@ struct weir_container_port {
     uint8_t proto;
 };
 
+/* weir.dev/join, and the default of it in the Agent document. ON declares that the workload's
+ * processes do not splice(2): docs/configuration.md says what else. */
+enum weir_join_mode { WEIR_JOIN_MODE_OFF, WEIR_JOIN_MODE_AUTO, WEIR_JOIN_MODE_ON };
+
 struct weir_pod {
     struct weir_meta meta;
     const char *service_account; /* "default" when absent */
@@ -90,6 +94,7 @@ struct weir_pod {
     const char *netns;  /* annotation weir.dev/netns: path */
     enum weir_mesh_mode
         mode; /* own annotation/label weir.dev/mode, else the namespace's, else off */
+    int join; /* annotation weir.dev/join: enum weir_join_mode; -1 = not given: the Agent's */
     const struct weir_namespace
         *ns; /* never NULL: a namespace without a document gets an empty one */
 };
@@ -368,6 +373,7 @@ struct weir_agent_spec {
     const char *admin;    /* unix socket path for weir status/flows; default /run/weir/agent.sock */
     const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
     uint64_t hold_us;     /* how long SYNs of an unclassified cgroup are held back; 10 s */
+    enum weir_join_mode join; /* of this node; off beats what pods say; auto */
     struct weir_place place;
     bool given;
 };

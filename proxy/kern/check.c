@@ -143,7 +143,9 @@ static void check_features(const struct report *r) {
 
 /* The proof that probes only hint at: this kernel's verifier takes every program as it is. */
 static void check_load(const struct report *r) {
+    bool can_join = weir_join_possible() == NULL;
     struct weir_bpf *bpf = weir_bpf__open();
+    struct bpf_program *prog;
     struct bpf_map *map;
     int err;
 
@@ -152,11 +154,31 @@ static void check_load(const struct report *r) {
     bpf_object__for_each_map(map, bpf->obj) {
         bpf_map__set_pin_path(map, NULL);
     }
+    bpf_object__for_each_program(prog, bpf->obj) {
+        if (!can_join && weir_join_is_program(bpf, prog))
+            bpf_program__set_autoload(prog, false);
+    }
     err = weir_bpf__load(bpf);
     say(r, err == 0 ? WEIR_CHECK_OK : WEIR_CHECK_FAIL, "every program accepted by this kernel",
         err == 0 ? "yes" : strerror(-err),
         "run with the verifier's words from the log and report them");
     weir_bpf__destroy(bpf);
+}
+
+static void check_join(const struct report *r, const struct weir_kern_options *options) {
+    const char *cgroup = options ? options->cgroup : NULL;
+    struct weir_join_report j;
+    int err = weir_kern_join_test(cgroup, &j);
+
+    if (err < 0)
+        snprintf(j.why, sizeof(j.why), "%s", strerror(-err));
+    say(r, err == 0 && j.passed ? WEIR_CHECK_OK : WEIR_CHECK_WARN, "joining sockets (sk_msg)",
+        err == 0 && j.passed ? "self-test passed" : j.why,
+        "joining stays off, everything goes by TCP; nothing else depends on it");
+    if (err == 0 && j.passed)
+        say(r, j.writers ? WEIR_CHECK_OK : WEIR_CHECK_WARN, "joining without a declaration",
+            j.writers ? "yes" : "no: FIONREAD of an application's socket would be wrong",
+            "only pods with the annotation weir.dev/join: on are joined");
 }
 
 static void add_program_name(uint32_t id, char *text, size_t size) {
@@ -217,6 +239,7 @@ int weir_kern_check(const struct weir_kern_options *options, weir_kern_check_fn 
     check_capabilities(&r);
     check_features(&r);
     check_load(&r);
+    check_join(&r, options);
     if (options && options->cgroup)
         check_order(&r, options);
     return 0;

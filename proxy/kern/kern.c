@@ -217,10 +217,12 @@ static int attach_one(struct weir_kern *k, const struct bpf_program *prog) {
 /* A program that an older weir had and this one has not. */
 static int drop_unknown_link(void *arg, const char *name) {
     struct weir_kern *k = arg;
+    const struct bpf_program *prog;
     char path[PATH_MAX];
     int r;
 
-    if (bpf_object__find_program_by_name(k->bpf->obj, name))
+    prog = bpf_object__find_program_by_name(k->bpf->obj, name);
+    if (prog && bpf_program__autoload(prog))
         return 0;
     weir_log(WEIR_LOG_INFO, "old_program_dropped", "name=%s",
              weir_log_quote(weir_slice_from_str(name)).s);
@@ -228,7 +230,8 @@ static int drop_unknown_link(void *arg, const char *name) {
     return r < 0 ? r : weir_pin_link_remove(path);
 }
 
-/* The others are run by name (explain) or opened where they are needed (iterators). */
+/* The others are run by name (explain), opened where they are needed (iterators) or hang on a map
+ * (joining). */
 static bool is_cgroup_program(const struct bpf_program *prog) {
     switch (bpf_program__type(prog)) {
     case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
@@ -244,10 +247,13 @@ static bool is_cgroup_program(const struct bpf_program *prog) {
 
 int weir_kern_attach(struct weir_kern *k) {
     struct bpf_program *prog;
+    int r = weir_join_attach(k->bpf);
 
+    if (r < 0) {
+        weir_log(WEIR_LOG_ERROR, "attach_failed", "program=weir_sk_msg errno=%d", -r);
+        return WEIR_KERN_REFUSED;
+    }
     bpf_object__for_each_program(prog, k->bpf->obj) {
-        int r;
-
         if (!bpf_program__autoload(prog) || !is_cgroup_program(prog))
             continue;
         r = attach_one(k, prog);

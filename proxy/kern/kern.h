@@ -111,6 +111,21 @@ int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]
 /* "deny_ingress"; "" beyond the known ones. */
 const char *weir_reason_name(unsigned reason);
 
+/*
+ * Joining sockets on this very kernel, tried over loopback with the programs themselves in a cgroup
+ * made below `cgroup` (absolute path; NULL = below the cgroup2 mount) and removed again: order,
+ * bound, FIONREAD, edges of epoll, half-close. Takes a few hundred milliseconds, in a child. What
+ * fails is in ret_report, never in the result: joining stays off then. 0 or -errno.
+ */
+struct weir_join_report {
+    bool passed;
+    bool writers;  /* an application that is not declared may be joined towards its sidecar */
+    char why[192]; /* not passed: what is missing or went wrong */
+};
+int weir_kern_join_test(const char *cgroup, struct weir_join_report *ret_report);
+/* What is joined now, and unread. All zero where the kernel cannot join. 0 or -errno. */
+int weir_kern_join_look(struct weir_kern *k, struct weir_join_look *ret_look);
+
 /* Events. The descriptor is readable when there are some; both rings are read, denials first. */
 typedef void weir_kern_event_fn(void *arg, const struct weir_event *event, bool from_denials);
 int weir_kern_events_open(struct weir_kern *k, weir_kern_event_fn *fn, void *arg, int *ret_fd);

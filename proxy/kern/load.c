@@ -54,13 +54,16 @@ void weir_libbpf_log(void) {
     libbpf_set_print(print_to_log);
 }
 
-/* A pod's instance is sk_lookup only; the node's object everything else. */
+/* A pod's instance is sk_lookup only; the node's object everything else, joining where the kernel
+ * has what it takes. */
 static int choose_programs(struct weir_bpf *bpf, bool for_pod) {
+    bool join = !for_pod && weir_join_possible() == NULL;
     struct bpf_program *prog;
 
     bpf_object__for_each_program(prog, bpf->obj) {
         bool is_lookup = bpf_program__type(prog) == BPF_PROG_TYPE_SK_LOOKUP;
-        int r = bpf_program__set_autoload(prog, is_lookup == for_pod);
+        bool load = is_lookup == for_pod && (join || !weir_join_is_program(bpf, prog));
+        int r = bpf_program__set_autoload(prog, load);
 
         if (r < 0)
             return r;

@@ -168,12 +168,17 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
                                     .identity = b->identities[i],
                                     .netns = facts->netns,
                                     .generation = generation_of(p) };
+    int join = p->join >= 0 ? p->join : (int)b->snapshot->agent.join;
     int r;
 
     if (p->mode == WEIR_MESH_SIDECAR)
         value.flags |= WEIR_POD_MESHED;
     if (p->ns->fail_open)
         value.flags |= WEIR_POD_FAIL_OPEN;
+    if (join != WEIR_JOIN_MODE_OFF)
+        value.flags |= WEIR_POD_JOIN;
+    if (join == WEIR_JOIN_MODE_ON)
+        value.flags |= WEIR_POD_JOIN_READER;
     for (uint32_t k = p->n_ips; k > 0; k--)
         value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = addr_of(&p->ips[k - 1]);
     r = weir_plan_policy(b, p, value.policy);

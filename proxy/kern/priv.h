@@ -41,6 +41,19 @@ void weir_libbpf_log(void);
  * -errno, REFUSED. */
 int weir_object_load(const char *pin_dir, uint32_t pod, uint64_t netns, struct weir_bpf **ret_bpf);
 
+/* join.c. Why this kernel cannot join sockets, or NULL. */
+const char *weir_join_possible(void);
+/* One of the programs that only joining needs. */
+struct bpf_program;
+bool weir_join_is_program(const struct weir_bpf *bpf, const struct bpf_program *prog);
+/* The programs of the two sockhashes; replaces those that are there. 0 or -errno. */
+int weir_join_attach(const struct weir_bpf *bpf);
+/* join_test.c, in a child inside the cgroup: true, or why (a step's name and what came of it). */
+bool weir_join_try(const struct weir_bpf *bpf, uint64_t cgroup, bool *ret_writers, char *ret_why,
+                   size_t size);
+/* The same through weir_join_look of any loaded object. 0 or -errno. */
+int weir_join_look_with(const struct weir_bpf *bpf, struct weir_join_look *ret_look);
+
 /* In kern.c: descriptor of a map not in enum weir_map, "weir_count"; borrowed, -ENOENT. */
 int weir_kern_map_fd(const struct weir_kern *k, const char *name);
 

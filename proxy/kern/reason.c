@@ -36,6 +36,18 @@ static const char *const names[] = {
     [WEIR_SEEN_LISTENER] = "seen_listener",
     [WEIR_SEEN_OPEN] = "seen_open",
     [WEIR_SEEN_CLOSE] = "seen_close",
+    [WEIR_JOIN_ENTERED] = "join_entered",
+    [WEIR_JOIN_BEGAN] = "join_began",
+    [WEIR_JOIN_NO_PEER] = "join_no_peer",
+    [WEIR_JOIN_NOT_READER] = "join_not_reader",
+    [WEIR_JOIN_UNREAD] = "join_unread",
+    [WEIR_JOIN_FULL] = "join_full",
+    [WEIR_JOIN_STALE] = "join_stale",
+    [WEIR_JOIN_POLICY] = "join_policy",
+    [WEIR_JOIN_OFF] = "join_off",
+    [WEIR_JOIN_NOT_EMPTY] = "join_not_empty",
+    [WEIR_JOIN_NO_ROOM] = "join_no_room",
+    [WEIR_JOIN_SOCKOPT] = "join_sockopt",
 };
 _Static_assert(WEIR_ARRAY_LEN(names) == WEIR_REASON_COUNT_, "every reason has a name");
 _Static_assert(WEIR_REASON_COUNT_ <= WEIR_REASON_SLOTS, "weir_count has a slot for each");

@@ -145,6 +145,29 @@ static int prove(const struct note_list *l, void (*left)(void *arg, const char *
     return r;
 }
 
+/*
+ * From here on nothing is joined. Sockets that were keep their program and its maps in the kernel
+ * until they are closed, so that no byte under way is lost; while there are any, they are what is
+ * left.
+ */
+static void stop_joining(const char *pin_dir) {
+    struct weir_meta_value meta;
+    uint32_t zero = 0;
+    char path[PATH_MAX];
+    int fd;
+
+    if (weir_pin_path(pin_dir, "maps", "weir_meta", path, sizeof(path)) < 0)
+        return;
+    fd = bpf_obj_get(path);
+    if (fd < 0)
+        return;
+    if (bpf_map_lookup_elem(fd, &zero, &meta) == 0) {
+        meta.flags &= ~WEIR_META_JOIN;
+        (void)bpf_map_update_elem(fd, &zero, &meta, BPF_ANY);
+    }
+    close(fd);
+}
+
 int weir_kern_uninstall(const struct weir_kern_options *options,
                         void (*left)(void *arg, const char *what), void *arg) {
     static const char *const order[] = { "links", "pods", "maps" };
@@ -155,6 +178,7 @@ int weir_kern_uninstall(const struct weir_kern_options *options,
     r = weir_pin_dir_open(options->pin_dir, false, &lock);
     if (r != 0)
         return r == -ENOENT ? 0 : r;
+    stop_joining(options->pin_dir);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(order) && r == 0; i++)
         r = remove_sub(&l, order[i]);
     if (r == 0 && rmdir(options->pin_dir) < 0)

@@ -55,6 +55,20 @@ static void flows(struct weir_agent *a, struct weir_textbuf *out) {
     }
 }
 
+static void join(struct weir_agent *a, const char *line, struct weir_textbuf *out) {
+    int r = 0;
+
+    if (strcmp(line, "join") != 0) {
+        a->join_off = strcmp(line, "join off") == 0;
+        r = weir_agent_join_apply(a);
+    }
+    weir_textbuf_add(out, "{", 1);
+    if (r)
+        weir_textbuf_member(out, "error", strerror(-r));
+    weir_agent_join_status(a, out);
+    weir_textbuf_add(out, "}\n", 2);
+}
+
 static void client_answer(struct weir_agent_client *c) {
     struct weir_agent *a = c->agent;
 
@@ -65,6 +79,9 @@ static void client_answer(struct weir_agent_client *c) {
         weir_agent_counters(a, &c->out);
     } else if (strcmp(c->line, "generation") == 0) {
         weir_agent_generation(a, &c->out);
+    } else if (strcmp(c->line, "join") == 0 || strcmp(c->line, "join on") == 0 ||
+               strcmp(c->line, "join off") == 0) {
+        join(a, c->line, &c->out);
     } else if (strcmp(c->line, "flows") == 0 || strcmp(c->line, "flows -f") == 0) {
         c->follow = c->line[5] != '\0';
         flows(a, &c->out);
@@ -74,9 +91,9 @@ static void client_answer(struct weir_agent_client *c) {
         weir_agent_explain(a, c->line + 8, &c->out);
     } else {
         weir_textbuf_add(&c->out, "{", 1);
-        weir_textbuf_member(
-            &c->out, "error",
-            "not a command: status, counters, generation, flows, flows -f, explain");
+        weir_textbuf_member(&c->out, "error",
+                            "not a command: status, counters, generation, join, join on, join off, "
+                            "flows, flows -f, explain");
         weir_textbuf_add(&c->out, "}\n", 2);
     }
     client_flush(c);

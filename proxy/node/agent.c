@@ -61,6 +61,9 @@ static void reload(struct weir_agent *a, const char *why) {
         return;
     weir_log(WEIR_LOG_INFO, "config_loaded", "generation=%llu why=%s",
              (unsigned long long)a->generation, why);
+    r = weir_agent_join_apply(a);
+    if (r)
+        weir_log(WEIR_LOG_ERROR, "join_unchanged", "error=\"%s\"", strerror(-r));
     weir_agent_sync(a, true);
 }
 
@@ -184,7 +187,7 @@ static int open_kernel(struct weir_agent *a) {
     a->adopted = weir_kern_adopted(a->kern);
     r = weir_plan_read(a->kern, &a->installed);
     if (r == 0)
-        r = weir_kern_set_flags(a->kern, a->enrol.hold_us ? WEIR_META_HOLD : 0);
+        r = weir_agent_join_apply(a);
     if (r == 0)
         r = weir_kern_events_open(a->kern, weir_agent_flow_event, a, &a->events.fd);
     if (r == 0)

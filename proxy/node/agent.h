@@ -8,6 +8,9 @@
  *   status      one JSON object
  *   counters    one JSON object: every reason and its count
  *   generation  one JSON object: configuration generation, policy epoch
+ *   join        one JSON object: joining of sockets, its self-test, what is joined
+ *   join off    at once, without breaking a connection; until `join on` or the agent's next start
+ *   join on     back to what the configuration says
  *   flows       the last flow records, one JSON object per line
  *   flows -f    those, an empty line, then each further one until the client closes
  *   explain SRC DST:PORT [tcp|udp]

@@ -44,6 +44,8 @@ struct weir_agent {
     struct weir_mapset *installed;
     struct weir_plan_report report;
     struct weir_enrol enrol;
+    struct weir_join_report join; /* the self-test of this kernel */
+    bool join_tried, join_off;    /* off: by hand, until the agent starts again */
     bool adopted;
     bool attached; /* the programs on the pods' parent are ours and new */
     bool stale;    /* the maps are not known to be what the configuration says: try again */
@@ -72,6 +74,12 @@ int weir_agent_load(struct weir_agent *a);
  * next tick.
  */
 void weir_agent_sync(struct weir_agent *a, bool force);
+/*
+ * join.c: tries joining once if it is wanted, and makes the kernel join or not. Turning it off is
+ * one flag: what is joined goes back to TCP with its next write. 0 or -errno.
+ */
+int weir_agent_join_apply(struct weir_agent *a);
+void weir_agent_join_status(struct weir_agent *a, struct weir_textbuf *out);
 /* flows.c */
 int weir_agent_flows_open(struct weir_agent *a);
 void weir_agent_flows_close(struct weir_agent *a);

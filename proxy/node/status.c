@@ -81,6 +81,10 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_number(out, "map_deletes", a->deletes);
     weir_textbuf_number(out, "flows", a->n_flows);
     weir_textbuf_number(out, "flows_lost", a->n_flows_lost);
+    weir_textbuf_name(out, "join");
+    weir_textbuf_add(out, "{", 1);
+    weir_agent_join_status(a, out);
+    weir_textbuf_add(out, "}", 1);
     pods(a, out);
     strangers(a, out);
     weir_textbuf_add(out, "}\n", 2);

@@ -50,6 +50,19 @@ enum weir_reason {
     WEIR_SEEN_LISTENER, /* a sidecar's listener was registered */
     WEIR_SEEN_OPEN,     /* connections established, either side */
     WEIR_SEEN_CLOSE,
+    /* joining: sockets and directions */
+    WEIR_JOIN_ENTERED,    /* sockets that may be joined */
+    WEIR_JOIN_BEGAN,      /* times a direction went from TCP to joined */
+    WEIR_JOIN_NO_PEER,    /* refused: the other end is not here, or not yet */
+    WEIR_JOIN_NOT_READER, /* refused: the other end may splice */
+    WEIR_JOIN_UNREAD,     /* refused: bytes sent by TCP are not read yet */
+    WEIR_JOIN_FULL,       /* refused: the reader has too much unread */
+    WEIR_JOIN_STALE,      /* refused: the other end is going */
+    WEIR_JOIN_POLICY,     /* refused: policy changed, and no longer allows it */
+    WEIR_JOIN_OFF,        /* refused: switched off */
+    WEIR_JOIN_NOT_EMPTY,  /* not entered: bytes were queued at established (fast open) */
+    WEIR_JOIN_NO_ROOM,    /* not entered: a map or socket storage took no more */
+    WEIR_JOIN_SOCKOPT,    /* an option that joined sockets cannot keep was refused: ULP, zerocopy */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u

@@ -29,6 +29,10 @@ struct weir_meta_value {
 };
 #define WEIR_META_HOLD                                                                             \
     1u /* unclassified cgroups: hold SYNs back (decisions.md 5); off = let them go */
+#define WEIR_META_JOIN 2u /* sockets are joined; off: what is joined goes back to TCP at once */
+#define WEIR_META_JOIN_WRITERS                                                                     \
+    4u /* the self-test found that an application whose socket is only written through a sockmap   \
+          reads as it always did, FIONREAD included */
 WEIR_ABI_SIZE(weir_meta_value, 24);
 WEIR_ABI_AT(weir_meta_value, magic, 0);
 WEIR_ABI_AT(weir_meta_value, version, 4);
@@ -89,7 +93,10 @@ struct weir_pod_value {
 };
 #define WEIR_POD_MESHED 1u /* it has a sidecar: L7 services are steered into it */
 #define WEIR_POD_FAIL_OPEN                                                                         \
-    2u /* without a listening sidecar, L7 flows go on plain (default: refused) */
+    2u                   /* without a listening sidecar, L7 flows go on plain (default: refused) */
+#define WEIR_POD_JOIN 4u /* its sockets may be joined where that is safe without knowing it */
+#define WEIR_POD_JOIN_READER                                                                       \
+    8u /* declared: its processes do not splice(2), so they may be handed joined bytes */
 WEIR_ABI_SIZE(weir_pod_value, 88);
 WEIR_ABI_AT(weir_pod_value, pod, 0);
 WEIR_ABI_AT(weir_pod_value, identity, 4);
@@ -348,6 +355,87 @@ WEIR_ABI_AT(weir_listener_key, pod, 0);
 WEIR_ABI_AT(weir_listener_key, port, 4);
 WEIR_ABI_AT(weir_listener_key, family, 6);
 WEIR_ABI_AT(weir_listener_key, slot, 7);
+
+/*
+ * Joining (docs/adr/0008): both ends of a connection on this node hand their bytes from socket to
+ * socket. All of it is written by the kernel. A socket lies in one of two sockhashes and has a
+ * record under the same key: struct weir_tuple with src and sport its own, dst and dport the
+ * other's, netns the cookie if an address is a loopback one, else 0 (decisions.md 18).
+ *
+ * weir_join: SOCKHASH. Sidecars, and applications that are only written through it.
+ * weir_join_app: SOCKHASH with a verdict on received bytes, so that FIONREAD stays right:
+ * applications that are declared.
+ * weir_join_at: HASH -> struct weir_join_at_value, of the socket as a reader.
+ * weir_join_sock: SK_STORAGE -> struct weir_join_sock_value, of the socket as a writer.
+ */
+struct weir_join_at_value {
+    __u64 sk;       /* kernel address, followed by probe reads only, and never without the cookie */
+    __u64 cookie;   /* of the socket that was at sk */
+    __u64 writer;   /* kernel address of its weir_join_sock value; as alive as the socket is */
+    __u64 bytes_in; /* joined bytes it was handed by a writer that has closed */
+    __u32 reader;   /* WEIR_JOIN_TO_* */
+    __u32 pad;
+};
+#define WEIR_JOIN_TO_NONE 0u /* it may splice: it is never handed joined bytes */
+#define WEIR_JOIN_TO_OWN  1u /* it is in weir_join */
+#define WEIR_JOIN_TO_APP  2u /* it is in weir_join_app */
+WEIR_ABI_SIZE(weir_join_at_value, 40);
+WEIR_ABI_AT(weir_join_at_value, sk, 0);
+WEIR_ABI_AT(weir_join_at_value, cookie, 8);
+WEIR_ABI_AT(weir_join_at_value, writer, 16);
+WEIR_ABI_AT(weir_join_at_value, bytes_in, 24);
+WEIR_ABI_AT(weir_join_at_value, reader, 32);
+WEIR_ABI_AT(weir_join_at_value, pad, 36);
+
+struct weir_join_sock_value {
+    struct weir_tuple peer; /* key of the other end */
+    __u64 sk;               /* this socket's own address */
+    __u64 peer_sk;          /* while joined: the other end's address and cookie */
+    __u64 peer_cookie;
+    __u64 bytes_out; /* joined */
+    __u64 epoch;     /* policy epoch under which it may be joined */
+    __u32 messages;  /* handed over since the reader was last seen with nothing unread */
+    __u8 state;      /* WEIR_JOIN_* */
+    __u8 misses;     /* times the other end was not there */
+    __u8 last;       /* enum weir_reason it was last refused for, counted once in a row */
+    __u8 policed;    /* a change of policy may end it */
+    __u32 reader;    /* while joined: WEIR_JOIN_TO_* of the other end */
+    __u32 pad;
+};
+#define WEIR_JOIN_TCP   0 /* its bytes go by TCP; joined again when the other end has read them all */
+#define WEIR_JOIN_ON    1
+#define WEIR_JOIN_NEVER 2
+WEIR_ABI_SIZE(weir_join_sock_value, 104);
+WEIR_ABI_AT(weir_join_sock_value, peer, 0);
+WEIR_ABI_AT(weir_join_sock_value, sk, 48);
+WEIR_ABI_AT(weir_join_sock_value, peer_sk, 56);
+WEIR_ABI_AT(weir_join_sock_value, peer_cookie, 64);
+WEIR_ABI_AT(weir_join_sock_value, bytes_out, 72);
+WEIR_ABI_AT(weir_join_sock_value, epoch, 80);
+WEIR_ABI_AT(weir_join_sock_value, messages, 88);
+WEIR_ABI_AT(weir_join_sock_value, state, 92);
+WEIR_ABI_AT(weir_join_sock_value, misses, 93);
+WEIR_ABI_AT(weir_join_sock_value, last, 94);
+WEIR_ABI_AT(weir_join_sock_value, policed, 95);
+WEIR_ABI_AT(weir_join_sock_value, reader, 96);
+WEIR_ABI_AT(weir_join_sock_value, pad, 100);
+
+/* Unread joined bytes of one socket, and messages (each costs the kernel about 1 KiB beside its
+ * bytes): beyond either, TCP. */
+#define WEIR_JOIN_BYTES    (1024u * 1024u)
+#define WEIR_JOIN_MESSAGES 1024u
+#define WEIR_JOIN_MISSES   8u
+
+/* Answer of the program weir_join_look. */
+struct weir_join_look {
+    __u64 sockets, joined;    /* that may be joined; whose writes are at the moment */
+    __u64 queued, queued_max; /* bytes unread: of all, of the one with most */
+};
+WEIR_ABI_SIZE(weir_join_look, 32);
+WEIR_ABI_AT(weir_join_look, sockets, 0);
+WEIR_ABI_AT(weir_join_look, joined, 8);
+WEIR_ABI_AT(weir_join_look, queued, 16);
+WEIR_ABI_AT(weir_join_look, queued_max, 24);
 
 /* weir_count: PERCPU_ARRAY of __u64, index enum weir_reason (flow.h). weir_events, weir_denials:
  * RINGBUF (flow.h). */

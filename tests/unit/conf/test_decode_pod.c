@@ -95,6 +95,27 @@ static void annotations_bind_a_pod_to_this_machine(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void a_pod_says_whether_its_sockets_are_joined(void **state) {
+    static const char *const words[] = { "\"off\"", "auto", "\"on\"" };
+
+    for (int i = 0; i < 3; i++) {
+        char text[200];
+        struct weir_snapshot *s;
+
+        snprintf(text, sizeof(text),
+                 "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n"
+                 "  annotations: {weir.dev/join: %s}\n",
+                 words[i]);
+        s = conf_build(text);
+        assert_int_equal(weir_snapshot_pod(s, "default", "a")->join, i);
+        weir_snapshot_unref(s);
+    }
+    conf_refused("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n"
+                 "  annotations: {weir.dev/join: yes please}\n",
+                 "t:5:32: error: metadata.annotations[\"weir.dev/join\"]: unknown value \"yes "
+                 "please\"; expected off, auto or on\n");
+}
+
 static void a_pod_takes_its_namespaces_mode(void **state) {
     struct weir_snapshot *s = conf_build(
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {weir.dev/mode: "
@@ -153,6 +174,7 @@ int main(void) {
         cmocka_unit_test(a_pod_that_has_ended_is_not_ready_and_holds_no_address),
         cmocka_unit_test(a_pod_on_the_host_network_holds_no_address),
         cmocka_unit_test(annotations_bind_a_pod_to_this_machine),
+        cmocka_unit_test(a_pod_says_whether_its_sockets_are_joined),
         cmocka_unit_test(a_pod_takes_its_namespaces_mode),
         cmocka_unit_test(a_cgroup_is_never_the_root_nor_outside),
         cmocka_unit_test(misspelt_fields_of_a_pod_are_found),

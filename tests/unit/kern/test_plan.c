@@ -139,37 +139,35 @@ static void services_have_the_ready_endpoints_with_summed_weights(void **state) 
 }
 
 static void l7_ports_and_strict_ports_of_a_meshed_pod_are_steered(void **state) {
-    struct weir_snapshot *s =
-        snapshot_of(
-            POD("a",
-                ", annotations: {weir.dev/cgroup: t/a, weir.dev/mode: sidecar}, labels: {k: a}",
-                "10.0.0.1") POD("b",
-                                ", annotations: {weir.dev/cgroup: t/b, weir.dev/mode: sidecar}, "
-                                "labels: {k: b}",
-                                "10.0.0.2") SERVICE("web", "10.96.0.4", ", appProtocol: http",
-                                                    "{addresses: [10.0.0.1]}, {addresses: "
-                                                    "[10.0.0.2]}") "apiVersion: "
-                                                                   "security.istio.io/v1\nkind: "
-                                                                   "PeerAuthentication\nmetadata: "
-                                                                   "{name: b, namespace: n}\n"
-                                                                   "spec: {selector: {matchLabels: "
-                                                                   "{k: b}}, mtls: {mode: STRICT},"
-                                                                   " portLevelMtls: {9000: {mode: "
-                                                                   "DISABLE}, 8080: {mode: "
-                                                                   "PERMISSIVE}}}\n---\n"
-                                                                   "apiVersion: "
-                                                                   "security.istio.io/v1\nkind: "
-                                                                   "PeerAuthentication\nmetadata: "
-                                                                   "{name: a, namespace: n}\n"
-                                                                   "spec: {selector: {matchLabels: "
-                                                                   "{k: a}}, portLevelMtls: {7000: "
-                                                                   "{mode: STRICT}}}\n");
+    struct weir_snapshot *s = snapshot_of(
+        POD("a", ", annotations: {weir.dev/cgroup: t/a, weir.dev/mode: sidecar}, labels: {k: a}",
+            "10.0.0.1") POD("b",
+                            ", annotations: {weir.dev/cgroup: t/b, weir.dev/mode: sidecar}, "
+                            "labels: {k: b}",
+                            "10.0.0.2") SERVICE("web", "10.96.0.4", ", appProtocol: http",
+                                                "{addresses: [10.0.0.1]}, {addresses: "
+                                                "[10.0.0.2]}") "apiVersion: "
+                                                               "security.istio.io/v1\nkind: "
+                                                               "PeerAuthentication\nmetadata: "
+                                                               "{name: b, namespace: n}\n"
+                                                               "spec: {selector: {matchLabels: "
+                                                               "{k: b}}, mtls: {mode: STRICT},"
+                                                               " portLevelMtls: {9000: {mode: "
+                                                               "DISABLE}, 8080: {mode: "
+                                                               "PERMISSIVE}}}\n---\n"
+                                                               "apiVersion: "
+                                                               "security.istio.io/v1\nkind: "
+                                                               "PeerAuthentication\nmetadata: "
+                                                               "{name: a, namespace: n}\n"
+                                                               "spec: {selector: {matchLabels: "
+                                                               "{k: a}}, portLevelMtls: {7000: "
+                                                               "{mode: STRICT}}}\n");
     struct weir_mapset *set = plan_of(s, NULL, NULL);
     uint32_t a = pod_id(set, weir_snapshot_pod(s, "n", "a"));
     uint32_t b = pod_id(set, weir_snapshot_pod(s, "n", "b"));
     const struct weir_pod_value *pod = weir_mapset_get(set, WEIR_MAP_POD, &a);
 
-    assert_int_equal(pod->flags, WEIR_POD_MESHED);
+    assert_int_equal(pod->flags, WEIR_POD_MESHED | WEIR_POD_JOIN);
     assert_int_equal(port_flag(set, a, 8080), WEIR_PORT_STEER);
     assert_int_equal(port_flag(set, a, 7000), WEIR_PORT_STEER);
     assert_int_equal(port_flag(set, a, 0), 0);
@@ -179,6 +177,40 @@ static void l7_ports_and_strict_ports_of_a_meshed_pod_are_steered(void **state) 
     assert_int_equal(port_flag(set, b, 8080), WEIR_PORT_STEER);
     weir_mapset_free(set);
     weir_snapshot_unref(s);
+}
+
+static uint32_t pod_flags(const struct weir_snapshot *s, const struct weir_mapset *set,
+                          const char *name) {
+    uint32_t id = pod_id(set, weir_snapshot_pod(s, "n", name));
+
+    return ((const struct weir_pod_value *)weir_mapset_get(set, WEIR_MAP_POD, &id))->flags;
+}
+
+#define JOIN(name, mode) ", annotations: {weir.dev/cgroup: t/" name ", weir.dev/join: \"" mode "\"}"
+
+static void a_pod_is_joined_as_it_or_else_the_agent_says(void **state) {
+    static const char agent[] = "apiVersion: weir.dev/v1alpha1\nkind: Agent\nmetadata: {name: a}\n"
+                                "spec: {cgroup: t, join: \"on\"}\n---\n";
+    static const char pods[] =
+        POD("a", HERE("a"), "10.0.0.1") POD("b", JOIN("b", "off"), "10.0.0.2")
+            POD("c", JOIN("c", "auto"), "10.0.0.3") POD("d", JOIN("d", "on"), "10.0.0.4");
+
+    for (int given = 0; given < 2; given++) {
+        char text[2048];
+        struct weir_snapshot *s;
+        struct weir_mapset *set;
+
+        snprintf(text, sizeof(text), "%s%s", given ? agent : "", pods);
+        s = snapshot_of(text);
+        set = plan_of(s, NULL, NULL);
+        assert_int_equal(pod_flags(s, set, "a"),
+                         given ? WEIR_POD_JOIN | WEIR_POD_JOIN_READER : WEIR_POD_JOIN);
+        assert_int_equal(pod_flags(s, set, "b"), 0);
+        assert_int_equal(pod_flags(s, set, "c"), WEIR_POD_JOIN);
+        assert_int_equal(pod_flags(s, set, "d"), WEIR_POD_JOIN | WEIR_POD_JOIN_READER);
+        weir_mapset_free(set);
+        weir_snapshot_unref(s);
+    }
 }
 
 static int put_name(void *arg, const void *key, const void *value) {
@@ -260,6 +292,7 @@ int main(void) {
         cmocka_unit_test(only_pods_that_are_here_have_entries_of_their_own),
         cmocka_unit_test(services_have_the_ready_endpoints_with_summed_weights),
         cmocka_unit_test(l7_ports_and_strict_ports_of_a_meshed_pod_are_steered),
+        cmocka_unit_test(a_pod_is_joined_as_it_or_else_the_agent_says),
         cmocka_unit_test(ids_stay_when_other_things_come_and_go),
         cmocka_unit_test(of_two_pods_with_one_address_the_younger_or_local_one_has_it),
         cmocka_unit_test(survives_every_failing_allocation),

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joining of sockets as the agent decides it: the configuration wants it, this kernel has passed
+ * its self-test, and nobody has turned it off by hand. */
+#include <string.h>
+
+#include "node/state.h"
+#include "sys/log.h"
+
+static const char *const modes[] = { "off", "auto", "on" };
+
+static void try_once(struct weir_agent *a) {
+    int r = weir_kern_join_test(a->enrol.parent, &a->join);
+
+    a->join_tried = true;
+    if (r < 0) {
+        a->join = (struct weir_join_report){ 0 };
+        strncpy(a->join.why, strerror(-r), sizeof(a->join.why) - 1);
+    }
+    if (a->join.passed)
+        weir_log(WEIR_LOG_INFO, "join_test", "result=passed undeclared=%s",
+                 a->join.writers ? "yes" : "no");
+    else
+        weir_log(WEIR_LOG_WARN, "join_test", "result=failed why=%s effect=\"all goes by TCP\"",
+                 weir_log_quote(weir_slice_from_str(a->join.why)).s);
+}
+
+int weir_agent_join_apply(struct weir_agent *a) {
+    bool wanted = a->snapshot->agent.join != WEIR_JOIN_MODE_OFF && !a->join_off;
+    uint32_t flags = a->enrol.hold_us ? WEIR_META_HOLD : 0;
+
+    if (wanted && !a->join_tried)
+        try_once(a);
+    if (wanted && a->join.passed)
+        flags |= WEIR_META_JOIN | (a->join.writers ? WEIR_META_JOIN_WRITERS : 0);
+    return weir_kern_set_flags(a->kern, flags);
+}
+
+void weir_agent_join_status(struct weir_agent *a, struct weir_textbuf *out) {
+    enum weir_join_mode mode = a->snapshot->agent.join;
+    struct weir_join_look look = { 0 };
+
+    weir_textbuf_member(out, "mode", modes[mode]);
+    weir_textbuf_member(out, "state",
+                        mode == WEIR_JOIN_MODE_OFF         ? "off by configuration"
+                        : a->join_off                      ? "off by hand"
+                        : a->join_tried && !a->join.passed ? "unavailable"
+                                                           : "on");
+    if (a->join_tried) {
+        weir_textbuf_member(out, "self_test", a->join.passed ? "passed" : a->join.why);
+        weir_textbuf_bool(out, "undeclared_workloads", a->join.writers);
+    }
+    (void)weir_kern_join_look(a->kern, &look);
+    weir_textbuf_number(out, "sockets", look.sockets);
+    weir_textbuf_number(out, "joined", look.joined);
+    weir_textbuf_number(out, "unread_bytes", look.queued);
+    weir_textbuf_number(out, "unread_bytes_max", look.queued_max);
+}
