@@ -167,6 +167,26 @@ static int do_events(struct driver *d) {
     return 0;
 }
 
+static int do_look(struct driver *d) {
+    struct weir_join_look l;
+    int r = weir_kern_join_look(d->k, &l);
+
+    if (r == 0)
+        printf("ok %llu %llu %llu %llu\n", (unsigned long long)l.sockets,
+               (unsigned long long)l.joined, (unsigned long long)l.queued,
+               (unsigned long long)l.queued_max);
+    return r;
+}
+
+static int do_join_test(char **w) {
+    struct weir_join_report report;
+    int r = weir_kern_join_test(w[1], &report);
+
+    if (r == 0)
+        printf("%s\nok %d %d\n", report.why, report.passed, report.writers);
+    return r;
+}
+
 static void print_left(void *arg, const char *what) {
     fprintf(stderr, "left: %s\n", what);
 }
@@ -232,6 +252,12 @@ static int run(struct driver *d, char **w) {
         return plain(weir_kern_attach(d->k));
     if (strcmp(w[0], "flags") == 0)
         return plain(weir_kern_set_flags(d->k, (uint32_t)strtoul(w[1], NULL, 0)));
+    if (strcmp(w[0], "epoch") == 0) {
+        r = weir_kern_epoch_next(d->k, &u);
+        return plain(r);
+    }
+    if (strcmp(w[0], "join_test") == 0)
+        return do_join_test(w);
     if (strcmp(w[0], "settle") == 0)
         return plain(weir_kern_settle(d->k));
     if (strcmp(w[0], "put") == 0 || strcmp(w[0], "get") == 0 || strcmp(w[0], "delete") == 0)
@@ -248,6 +274,8 @@ static int run(struct driver *d, char **w) {
     }
     if (strcmp(w[0], "counts") == 0)
         return do_counts(d);
+    if (strcmp(w[0], "look") == 0)
+        return do_look(d);
     if (strcmp(w[0], "events") == 0)
         return do_events(d);
     if (strcmp(w[0], "fuzz") == 0)

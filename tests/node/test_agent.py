@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's promises, over real pods: what it puts in force, what stays when it is gone, what a bad edit changes."""
 import errno
+import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
 
 import actor
-from agent import PATIENCE, SERVICE_IP, eventually
+import streams
+from agent import PATIENCE, SERVICE_IP, WEIR, eventually
 
 
 def refusal(client, ip=SERVICE_IP, port=70):
@@ -193,3 +196,48 @@ def test_a_bad_configuration_at_the_start_touches_nothing(agent):
     code, log = agent.once()
     assert code == 1 and "bad.yaml:3:" in log and "labels" in log
     assert not os.path.exists(agent.pins)
+
+
+def joined_pair(pod):
+    a = pod.app()
+    fds = a.call(streams.keep_pair)
+    return a, fds
+
+
+def test_sockets_are_joined_where_declared_and_turned_off_at_once(agent):
+    web, intruder, _ = agent.world.pods
+    declared, silent = agent.pod_document(web), agent.pod_document(intruder)
+    declared["metadata"]["annotations"]["weir.dev/join"] = "on"
+    agent.write("pods.yaml", declared, silent)
+    agent.start()
+    join = agent.ask("join")[0]
+    assert join == agent.status()["join"] and join["mode"] == "auto"
+    if join["state"] != "on":
+        pytest.skip(join["self_test"])
+    assert join["self_test"] == "passed"
+    app, (c, s) = joined_pair(web)
+    other, (oc, os_) = joined_pair(intruder)
+    assert app.call(streams.echo, c, s, b"hello") and other.call(streams.echo, oc, os_, b"hello")
+    join = agent.ask("join")[0]
+    assert (join["sockets"], join["joined"]) == (2, 1) or join["undeclared_workloads"]
+    done = subprocess.run([WEIR, "join", "off", "--agent", agent.socket], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["state"] == "off by hand"
+    began = agent.ask("counters")[0]["join_began"]
+    for _ in range(3):
+        assert app.call(streams.echo, c, s, b"plain") and app.call(streams.echo, s, c, b"plain")
+    counters = agent.ask("counters")[0]
+    assert counters["join_began"] == began and counters["join_off"] >= 1
+    assert agent.ask("join")[0]["joined"] == 0
+    assert agent.ask("join on")[0]["state"] == "on"
+    assert app.call(streams.echo, c, s, b"again") and agent.ask("counters")[0]["join_began"] == began + 1
+    # The configuration, without a restart; and adopted by the next agent.
+    agent.write("agent.yaml", {"apiVersion": "weir.dev/v1alpha1", "kind": "Agent", "metadata": {"name": "agent"},
+                               "spec": {"cgroup": agent.parent, "join": "off"}})
+    eventually(lambda: agent.ask("join")[0]["state"] == "off by configuration")
+    assert app.call(streams.echo, c, s, b"off") and agent.ask("counters")[0]["join_began"] == began + 1
+    agent.write("agent.yaml", {"apiVersion": "weir.dev/v1alpha1", "kind": "Agent", "metadata": {"name": "agent"},
+                               "spec": {"cgroup": agent.parent}})
+    agent.end(signal.SIGKILL)
+    agent.start()
+    assert agent.ask("join")[0]["state"] == "on"
+    assert app.call(streams.echo, c, s, b"adopted") and app.call(streams.echo, s, c, b"adopted")

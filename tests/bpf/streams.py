@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process in a pod does with TCP connections in the tests of joining: streams with a digest at both ends, readers that do
+not read, and the calls that joined sockets have been known to get wrong."""
+import fcntl
+import hashlib
+import os
+import random
+import select
+import socket
+import struct
+import termios
+import threading
+
+from actor import SOCKS, _family, _keep
+
+WAIT = 20  # until a stuck transfer counts as failed; never part of a verdict
+
+
+def pair(ip="127.0.0.1", to=None, port=0, sport=0):
+    """A connection of this process with itself: (client, server)."""
+    listener = socket.socket(_family(ip))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((ip, port))
+    listener.listen(1)
+    client = socket.socket(_family(to or ip))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sport:
+        client.bind((ip, sport))
+    client.connect((to or ip, listener.getsockname()[1]))
+    server, _ = listener.accept()
+    listener.close()
+    for s in (client, server):
+        s.settimeout(WAIT)
+    return client, server
+
+
+def keep_pair(*args, **kwargs):
+    return [_keep(s) for s in pair(*args, **kwargs)]
+
+
+def inq(fd):
+    buf = bytearray(4)
+    fcntl.ioctl(fd, termios.FIONREAD, buf)
+    return struct.unpack("i", buf)[0]
+
+
+def _size(r):
+    """Mostly small, sometimes beyond every buffer."""
+    return r.choice((1, 2, 7, 100, 1000, 4096, 16384, 65536, 300000)) + r.randrange(16)
+
+
+def _write(s, seed, total, digests, name):
+    r, digest, block = random.Random(seed), hashlib.sha256(), random.Random(seed).randbytes(1 << 20)
+    while total > 0:
+        n = min(_size(r), total)
+        at = r.randrange(len(block) - n + 1)
+        s.sendall(block[at:at + n])
+        digest.update(block[at:at + n])
+        total -= n
+        if r.random() < 0.01:
+            select.select([], [], [], r.random() * 0.005)
+    s.shutdown(socket.SHUT_WR)
+    digests[name] = digest.hexdigest()
+
+
+def _read(s, seed, digests, name):
+    r, digest = random.Random(seed), hashlib.sha256()
+    while data := s.recv(_size(r)):
+        digest.update(data)
+        if r.random() < 0.02:
+            select.select([], [], [], r.random() * 0.02)
+    digests[name] = digest.hexdigest()
+
+
+def both_ways(seed, total, ip="127.0.0.1", to=None):
+    """Writes and reads in both directions at once, each in its own sizes and pauses. Digests: sent and received, both ways."""
+    client, server = pair(ip, to)
+    digests = {}
+    jobs = [threading.Thread(target=f, args=a) for f, a in (
+        (_write, (client, seed, total, digests, "c>")), (_read, (server, seed + 1, digests, ">s")),
+        (_write, (server, seed + 2, total // 2, digests, "s>")), (_read, (client, seed + 3, digests, ">c")))]
+    for j in jobs:
+        j.start()
+    for j in jobs:
+        j.join()
+    client.close()
+    server.close()
+    return digests.get("c>"), digests.get(">s"), digests.get("s>"), digests.get(">c")
+
+
+def serve_digest(lid, total):
+    """Accepts one connection, sends the digest of all it reads back."""
+    s, _ = SOCKS[lid].accept()
+    s.settimeout(WAIT)
+    digest = hashlib.sha256()
+    while total > 0:
+        data = s.recv(65536)
+        if not data:
+            break
+        digest.update(data)
+        total -= len(data)
+    s.sendall(digest.digest())
+    _keep(s)
+    return digest.hexdigest()
+
+
+def send_digest(fd, seed, total):
+    """Writes `total` bytes, returns their digest and whether the answer is the same."""
+    s, block, digest = SOCKS[fd], random.Random(seed).randbytes(65536), hashlib.sha256()
+    while total > 0:
+        n = min(len(block), total)
+        s.sendall(block[:n])
+        digest.update(block[:n])
+        total -= n
+    return digest.digest() == s.recv(32, socket.MSG_WAITALL)
+
+
+def fill(fd, size, most=1 << 30):
+    """Writes until the kernel takes no more; how many bytes it took."""
+    s, n, block = SOCKS[fd], 0, os.urandom(size)
+    s.setblocking(False)
+    try:
+        while n < most:
+            n += s.send(block)
+    except BlockingIOError:
+        pass
+    s.settimeout(WAIT)
+    return n
+
+
+def drain(fd, n):
+    s = SOCKS[fd]
+    while n > 0:
+        data = s.recv(min(n, 1 << 20))
+        if not data:
+            break
+        n -= len(data)
+    return n
+
+
+def echo(fd_a, fd_b, data):
+    SOCKS[fd_a].sendall(data)
+    got = b""
+    while len(got) < len(data):
+        more = SOCKS[fd_b].recv(65536)
+        if not more:
+            break
+        got += more
+    return got == data
+
+
+def many(n, ip="127.0.0.1"):
+    """n connections with a word each way on each, all open at once; the ones kept and how many words were right."""
+    pairs, right = [], 0
+    for i in range(n):
+        c, s = pair(ip)
+        pairs.append((_keep(c), _keep(s)))
+    for i, (c, s) in enumerate(pairs):
+        SOCKS[c].sendall(b"to %d" % i)
+        SOCKS[s].sendall(b"from %d" % i)
+    for i, (c, s) in enumerate(pairs):
+        right += SOCKS[s].recv(64) == b"to %d" % i
+        right += SOCKS[c].recv(64) == b"from %d" % i
+    return [fd for p in pairs for fd in p], right
+
+
+def abort(fd):
+    s = SOCKS.pop(fd)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+
+
+def read_to_end(fd):
+    """All bytes, and how it ended: "end" or an errno."""
+    data = b""
+    try:
+        while more := SOCKS[fd].recv(65536):
+            data += more
+    except OSError as e:
+        return data, e.errno
+    return data, "end"
+
+
+def write_until_refused(fd):
+    for _ in range(1000):
+        try:
+            SOCKS[fd].send(b"x" * 1000)
+        except OSError as e:
+            return e.errno
+    return 0
+
+
+def peek(fd):
+    s = SOCKS[fd]
+    first = s.recv(3, socket.MSG_PEEK)
+    return first, s.recv(2), s.recv(100)
+
+
+def edges(fd_writer, fd_reader, rounds):
+    """Edge-triggered: one edge a write, none without."""
+    ep, seen = select.epoll(), []
+    ep.register(fd_reader, select.EPOLLIN | select.EPOLLET)
+    for _ in range(rounds):
+        SOCKS[fd_writer].sendall(b"abc")
+        seen.append(len(ep.poll(WAIT)))
+        SOCKS[fd_reader].recv(10)
+        seen.append(len(ep.poll(0)))
+    ep.close()
+    return seen
+
+
+def set_option(fd, level, name, value):
+    SOCKS[fd].setsockopt(level, name, value)
+
+
+def splice_some(fd):
+    """What splice(2) brings from a socket within a while."""
+    r, w = os.pipe()
+    select.select([fd], [], [], WAIT)
+    n = os.splice(fd, w, 1000, flags=2) if hasattr(os, "splice") else _splice(fd, w)
+    data = os.read(r, n) if n else b""
+    os.close(r)
+    os.close(w)
+    return data
+
+
+def _splice(fd, w):
+    import ctypes
+    n = ctypes.CDLL(None, use_errno=True).splice(fd, None, w, None, 1000, 2)
+    if n < 0:
+        raise OSError(ctypes.get_errno(), "splice")
+    return n
+
+
+def fast_open(ip, port, data):
+    s = socket.socket(_family(ip))
+    s.settimeout(WAIT)
+    s.sendto(data, 0x20000000, (ip, port))
+    return _keep(s)
