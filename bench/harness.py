@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _alive = []
 _given = set()
+_cgroup = []  # where processes are started now; empty: where we are
 
 
 class Failed(Exception):
@@ -42,11 +43,26 @@ def be_nice(level):
 
 def pinned(core):
     """For preexec_fn: on that core, and gone when we are."""
+    cgroup = _cgroup[-1] if _cgroup else None
+
     def prepare():
+        if cgroup:
+            with open(os.path.join(cgroup, 'cgroup.procs'), 'w', encoding='ascii') as f:
+                f.write('0')
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         os.sched_setaffinity(0, {core})
         be_nice(os.getpriority(os.PRIO_PROCESS, 0))
     return prepare
+
+
+@contextlib.contextmanager
+def inside(cgroup):
+    """What is started meanwhile is in that cgroup; None: nothing changes."""
+    _cgroup.append(cgroup)
+    try:
+        yield
+    finally:
+        _cgroup.pop()
 
 
 def raise_file_limit():

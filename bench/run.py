@@ -33,6 +33,7 @@ class Case:
     connections: int
     quick: bool = False
     streams: int = 1
+    joined: bool = False  # every socket of client, proxies and origin joined in the kernel
 
     @property
     def body(self):
@@ -44,10 +45,13 @@ CASES = (
     Case('h1-1k', 'h1', '/1k', 32, quick=True),
     Case('h1-0', 'h1', '/0', 32),
     Case('h1-64k', 'h1', '/64k', 32),
+    Case('h1-joined', 'h1', '/small', 32, joined=True),
+    Case('h1-64k-joined', 'h1', '/64k', 32, joined=True),
     Case('h1-c1', 'h1', '/small', 1),
     Case('h1-c256', 'h1', '/small', 256),
     Case('pair', 'pair', '/small', 32, quick=True),
     Case('pair-64k', 'pair', '/64k', 32),
+    Case('pair-joined', 'pair', '/small', 32, joined=True),
     Case('pair-c256', 'pair', '/small', 256),
     Case('h2', 'h2', '/small', 8, streams=32),
 )
@@ -90,8 +94,8 @@ def build_relay():
 
 
 class Runner:
-    def __init__(self, place, args, origin):
-        self.place, self.args, self.origin = place, args, origin
+    def __init__(self, place, args, nginx, origin_port, origin):
+        self.place, self.args, self.nginx, self.origin_port, self.origin = place, args, nginx, origin_port, origin
 
     def measure(self, case, port, processes, seconds):
         generator = load.h2load if case.shape == 'h2' else load.wrk
@@ -133,7 +137,28 @@ class Runner:
             raise Failed(f'port {port} is answered by a stranger')
         return port, chain
 
-    def case(self, case, found, origin_port, faults):
+    def joined_case(self, case, found, faults):
+        """The same with an origin of its own in the cgroup whose sockets are joined; that they were is asked of the kernel."""
+        try:
+            joined = contenders.Joined(self.place, self.args.weir)
+        except Failed as e:
+            faults.append(f'{case.name}: {e}')
+            print(f'bench: {faults[-1]}', file=sys.stderr)
+            return {}
+        with harness.inside(joined.cgroup):
+            port, plain = self.origin_port, self.origin
+            self.origin_port, self.origin = contenders.start_origin(self.place, self.nginx)
+            try:
+                samples = self.case(case, found, faults)
+                if samples and not joined.ask('counters')['join_began']:
+                    faults.append(f'{case.name}: nothing was joined')
+            finally:
+                self.origin.stop()
+                self.origin_port, self.origin = port, plain
+                joined.stop()
+        return samples
+
+    def case(self, case, found, faults):
         """Rounds of A B C, A B C ...; a contender with a fault leaves the case, and the run fails in the end."""
         running, samples = {}, {}
 
@@ -146,7 +171,7 @@ class Runner:
 
         for c in found:
             try:
-                started = self.start(case, c, origin_port)
+                started = self.start(case, c, self.origin_port)
                 if started:
                     running[c.name] = started
                     load.warm(started[0], case, self.place.load_core)
@@ -221,9 +246,10 @@ def run(args):
         about = machine(found)
         for _ in range(args.repeat):
             port, origin = contenders.start_origin(place, nginx)
-            runner = Runner(place, args, origin)
+            runner = Runner(place, args, nginx, port, origin)
             for case in wanted:
-                for name, samples in runner.case(case, found, port, faults).items():
+                run_case = runner.joined_case if case.joined else runner.case
+                for name, samples in run_case(case, found, faults).items():
                     rounds[case.name].setdefault(name, []).extend(samples)
             origin.stop()
         say('')
