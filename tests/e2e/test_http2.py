@@ -191,7 +191,8 @@ def test_content_length_that_lies_is_not_completed_upstream(proxy, recorder, len
     c.data(s, b"x" * sent)
     status = c.collect(s)[s][0]
     c.socket.close()
-    assert status is None or not status.startswith("2"), status
+    # A request of length 0 is complete with its head, and may have been answered before the lie was told.
+    assert status is None or not status.startswith("2") or length == 0, status
     # Whatever the server got of it, it was not a whole request of that length with other bytes after it.
     head, _, content = recorder.received().partition(b"\r\n\r\n")
     assert content == b"" or len(content) < length
