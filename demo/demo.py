@@ -72,6 +72,7 @@ class Load:
 class Demo:
     def __init__(self, the_pods, show):
         self.pods, self.show = the_pods, show
+        self.is_up = False
 
     def program(self, name):
         return os.path.join(self.pods.run_dir, "app", name)
@@ -107,7 +108,22 @@ class Demo:
             pods.wait_for(lambda: self.connects(pod, port), what=f"the server of {pod.name}")
         show.say(f"pods {' '.join(self.pods.pods)}: up in {time.monotonic() - began:.1f} s, "
                  f"as {self.pods.id}")
+        self.is_up = True
         show.head()
+        self.privileges()
+
+    def privileges(self):
+        """What the kernel says of the sidecars' processes."""
+        seen = set()
+        for process in self.mesh.sidecars.values():
+            with open(f"/proc/{process.pid}/status", encoding="ascii") as f:
+                status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+            seen.add((status["Uid"].split()[1], int(status["CapEff"], 16), status["NoNewPrivs"]))
+        self.show.check(seen == {(str(pods.NOBODY), 0, "1")},
+                        f"privileges of the {len(self.mesh.sidecars)} sidecars",
+                        "an ordinary uid, no capability", "; ".join(
+                            f"uid {uid}, capabilities {caps:#x}, no_new_privs {nnp}"
+                            for uid, caps, nnp in sorted(seen)))
 
     def connects(self, pod, port):
         return pod.run([PYTHON, "-c", "import socket, sys;"
@@ -413,6 +429,8 @@ class Demo:
         for step in self.STEPS:
             try:
                 step(self)
+            except BrokenPipeError:
+                raise  # nobody reads what we say
             except (pods.PodsError, OSError, ValueError, KeyError, IndexError,
                     subprocess.SubprocessError) as e:
                 self.show.check(False, f"step {step.__name__}", "to be carried through",
@@ -486,7 +504,7 @@ def play(keep):
         except KeyboardInterrupt:
             show.say("stopped; taking everything down")
             raise
-        if keep and not show.bad:
+        if keep and demo.is_up:
             demo.hints()
             the_pods.leave()
         else:
@@ -520,7 +538,8 @@ def main():
                            *argv])
     reason = pods.why_not()
     if reason:
-        print(f"demo.py: {reason}", file=sys.stderr)
+        hint = " (sudo make demo)" if os.geteuid() != 0 else ""
+        print(f"demo.py: {reason}{hint}", file=sys.stderr)
         return 1
     if argv[:1] == ["--down"]:
         return down()
@@ -530,6 +549,9 @@ def main():
         return play(argv == ["--keep"])
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == "__main__":
