@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conf/build.h"
+#include "conf/decode_route.h"
 #include "conf/parse.h"
 #include "conf/suggest.h"
 #include "conf/syntax.h"
@@ -54,6 +54,11 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
                             sizeof(struct weir_draft_gateway),
                             weir_decode_gateway,
                             .namespaced = true },
+    [WEIR_KIND_GRANT] = { "ReferenceGrant",
+                          { "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1" },
+                          sizeof(struct weir_draft_grant),
+                          weir_decode_grant,
+                          .namespaced = true },
     [WEIR_KIND_NETPOL] = { "NetworkPolicy",
                            { "networking.k8s.io/v1" },
                            sizeof(struct weir_draft_netpol),
@@ -78,8 +83,8 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
 
 /* Kinds that a later version will read: refused like any other, but not as if they were misspelt.
  */
-static const char *const known_kinds[] = { "ReferenceGrant", "BackendTLSPolicy",
-                                           "AuthorizationPolicy", "TLSRoute", "TCPRoute" };
+static const char *const known_kinds[] = { "BackendTLSPolicy", "AuthorizationPolicy", "TLSRoute",
+                                           "TCPRoute" };
 
 static int decode_created(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r;

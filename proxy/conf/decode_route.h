@@ -47,4 +47,18 @@ int weir_decode_match_type(struct weir_dec *d, const struct weir_node *n, void *
 /* Why no normalised request could have this path; NULL = it could. */
 const char *weir_path_fault(const char *path);
 
+/* ReferenceGrant: only needed while backends are linked. */
+struct weir_grant_from {
+    const char *group, *kind, *namespace_;
+};
+struct weir_grant_to {
+    const char *group, *kind, *name; /* name "" = every object of the kind */
+};
+struct weir_draft_grant {
+    struct weir_draft head;
+    struct weir_grant_from *from;
+    struct weir_grant_to *to;
+    uint32_t n_from, n_to;
+};
+
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/decode_route.h"
 #include "conf/link.h"
 
 int weir_link_gateways(struct weir_link *l) {
@@ -212,6 +213,46 @@ static int warn_backend(struct weir_link *l, const struct backend_at *at,
                                      : "its share of requests is answered with 500");
 }
 
+static bool grant_covers(const struct weir_draft_grant *grant, const struct backend_at *at,
+                         const struct weir_backend_ref *ref) {
+    const char *kind = at->grpc ? "GRPCRoute" : "HTTPRoute";
+    bool from = false, to = false;
+
+    for (uint32_t i = 0; i < grant->n_from && !from; i++) {
+        const struct weir_grant_from *f = &grant->from[i];
+        from = strcmp(f->group, "gateway.networking.k8s.io") == 0 && strcmp(f->kind, kind) == 0 &&
+               strcmp(f->namespace_, at->draft->meta.namespace_) == 0;
+    }
+    for (uint32_t i = 0; i < grant->n_to && !to; i++) {
+        const struct weir_grant_to *t = &grant->to[i];
+        to = t->group[0] == '\0' && strcmp(t->kind, "Service") == 0 &&
+             (t->name[0] == '\0' || strcmp(t->name, ref->name) == 0);
+    }
+    return from && to;
+}
+
+/* Does a ReferenceGrant of the backend's namespace let this route refer to it? They are sorted by namespace. */
+static bool granted(const struct weir_link *l, const struct backend_at *at,
+                    const struct weir_backend_ref *ref) {
+    struct weir_draft *const *sorted = l->sorted[WEIR_KIND_GRANT];
+    uint32_t low = 0, end = l->b->drafts[WEIR_KIND_GRANT].n, high = end;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (strcmp(sorted[middle]->meta.namespace_, ref->namespace_) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    for (; low < end && strcmp(sorted[low]->meta.namespace_, ref->namespace_) == 0; low++) {
+        if (grant_covers((const struct weir_draft_grant *)sorted[low], at, ref)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int link_backend(struct weir_link *l, const struct backend_at *at,
                         struct weir_backend_ref *ref) {
     const char *route_ns = at->draft->meta.namespace_;
@@ -220,11 +261,8 @@ static int link_backend(struct weir_link *l, const struct backend_at *at,
     if (ref->namespace_[0] == '\0') {
         ref->namespace_ = route_ns;
     }
-    if (strcmp(ref->namespace_, route_ns) != 0) {
-        return warn_backend(
-            l, at, ref,
-            "is in another namespace, which needs a ReferenceGrant (not supported by this "
-            "version)");
+    if (strcmp(ref->namespace_, route_ns) != 0 && !granted(l, at, ref)) {
+        return warn_backend(l, at, ref, "is in another namespace without a ReferenceGrant for it");
     }
     service = weir_snapshot_service(l->s, ref->namespace_, ref->name);
     if (service == NULL) {

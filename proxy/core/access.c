@@ -55,7 +55,7 @@ void weir_txn_log(struct weir_txn *t) {
     uint64_t now = weir_worker_now(t->worker);
     const struct weir_stream_info *info = &t->down->info;
     struct weir_access_record r = { 0 };
-    char route[512] = "";
+    char route[768] = "";
 
     if (t->phase == WEIR_TXN_HEAD && t->fault.kind == WEIR_FAULT_NONE)
         return; /* nothing was asked */
@@ -83,8 +83,9 @@ void weir_txn_log(struct weir_txn *t) {
     r.upstream_ip = t->up_ip;
     r.upstream_port = t->up_port;
     if (t->decision.route)
-        snprintf(route, sizeof(route), "%s/%s", t->decision.route->meta.namespace_,
-                 t->decision.route->meta.name);
+        snprintf(route, sizeof(route), "%s/%s%s%s", t->decision.route->meta.namespace_,
+                 t->decision.route->meta.name, t->decision.rule->name[0] ? "/" : "",
+                 t->decision.rule->name);
     r.route = route;
     r.service = t->cluster ? t->cluster->name : "";
     r.peer = t->identified ? info->peer->uri : "";

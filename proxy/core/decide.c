@@ -38,14 +38,17 @@ static struct weir_fault route(struct weir_txn *t) {
     const struct weir_route_rule *rule;
     int r;
 
-    if (!p->routes) {
+    if (!p->routes && !p->near) {
         t->cluster = p->own;
         return p->own ? no_fault : WEIR_FAULT(LOCAL, NO_ROUTE);
     }
     r = normalize(t);
     if (r != 0)
         return r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_TARGET) : WEIR_FAULT(LOCAL, INTERNAL);
-    weir_route_decide(p->routes, &t->req, &t->decision);
+    if (p->near)
+        weir_route_decide(p->near, &t->req, &t->decision);
+    if (!t->decision.rule && p->routes)
+        weir_route_decide(p->routes, &t->req, &t->decision);
     rule = t->decision.rule;
     if (!rule)
         return WEIR_FAULT(LOCAL, NO_ROUTE);

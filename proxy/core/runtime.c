@@ -102,7 +102,13 @@ struct attach {
     const struct weir_meta *meta;
     const char *section, *hostname;
     uint16_t port;
+    const char *ns; /* only routes of that namespace; NULL = of every one */
 };
+
+/* Routes of a Service: its producer's, from its own namespace, or its consumer's, from the pod's. */
+static bool wanted(const struct attach *at, const struct weir_http_route *route) {
+    return at->ns == NULL || strcmp(route->meta.namespace_, at->ns) == 0;
+}
 
 static int build_table(struct weir_runtime *rt, const struct attach *at,
                        struct weir_route_table **ret_table) {
@@ -115,7 +121,8 @@ static int build_table(struct weir_runtime *rt, const struct attach *at,
     if (!routes)
         return -ENOMEM;
     for (uint32_t i = 0; i < s->n_routes; i++)
-        if (attached(&s->routes[i], at->kind, at->meta, at->section, at->port))
+        if (wanted(at, &s->routes[i]) &&
+            attached(&s->routes[i], at->kind, at->meta, at->section, at->port))
             routes[n++] = &s->routes[i];
     *ret_table = NULL;
     if (n == 0 && at->kind == WEIR_PARENT_SERVICE)
@@ -179,7 +186,12 @@ static int build_outbound(struct weir_runtime *rt) {
         for (uint32_t k = 0; k < svc->n_ports * svc->n_ips; k++) {
             const struct weir_service_port *port = &svc->ports[k % svc->n_ports];
             struct weir_parent *p = &rt->outbound[rt->n_outbound];
-            struct attach at = { WEIR_PARENT_SERVICE, &svc->meta, "", "", port->port };
+            struct attach at = { .kind = WEIR_PARENT_SERVICE,
+                                 .meta = &svc->meta,
+                                 .section = "",
+                                 .hostname = "",
+                                 .port = port->port,
+                                 .ns = svc->meta.namespace_ };
             int r;
 
             if (port->proto != WEIR_PROTO_TCP)
@@ -193,6 +205,9 @@ static int build_outbound(struct weir_runtime *rt) {
             p->node.key = weir_slice_make((char *)p->addr_key, sizeof(p->addr_key));
             rt->n_outbound++;
             r = build_table(rt, &at, &p->routes);
+            at.ns = rt->pod->meta.namespace_;
+            if (r == 0 && strcmp(at.ns, svc->meta.namespace_) != 0)
+                r = build_table(rt, &at, &p->near);
             if (r == 0)
                 r = weir_htab_add(&rt->outbound_by_addr, &p->node);
             if (r < 0 && r != -EEXIST)
@@ -314,7 +329,11 @@ static int build_gateways(struct weir_runtime *rt, const struct weir_runtime_par
             const struct weir_gateway *g = &s->gateways[i];
             const struct weir_gateway_listener *l = &g->listeners[k];
             struct weir_parent *p = &rt->gateways[rt->n_gateways];
-            struct attach at = { WEIR_PARENT_GATEWAY, &g->meta, l->name, l->hostname, l->port };
+            struct attach at = { .kind = WEIR_PARENT_GATEWAY,
+                                 .meta = &g->meta,
+                                 .section = l->name,
+                                 .hostname = l->hostname,
+                                 .port = l->port };
             int r;
 
             p->dir = WEIR_DIR_GATEWAY;
@@ -459,6 +478,7 @@ struct weir_runtime *weir_runtime_ref(struct weir_runtime *rt) {
 static void free_parents(struct weir_parent *p, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         weir_route_table_free(p[i].routes);
+        weir_route_table_free(p[i].near);
         weir_tls_ctx_unref(p[i].tls_owned);
     }
 }

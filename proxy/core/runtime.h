@@ -41,6 +41,7 @@ struct weir_parent {
     const char *name; /* "namespace/name:port" for logs */
     enum weir_direction dir;
     struct weir_route_table *routes; /* NULL = no table: everything goes to `own` */
+    struct weir_route_table *near; /* outbound: routes of the client's namespace, asked first; NULL = none */
     struct weir_cluster *own;        /* backend of last resort; NULL = only routes */
     struct weir_tls_ctx *tls;        /* gateway listener's certificate; borrowed from `tls_owned` */
     struct weir_tls_ctx *tls_owned;

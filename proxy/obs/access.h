@@ -22,7 +22,7 @@ struct weir_access_record {
     uint32_t attempts;
     struct weir_ip downstream_ip, upstream_ip;
     uint16_t downstream_port, upstream_port; /* 0 = none */
-    const char *route;                       /* "namespace/name", "" = none */
+    const char *route;                       /* "namespace/name[/rule]", "" = none */
     const char *service;                     /* "namespace/name:port" or the --to URL, "" = none */
     const char *peer;                        /* SPIFFE id, "" = none */
     uint64_t conn_id;

@@ -320,6 +320,55 @@ static void a_share_of_requests_is_mirrored(void **state) {
     flow_end(&f);
 }
 
+#define TEAM_ROUTE(name, ns, parent_ns, path, backend_ns)                                          \
+    "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: " name       \
+    ", namespace: " ns                                                                             \
+    "}\nspec:\n  parentRefs: [{kind: Service, group: \"\", name: shop, namespace: " parent_ns      \
+    "}]\n  rules: [{name: only, matches: [{path: {value: " path                                    \
+    "}}], backendRefs: [{name: copy, namespace: " backend_ns ", port: 80}]}]\n"
+
+static void a_consumer_s_routes_come_before_the_producer_s(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    flow_start(
+        &f, WEIR_DIR_OUTBOUND,
+        CONFIG(BACKEND) "---\napiVersion: v1\nkind: Service\nmetadata: {name: shop, namespace: "
+                        "team}\nspec: {clusterIP: 10.96.0.20, ports: [{name: http, port: 80}]}\n"
+                        "---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\n"
+                        "metadata: {name: g}\nspec: {from: [{group: gateway.networking.k8s.io, "
+                        "kind: HTTPRoute, namespace: team}], to: [{group: \"\", kind: "
+                        "Service}]}\n" TEAM_ROUTE("producer", "team", "team", "/a", "default")
+                            TEAM_ROUTE("consumer", "default", "team", "/a/b", "default")
+                                TEAM_ROUTE("stranger", "foreign", "team", "/a/b/c", "foreign"));
+    c = client(&f);
+    weir_parse_ip("10.96.0.20", &mem_info(c)->original);
+    flow_send(&f, c, "GET /a/b/c HTTP/1.1\r\nHost: shop\r\n\r\n");
+    s = flow_server(&f);
+    assert_true(dialled(s, "10.1.0.3"));
+    flow_send(&f, s, OK);
+    assert_non_null(strstr(flow_lines(&f), "default/consumer/only"));
+    flow_send(&f, c, "GET /a HTTP/1.1\r\nHost: shop\r\n\r\n");
+    flow_send(&f, s, OK);
+    assert_non_null(strstr(flow_lines(&f), "team/producer/only"));
+    mem_received_clear(c);
+    flow_send(&f, c, "GET /x HTTP/1.1\r\nHost: shop\r\n\r\n");
+    flow_expect_starts(c, "HTTP/1.1 404 ");
+    assert_null(strstr(flow_lines(&f), "stranger"));
+    flow_end(&f);
+}
+
+static void a_rule_without_weight_is_an_error(void **state) {
+    struct flow f;
+    struct mem_conn *c;
+
+    flow_start(&f, WEIR_DIR_OUTBOUND, CONFIG("backendRefs: [{name: api, port: 80, weight: 0}]"));
+    c = client(&f);
+    flow_send(&f, c, GET);
+    flow_expect_starts(c, "HTTP/1.1 500 ");
+    flow_end(&f);
+}
+
 static void a_grpc_request_gets_its_answer_in_grpc_s_words(void **state) {
     struct flow f;
     struct mem_conn *c;
@@ -356,6 +405,8 @@ int main(void) {
         cmocka_unit_test(a_request_that_ends_early_ends_its_mirror),
         cmocka_unit_test(a_mirror_that_never_answers_is_given_up),
         cmocka_unit_test(a_share_of_requests_is_mirrored),
+        cmocka_unit_test(a_consumer_s_routes_come_before_the_producer_s),
+        cmocka_unit_test(a_rule_without_weight_is_an_error),
         cmocka_unit_test(a_grpc_request_gets_its_answer_in_grpc_s_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
