@@ -93,14 +93,14 @@ void weir_txn_log(struct weir_txn *t) {
     emit(t->worker, &r, t->fault);
 }
 
-void weir_relay_log(struct weir_conn *down, struct weir_fault fault) {
+void weir_relay_log(struct weir_conn *down, struct weir_fault fault, const char *detail) {
     struct weir_conn *up = down->peer;
     uint64_t now = weir_worker_now(down->worker);
     struct weir_access_record r = {
         .wall_us = down->worker->net->ops->wall(down->worker->net) - (now - down->since),
         .direction = weir_direction_name(down->dir),
         .protocol = "TCP",
-        .fault_detail = "",
+        .fault_detail = detail,
         .bytes_in = down->stream->bytes_in,
         .bytes_out = down->stream->bytes_out,
         .duration_us = now - down->since,
@@ -109,7 +109,7 @@ void weir_relay_log(struct weir_conn *down, struct weir_fault fault) {
         .downstream_port = down->info.remote_port,
         .route = "",
         .service = up && up->target ? up->target->name : "",
-        .peer = "",
+        .peer = down->info.peer ? down->info.peer->uri : "",
         .conn_id = down->id,
     };
 

@@ -46,6 +46,7 @@ struct weir_conn {
     bool is_up;
     bool reading;
     bool eof;  /* the peer will send no more */
+    bool own_tls; /* downstream: the application's own TLS, not ours to end */
     bool deaf; /* what it still sends is not looked at */
     bool fin_sent;
     bool pulling;                 /* being flushed: what an exchange's end calls for follows */

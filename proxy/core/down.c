@@ -110,6 +110,18 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
     weir_conn_update_reading(c);
 }
 
+/* By a reset: nothing else tells a protocol we do not know that it was not served. */
+static void refuse_relay(struct weir_conn *c, const char *policy) {
+    struct weir_fault fault =
+        c->info.peer ? WEIR_FAULT(DOWNSTREAM, IDENTITY) : WEIR_FAULT(DOWNSTREAM, DENIED);
+
+    if (c->info.peer)
+        weir_count(&c->worker->metrics, WEIR_C_IDENTITY_REFUSED, 1);
+    weir_count_fault(&c->worker->metrics, fault);
+    weir_relay_log(c, fault, policy);
+    weir_conn_cut(c);
+}
+
 /* Bytes that are not ours to read: at least who sends them is. */
 static void start_relay(struct weir_conn *c) {
     struct weir_parent *p = weir_down_parent(c);
@@ -118,7 +130,7 @@ static void start_relay(struct weir_conn *c) {
     if (!p || !p->own)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
     else if (!weir_peer_allowed(c, c->worker->epoch->rt, &policy))
-        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, DENIED));
+        refuse_relay(c, policy);
     else
         weir_relay_start(c, weir_worker_target(c->worker, p->own));
 }
@@ -139,6 +151,11 @@ static void sniff_on(struct weir_conn *c) {
                          c->since + weir_worker_limits(c->worker)->head_timeout_us);
 }
 
+static bool is_mesh(const struct weir_client_hello *hello) {
+    return weir_client_hello_offers(hello, WEIR_SLICE(WEIR_ALPN_MESH_HTTP)) ||
+           weir_client_hello_offers(hello, WEIR_SLICE(WEIR_ALPN_MESH_TCP));
+}
+
 static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
     struct weir_client_hello hello = { WEIR_SLICE_NONE, WEIR_SLICE_NONE };
     struct weir_tls_ctx *ctx = c->worker->epoch->rt->tls.mesh_server;
@@ -153,13 +170,13 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
         sniff_on(c);
         return;
     }
-    if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND &&
-        weir_client_hello_offers(&hello, WEIR_SLICE(WEIR_ALPN_MESH_HTTP))) {
+    if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND && is_mesh(&hello)) {
         if (start_tls(c, ctx) < 0)
             weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
     }
-    if (plaintext_allowed(c)) /* the application's own TLS */
+    c->own_tls = true;
+    if (plaintext_allowed(c))
         start_relay(c);
 }
 
@@ -231,6 +248,10 @@ void weir_down_open(struct weir_conn *c) {
               weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_HTTP));
 
     weir_count(&c->worker->metrics, WEIR_C_TLS_HANDSHAKES, 1);
+    if (weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_TCP))) {
+        start_relay(c);
+        return;
+    }
     weir_worker_deadline(c->worker, &c->deadline,
                          weir_worker_now(c->worker) +
                              weir_worker_limits(c->worker)->head_timeout_us);

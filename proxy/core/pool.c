@@ -81,6 +81,14 @@ static int expect_of(const struct weir_worker *w, const struct weir_lb_endpoint 
     return 0;
 }
 
+int weir_pool_expect(const struct weir_worker *w, const struct weir_cluster *c,
+                     struct weir_lb_endpoint *e, const char **ret_expect) {
+    *ret_expect = "";
+    if (!c->mesh)
+        return 0;
+    return pool_of(e) ? expect_of(w, e, e->pool, ret_expect) : -ENOMEM;
+}
+
 static int want_of(const struct weir_worker *w, const struct weir_cluster *c,
                    const struct weir_runtime *rt, const struct weir_lb_endpoint *e,
                    struct want *ret) {
@@ -141,16 +149,12 @@ static struct weir_conn *find_idle(struct weir_pool *p, const struct want *want)
     return NULL;
 }
 
-/* The connection is made, not yet open. */
-static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **ret_conn) {
-    struct weir_worker *w = t->worker;
-    struct weir_runtime *rt = t->epoch->rt;
+int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
+                   struct weir_conn **ret_conn) {
     const struct weir_limits_spec *limits = weir_worker_limits(w);
-    struct weir_dial d = { .ip = t->endpoint->ip,
-                           .port = t->endpoint->port,
+    struct weir_dial d = { .ip = how->endpoint->ip,
+                           .port = how->endpoint->port,
                            .timeout_us = limits->connect_timeout_us };
-    bool mesh = want->expect[0] != '\0';
-    struct weir_tls_ctx *ctx = mesh ? rt->tls.mesh_client : t->cluster->tls;
     struct weir_stream *s;
     struct weir_conn *c;
     int r = w->net->ops->dial(w->net, &d, &s);
@@ -163,20 +167,16 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
         return -ENOMEM;
     }
     c->state = WEIR_CONN_CONNECTING;
-    weir_conn_aim(c, t->target, t->endpoint);
-    c->proto = want->proto;
-    c->tls_generation = want->tls_generation;
-    if (mesh)
-        c->expect = weir_strndup(want->expect, strlen(want->expect));
-    if (ctx) {
-        struct weir_tls_stream_params params = { .lower = s,
-                                                 .pool = w->pool,
-                                                 .ctx = ctx,
-                                                 .sni = mesh ? NULL : t->cluster->sni,
-                                                 .expect = c->expect };
+    weir_conn_aim(c, how->target, how->endpoint);
+    if (how->expect[0])
+        c->expect = weir_strndup(how->expect, strlen(how->expect));
+    if (how->tls) {
+        struct weir_tls_stream_params params = {
+            .lower = s, .pool = w->pool, .ctx = how->tls, .sni = how->sni, .expect = c->expect
+        };
         const struct weir_stream_events *events = s->events;
 
-        r = mesh && !c->expect ? -ENOMEM : weir_tls_stream_new(&params, &s);
+        r = how->expect[0] && !c->expect ? -ENOMEM : weir_tls_stream_new(&params, &s);
         if (r == 0) {
             s->events = events;
             s->arg = c;
@@ -191,8 +191,26 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
     }
     weir_worker_deadline(w, &c->deadline,
                          weir_worker_now(w) + limits->connect_timeout_us +
-                             (ctx ? limits->handshake_timeout_us : 0));
+                             (how->tls ? limits->handshake_timeout_us : 0));
     *ret_conn = c;
+    return 0;
+}
+
+/* The connection is made, not yet open. */
+static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **ret_conn) {
+    struct weir_runtime *rt = t->epoch->rt;
+    bool mesh = want->expect[0] != '\0';
+    struct weir_pool_dial how = { .target = t->target,
+                                  .endpoint = t->endpoint,
+                                  .tls = mesh ? rt->tls.mesh_client : t->cluster->tls,
+                                  .sni = mesh ? NULL : t->cluster->sni,
+                                  .expect = want->expect };
+    int r = weir_pool_dial(t->worker, &how, ret_conn);
+
+    if (r < 0)
+        return r;
+    (*ret_conn)->proto = want->proto;
+    (*ret_conn)->tls_generation = want->tls_generation;
     return 0;
 }
 

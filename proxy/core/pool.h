@@ -9,6 +9,20 @@
 
 /* Says where an upstream connection goes. */
 void weir_conn_aim(struct weir_conn *c, struct weir_target *target, struct weir_lb_endpoint *e);
+/* A new upstream connection, connecting: where to, and as whom it must prove itself. */
+struct weir_pool_dial {
+    struct weir_target *target;
+    struct weir_lb_endpoint *endpoint;
+    struct weir_tls_ctx *tls; /* NULL = plaintext */
+    const char *sni;          /* or NULL */
+    const char *expect;       /* SPIFFE id; "" = none */
+};
+/* 0, -errno. */
+int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
+                   struct weir_conn **ret_conn);
+/* The SPIFFE id that mesh TLS demands of an endpoint that is in use; "" = it is not called so. Borrowed. 0, -ENOMEM. */
+int weir_pool_expect(const struct weir_worker *w, const struct weir_cluster *c,
+                     struct weir_lb_endpoint *e, const char **ret_expect);
 /*
  * Finds or dials a connection to the txn's endpoint; weir_txn_upstream_open is called for it now or later, weir_txn_upstream_failed if it cannot be
  * had. 0 = under way or done, -errno.

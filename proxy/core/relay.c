@@ -126,7 +126,7 @@ void weir_relay_fail(struct weir_conn *c, struct weir_fault fault) {
 
     if (!peer)
         return;
-    weir_relay_log(down, fault);
+    weir_relay_log(down, fault, "");
     if (fault.kind != WEIR_FAULT_NONE)
         weir_count_fault(&c->worker->metrics, fault);
     c->peer = NULL;
@@ -137,36 +137,58 @@ void weir_relay_fail(struct weir_conn *c, struct weir_fault fault) {
         weir_conn_cut(peer); /* bytes are missing: it must not look like their end */
 }
 
+/*
+ * As whom the other side must prove itself; "" = plaintext. What the application has encrypted itself goes as it is, unless the
+ * server's pod wants to know who calls.
+ */
+static int wanted(const struct weir_conn *down, const struct weir_target *target,
+                  struct weir_lb_endpoint *e, const char **ret_expect) {
+    const struct weir_runtime *rt = down->worker->epoch->rt;
+    const struct weir_pod *pod = e->conf ? e->conf->pod : NULL;
+
+    *ret_expect = "";
+    if (!target->conf || !pod || !rt->tls.mesh_client_tcp)
+        return 0;
+    if (down->own_tls && weir_snapshot_mtls(rt->snapshot, pod, e->port) != WEIR_MTLS_STRICT)
+        return 0;
+    return weir_pool_expect(down->worker, target->conf, e, ret_expect);
+}
+
+static int dial(struct weir_conn *down, struct weir_target *target, struct weir_lb_endpoint *e,
+                struct weir_conn **ret_up) {
+    struct weir_pool_dial how = { .target = target, .endpoint = e };
+    int r = wanted(down, target, e, &how.expect);
+
+    if (r < 0)
+        return r;
+    if (how.expect[0])
+        how.tls = down->worker->epoch->rt->tls.mesh_client_tcp;
+    return weir_pool_dial(down->worker, &how, ret_up);
+}
+
 void weir_relay_start(struct weir_conn *down, struct weir_target *target) {
     struct weir_worker *w = down->worker;
     struct weir_lb_endpoint *e = weir_lb_pick(target->lb, weir_worker_now(w), NULL, 0);
-    struct weir_dial d = { .timeout_us = weir_worker_limits(w)->connect_timeout_us };
-    struct weir_stream *s;
-    struct weir_conn *up;
+    struct weir_conn *up = NULL;
+    int r;
 
     weir_count(&w->metrics, WEIR_C_RELAYS, 1);
     if (!e) {
         weir_conn_fail(down, WEIR_FAULT(LOCAL, NO_ENDPOINT));
         return;
     }
-    d.ip = e->ip;
-    d.port = e->port;
-    if (w->net->ops->dial(w->net, &d, &s) < 0) {
+    weir_lb_use(target->lb, e);
+    r = dial(down, target, e, &up);
+    if (e->users == 1)
+        weir_pool_forget(e);
+    weir_lb_unuse(target->lb, e);
+    if (r < 0) {
         weir_conn_fail(down, WEIR_FAULT(UPSTREAM, CONNECT_FAILED));
         return;
     }
-    up = weir_conn_new(w, s, true);
-    if (!up) {
-        weir_conn_refuse_stream(s);
-        weir_conn_fail(down, WEIR_FAULT(LOCAL, INTERNAL));
-        return;
-    }
-    up->state = WEIR_CONN_CONNECTING;
-    weir_conn_aim(up, target, e);
     up->peer = down;
     down->peer = up;
     down->state = WEIR_CONN_RELAY;
-    weir_worker_deadline(w, &up->deadline, weir_worker_now(w) + d.timeout_us + 1000000);
     weir_deadline_clear(&down->deadline);
     weir_conn_update_reading(down);
 }

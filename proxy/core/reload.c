@@ -104,7 +104,8 @@ static int make_ctx(struct weir_tls_params *params, const char *const paths[3],
 static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *set) {
     struct weir_tls_params server = { .mode = WEIR_TLS_MESH_SERVER,
                                       .trust_domain = spec->trust_domain,
-                                      .alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP) };
+                                      .alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP
+                                                         "\x08" WEIR_ALPN_MESH_TCP) };
     struct weir_tls_params client = server;
     char path[3][4096];
     const char *const names[3] = { "tls.crt", "tls.key", "ca.crt" };
@@ -116,9 +117,13 @@ static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *se
         paths[i] = path[i];
     }
     client.mode = WEIR_TLS_MESH_CLIENT;
+    client.alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP);
     r = make_ctx(&server, paths, &set->mesh_server);
     if (r == 0)
         r = make_ctx(&client, paths, &set->mesh_client);
+    client.alpn = WEIR_SLICE("\x08" WEIR_ALPN_MESH_TCP);
+    if (r == 0)
+        r = make_ctx(&client, paths, &set->mesh_client_tcp);
     return r;
 }
 

@@ -55,7 +55,8 @@ struct weir_parent {
 struct weir_tls_set {
     struct weir_tls_ctx *server; /* --cert/--key on the listener */
     struct weir_tls_ctx *to;     /* --to https:// */
-    struct weir_tls_ctx *mesh_server, *mesh_client;
+    struct weir_tls_ctx *mesh_server, *mesh_client; /* one identity */
+    struct weir_tls_ctx *mesh_client_tcp;           /* the same, for bytes that are no HTTP */
 };
 void weir_tls_set_deinit(struct weir_tls_set *set);
 

@@ -144,6 +144,6 @@ int weir_fields_response(struct weir_txn *t);
 
 /* access.c */
 void weir_txn_log(struct weir_txn *t);
-void weir_relay_log(struct weir_conn *down, struct weir_fault fault);
+void weir_relay_log(struct weir_conn *down, struct weir_fault fault, const char *detail);
 
 #endif

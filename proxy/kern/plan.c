@@ -288,6 +288,18 @@ static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_p
     return 0;
 }
 
+/* Does one of its pods accept nothing but mTLS? Then callers' sidecars have to provide it. */
+static bool is_strict(const struct weir_snapshot *s, const struct weir_service_port *port) {
+    for (uint32_t i = 0; i < port->n_endpoints; i++) {
+        const struct weir_endpoint *e = &port->endpoints[i];
+
+        if (e->pod && e->pod->mode == WEIR_MESH_SIDECAR &&
+            weir_snapshot_mtls(s, e->pod, e->port) == WEIR_MTLS_STRICT)
+            return true;
+    }
+    return false;
+}
+
 static int put_service(struct weir_plan_builder *b, const struct weir_service *service) {
     const char *name =
         weir_arena_printf(&b->arena, "%s/%s", service->meta.namespace_, service->meta.name);
@@ -301,7 +313,7 @@ static int put_service(struct weir_plan_builder *b, const struct weir_service *s
         r = put_l7_ports(b, port);
         if (r || service->n_ips == 0)
             continue;
-        if (port->l7 && port->proto == WEIR_PROTO_TCP)
+        if (port->proto == WEIR_PROTO_TCP && (port->l7 || is_strict(b->snapshot, port)))
             value.flags |= WEIR_SVC_L7;
         r = put_endpoints(b, port, &value);
         for (uint32_t k = 0; r == 0 && k < service->n_ips; k++) {

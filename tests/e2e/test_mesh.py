@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Agent, sidecars and kernel together, over pods. Each test leaves the world as it found it."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import subprocess
 
 import pytest
 
+import capture
 import mesh
 import pods
 from demo import API, SPIFFE, STORE, Load
@@ -70,6 +73,25 @@ def get(up, pod=None, *args, host=API):
     return int(code or 0), body
 
 
+@contextlib.contextmanager
+def on_the_wire(up):
+    """{(source, port, destination, port): bytes} of what crosses the bridge meanwhile, filled in at the end."""
+    found, file = {}, os.path.join(up.pods.run_dir, "test.pcap")
+    with open(file, "wb") as out:
+        dump = up.pods.spawn(["tcpdump", "-i", "br0", "-w", "-", "-U", "--immediate-mode", "-s", "0",
+                              "-Z", "root", "tcp"], name="tcpdump", netns=up.pods.node_netns,
+                             stdout=out, stderr=subprocess.PIPE)
+    said = b""
+    while b"listening on" not in said:
+        more = dump.stderr.readline()
+        assert more, said
+        said += more
+    yield found
+    dump.terminate()
+    dump.wait(timeout=20)
+    found.update(capture.streams(file))
+
+
 def refused(up, pod, address, port):
     done = pod.run(["/usr/bin/python3", up.program("tcp_client.py"), address, str(port), "hello"])
     return done.returncode == 1 and "Operation not permitted" in done.stderr
@@ -116,6 +138,27 @@ def test_strict_mode_refuses_plain_callers_and_serves_meshed_ones(up, edit):
     assert code != 200
     code, seen = get(up)
     assert code == 200 and f"URI={SPIFFE}web" in seen["headers"]["x-forwarded-client-cert"]
+
+
+def test_strict_mode_carries_plain_tcp_over_mtls(up, edit):
+    """What the kernel would carry alone goes through both sidecars, encrypted, with the caller proven."""
+    edit("policies.yaml", "# none\n")
+    assert up.say_to_store(up.web, "before").stdout.split("\n")[1] == \
+        f"store saw {up.web.ip} say before"
+    edit("strict.yaml", STRICT)
+    lines, relays = len(up.mesh.access_lines(up.store)), up.mesh.metrics(up.web)["weir_relays_total"]
+    with on_the_wire(up) as wire:
+        said = up.say_to_store(up.web, "a plain secret").stdout.split("\n")
+    assert said[0] == f"peer={STORE}:7000" and said[1].endswith(" say a plain secret")
+    line = pods.wait_for(lambda: [x for x in up.mesh.access_lines(up.store)[lines:]
+                                  if x["protocol"] == "TCP"], what="the access line of store")[0]
+    assert line["direction"] == "inbound" and line["peer"] == SPIFFE + "web"
+    assert up.mesh.metrics(up.web)["weir_relays_total"] == relays + 1
+    to_store = [v for k, v in wire.items() if k[2] == up.store.ip and k[3] == 7000]
+    assert [capture.client_hello_alpn(v) for v in to_store] == [["weir-tcp"]]
+    assert not any(b"a plain secret" in v for v in wire.values())
+    done = up.say_to_store(up.intruder, "who am I")
+    assert "who am I" not in done.stdout
 
 
 def test_policy_is_enforced_at_the_receiver_for_callers_no_hook_has_seen(up):

@@ -46,7 +46,8 @@ struct weir_runtime *flow_runtime(struct flow *f, const char *yaml) {
         .tls = { .server = ref(f->tls.server),
                  .to = ref(f->tls.to),
                  .mesh_server = ref(f->tls.mesh_server),
-                 .mesh_client = ref(f->tls.mesh_client) },
+                 .mesh_client = ref(f->tls.mesh_client),
+                 .mesh_client_tcp = ref(f->tls.mesh_client_tcp) },
     };
     struct weir_runtime *rt = NULL;
     char *why = NULL;

@@ -44,8 +44,10 @@ static void start(struct flow *f, enum weir_direction dir, const char *yaml, con
 
     snprintf(uri, sizeof(uri), "spiffe://cluster.local/ns/default/sa/%s", name);
     svid = mint_svid(uri, ca);
-    set.mesh_server = context(WEIR_TLS_MESH_SERVER, &svid, ca, WEIR_SLICE("\x07weir-h2"));
+    set.mesh_server =
+        context(WEIR_TLS_MESH_SERVER, &svid, ca, WEIR_SLICE("\x07weir-h2\x08weir-tcp"));
     set.mesh_client = context(WEIR_TLS_MESH_CLIENT, &svid, ca, WEIR_SLICE("\x07weir-h2"));
+    set.mesh_client_tcp = context(WEIR_TLS_MESH_CLIENT, &svid, ca, WEIR_SLICE("\x08weir-tcp"));
     flow_start_tls(f, dir, yaml, &set);
     mint_free(&svid);
 }
@@ -86,14 +88,16 @@ static bool connect_new(struct pair *p) {
     return true;
 }
 
-static size_t carry(struct mem_conn *from, struct mem_conn *to, bool *eof) {
+static size_t carry(struct pair *p, struct mem_conn *from, struct mem_conn *to, bool *eof) {
     size_t n = mem_received_len(from);
 
     if (n) {
+        if (p->needle && memmem(mem_received(from), n, p->needle, strlen(p->needle)))
+            p->found = true;
         mem_send_bytes(to, mem_received(from), n);
         mem_received_clear(from);
     }
-    if (mem_got_eof(from) && !*eof) {
+    if ((mem_got_eof(from) || mem_got_reset(from)) && !*eof) {
         *eof = true;
         if (mem_got_reset(from))
             mem_reset(to);
@@ -112,8 +116,8 @@ void pair_run(struct pair *p) {
         mem_run(p->in.net);
         moved = connect_new(p);
         for (uint32_t i = 0; i < p->n_links; i++) {
-            size_t n = carry(p->links[i].a, p->links[i].b, &p->links[i].a_eof) +
-                       carry(p->links[i].b, p->links[i].a, &p->links[i].b_eof);
+            size_t n = carry(p, p->links[i].a, p->links[i].b, &p->links[i].a_eof) +
+                       carry(p, p->links[i].b, p->links[i].a, &p->links[i].b_eof);
 
             p->links[i].n += n;
             moved = moved || n > 0;

@@ -18,6 +18,8 @@ struct pair {
         size_t n; /* bytes on the wire */
     } links[PAIR_LINKS];
     uint32_t n_links;
+    const char *needle; /* looked for on the wire */
+    bool found;
 };
 
 /* Documents besides Pods web (10.1.0.1) and v1 (10.1.0.2), Service api (10.96.0.10:80 -> v1:8080) and the Proxy; `port`

@@ -213,6 +213,24 @@ static void a_pod_is_joined_as_it_or_else_the_agent_says(void **state) {
     }
 }
 
+static void a_plain_service_of_a_strict_pod_goes_through_the_callers_sidecar(void **state) {
+    struct weir_snapshot *s = snapshot_of(
+        POD("a", ", annotations: {weir.dev/cgroup: t/a, weir.dev/mode: sidecar}", "10.0.0.1")
+            POD("b", HERE("b"), "10.0.0.2")
+                SERVICE("db", "10.96.0.4", "", "{addresses: [10.0.0.1]}")
+                    SERVICE("other", "10.96.0.5", "",
+                            "{addresses: [10.0.0.2]}") "apiVersion: security.istio.io/v1\nkind: "
+                                                       "PeerAuthentication\n"
+                                                       "metadata: {name: all, namespace: n}\nspec: "
+                                                       "{mtls: {mode: STRICT}}\n");
+    struct weir_mapset *set = plan_of(s, NULL, NULL);
+
+    assert_int_equal(service_at(set, "10.96.0.4").flags, WEIR_SVC_L7);
+    assert_int_equal(service_at(set, "10.96.0.5").flags, 0); /* its pod has no sidecar */
+    weir_mapset_free(set);
+    weir_snapshot_unref(s);
+}
+
 static int put_name(void *arg, const void *key, const void *value) {
     const struct weir_name_key *k = key;
     const struct weir_name_value *v = value;
@@ -293,6 +311,7 @@ int main(void) {
         cmocka_unit_test(services_have_the_ready_endpoints_with_summed_weights),
         cmocka_unit_test(l7_ports_and_strict_ports_of_a_meshed_pod_are_steered),
         cmocka_unit_test(a_pod_is_joined_as_it_or_else_the_agent_says),
+        cmocka_unit_test(a_plain_service_of_a_strict_pod_goes_through_the_callers_sidecar),
         cmocka_unit_test(ids_stay_when_other_things_come_and_go),
         cmocka_unit_test(of_two_pods_with_one_address_the_younger_or_local_one_has_it),
         cmocka_unit_test(survives_every_failing_allocation),
