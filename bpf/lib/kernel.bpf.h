@@ -270,9 +270,17 @@ typedef struct {
 } WEIR_CORE atomic64_t;
 
 struct sock_common {
+    __be32 skc_daddr;
+    __be32 skc_rcv_saddr;
+    __be16 skc_dport;
+    __u16 skc_num;
+    unsigned short skc_family;
+    volatile unsigned char skc_state;
     unsigned char skc_ipv6only : 1;
     unsigned long skc_flags;
     atomic64_t skc_cookie;
+    struct weir_addr skc_v6_daddr; /* struct in6_addr there */
+    struct weir_addr skc_v6_rcv_saddr;
 } WEIR_CORE;
 
 struct sock {

@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "kern/revoke.h"
 #include "kern/skel.h"
 #include "sys/cgroup.h"
 
@@ -141,6 +142,15 @@ static void check_features(const struct report *r) {
     }
 }
 
+static void check_reset(const struct report *r) {
+    const char *way = weir_revoke_way();
+
+    say(r, way ? WEIR_CHECK_OK : WEIR_CHECK_FAIL, "reset of connections policy forbids",
+        way ? way : "no",
+        "modprobe tcp_diag udp_diag, or run Linux 6.5 or newer: without, only new connections "
+        "obey a changed policy");
+}
+
 /* The proof that probes only hint at: this kernel's verifier takes every program as it is. */
 static void check_load(const struct report *r) {
     bool can_join = weir_join_possible() == NULL;
@@ -158,7 +168,9 @@ static void check_load(const struct report *r) {
         if (!can_join && weir_join_is_program(bpf, prog))
             bpf_program__set_autoload(prog, false);
     }
-    err = weir_bpf__load(bpf);
+    err = weir_object_optional(bpf);
+    if (err == 0)
+        err = weir_bpf__load(bpf);
     say(r, err == 0 ? WEIR_CHECK_OK : WEIR_CHECK_FAIL, "every program accepted by this kernel",
         err == 0 ? "yes" : strerror(-err),
         "run with the verifier's words from the log and report them");
@@ -238,6 +250,7 @@ int weir_kern_check(const struct weir_kern_options *options, weir_kern_check_fn 
     check_mounts(&r, options);
     check_capabilities(&r);
     check_features(&r);
+    check_reset(&r);
     check_load(&r);
     check_join(&r, options);
     if (options && options->cgroup)

@@ -7,6 +7,7 @@
 #include "kern/priv.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,25 @@ void weir_libbpf_log(void) {
     libbpf_set_print(print_to_log);
 }
 
+bool weir_kernel_destroys(void) {
+    struct btf *btf = btf__load_vmlinux_btf();
+    bool there = btf && btf__find_by_name_kind(btf, "bpf_sock_destroy", BTF_KIND_FUNC) > 0;
+
+    btf__free(btf);
+    return there;
+}
+
+int weir_object_optional(struct weir_bpf *bpf) {
+    int r = 0;
+
+    if (!weir_kernel_destroys()) {
+        r = bpf_program__set_autoload(bpf->progs.weir_reset_tcp, false);
+        if (r == 0)
+            r = bpf_program__set_autoload(bpf->progs.weir_reset_udp, false);
+    }
+    return r;
+}
+
 /* A pod's instance is sk_lookup only; the node's object everything else, joining where the kernel
  * has what it takes. */
 static int choose_programs(struct weir_bpf *bpf, bool for_pod) {
@@ -68,7 +88,7 @@ static int choose_programs(struct weir_bpf *bpf, bool for_pod) {
         if (r < 0)
             return r;
     }
-    return 0;
+    return for_pod ? 0 : weir_object_optional(bpf);
 }
 
 int weir_object_load(const char *pin_dir, uint32_t pod, uint64_t netns, struct weir_bpf **ret_bpf) {

@@ -8,58 +8,17 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kern/netns.h"
 #include "kern/skel.h"
 #include "sys/log.h"
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
-
-struct cookie_job {
-    int netns_fd;
-    uint64_t cookie;
-    int error;
-};
-
-static void *cookie_thread(void *arg) {
-    struct cookie_job *job = arg;
-    socklen_t len = sizeof(job->cookie);
-    int fd;
-
-    if (setns(job->netns_fd, CLONE_NEWNET) < 0) {
-        job->error = -errno;
-        return NULL;
-    }
-    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        job->error = -errno;
-        return NULL;
-    }
-    if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &job->cookie, &len) < 0)
-        job->error = -errno;
-    close(fd);
-    return NULL;
-}
-
 int weir_kern_netns_cookie(int netns_fd, uint64_t *ret_cookie) {
-    struct cookie_job job = { .netns_fd = netns_fd };
-    pthread_t thread;
-    int r = pthread_create(&thread, NULL, cookie_thread, &job);
-
-    if (r != 0)
-        return -r;
-    pthread_join(thread, NULL);
-    if (job.error == 0)
-        *ret_cookie = job.cookie;
-    return job.error;
+    return weir_netns_cookie(netns_fd, ret_cookie);
 }
 
 static int pod_path(const struct weir_kern *k, uint32_t pod, char *ret, size_t size) {

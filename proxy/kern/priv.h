@@ -53,6 +53,10 @@ bool weir_join_try(const struct weir_bpf *bpf, uint64_t cgroup, bool *ret_writer
                    size_t size);
 /* The same through weir_join_look of any loaded object. 0 or -errno. */
 int weir_join_look_with(const struct weir_bpf *bpf, struct weir_join_look *ret_look);
+/* bpf_sock_destroy is there: since 6.5. */
+bool weir_kernel_destroys(void);
+/* Leaves out what this kernel cannot have and weir can do without. 0 or -errno. */
+int weir_object_optional(struct weir_bpf *bpf);
 
 /* In kern.c: descriptor of a map not in enum weir_map, "weir_count"; borrowed, -ENOENT. */
 int weir_kern_map_fd(const struct weir_kern *k, const char *name);

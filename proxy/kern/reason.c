@@ -48,6 +48,8 @@ static const char *const names[] = {
     [WEIR_JOIN_NOT_EMPTY] = "join_not_empty",
     [WEIR_JOIN_NO_ROOM] = "join_no_room",
     [WEIR_JOIN_SOCKOPT] = "join_sockopt",
+    [WEIR_DENY_ENDPOINT_GONE] = "deny_endpoint_gone",
+    [WEIR_SEEN_CANARY] = "seen_canary",
 };
 _Static_assert(WEIR_ARRAY_LEN(names) == WEIR_REASON_COUNT_, "every reason has a name");
 _Static_assert(WEIR_REASON_COUNT_ <= WEIR_REASON_SLOTS, "weir_count has a slot for each");

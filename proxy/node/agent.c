@@ -88,8 +88,11 @@ static void timer_ready(void *arg, uint32_t events) {
     struct weir_agent *a = arg;
     uint64_t expirations;
 
-    if (read(a->timer.fd, &expirations, sizeof(expirations)) == sizeof(expirations))
-        weir_agent_sync(a, false);
+    if (read(a->timer.fd, &expirations, sizeof(expirations)) != sizeof(expirations))
+        return;
+    if (a->revoke_again)
+        weir_agent_revoke(a, false);
+    weir_agent_sync(a, false);
 }
 
 static void config_ready(void *arg, uint32_t events) {

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "kern/plan.h"
+#include "weir/abi/revoke.h"
 
 struct side {
     const struct weir_addr *addr;
@@ -27,6 +28,8 @@ struct line {
 
 const char *weir_flow_verdict(const struct weir_event *event) {
     switch (event->kind) {
+    case WEIR_EVENT_REVOKE:
+        return "deny";
     case WEIR_EVENT_DENY:
         return event->reason == WEIR_ALLOW_AUDIT ? "audit" : "deny";
     case WEIR_EVENT_OPEN:
@@ -45,7 +48,7 @@ static bool is_caller(const struct weir_event *event) {
 }
 
 static const char *kind_name(const struct weir_event *event) {
-    static const char *const names[] = { "", "open", "close", "deny", "listen" };
+    static const char *const names[] = { "", "open", "close", "deny", "listen", "revoke" };
 
     return event->kind < WEIR_ARRAY_LEN(names) ? names[event->kind] : "";
 }

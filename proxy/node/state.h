@@ -29,6 +29,11 @@ struct weir_agent_client {
     bool answered, follow;
 };
 
+/* What the last change did to connections that existed. */
+struct weir_agent_revocation {
+    uint64_t generation, checked, killed, kept, failed, took_us;
+};
+
 struct weir_agent {
     const struct weir_agent_params *params;
     /* of this run: flags beat the Agent document of the first configuration */
@@ -50,6 +55,9 @@ struct weir_agent {
     bool attached; /* the programs on the pods' parent are ours and new */
     bool stale;    /* the maps are not known to be what the configuration says: try again */
     uint64_t puts, deletes;
+    struct weir_agent_revocation revocation;
+    uint64_t n_revoked;   /* connections reset so far */
+    bool revoke_again;    /* with the next tick */
 
     struct weir_watch *config_watch, *place_watch;
     struct weir_agent_source signals, timer, config_news, place_news, events, listener;
@@ -89,6 +97,11 @@ int weir_agent_admin_open(struct weir_agent *a);
 void weir_agent_admin_close(struct weir_agent *a);
 /* One flow record to every follower. */
 void weir_agent_admin_flow(struct weir_agent *a, const struct weir_textbuf *record);
+/*
+ * revoke.c: asks the connections that exist again. change: the maps have just changed; else this is
+ * the second look after that.
+ */
+void weir_agent_revoke(struct weir_agent *a, bool change);
 /* explain.c: words is "SRC DST:PORT [tcp|udp]" and is taken apart. */
 void weir_agent_explain(struct weir_agent *a, char *words, struct weir_textbuf *out);
 /* status.c */

@@ -58,6 +58,21 @@ static uint64_t epoch_of(struct weir_agent *a) {
     return weir_kern_get(a->kern, WEIR_MAP_META, &key, &meta) == 0 ? meta.epoch : 0;
 }
 
+/* The receipt of the last change: how many connections it asked, reset and kept. */
+static void revocation(const struct weir_agent *a, struct weir_textbuf *out) {
+    const struct weir_agent_revocation *last = &a->revocation;
+
+    weir_textbuf_name(out, "revocation");
+    weir_textbuf_add(out, "{", 1);
+    weir_textbuf_number(out, "generation", last->generation);
+    weir_textbuf_number(out, "checked", last->checked);
+    weir_textbuf_number(out, "killed", last->killed);
+    weir_textbuf_number(out, "kept", last->kept);
+    weir_textbuf_number(out, "failed", last->failed);
+    weir_textbuf_number(out, "us", last->took_us);
+    weir_textbuf_add(out, "}", 1);
+}
+
 void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "{", 1);
     weir_textbuf_member(out, "kind", "agent");
@@ -79,6 +94,8 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_number(out, "rules", a->report.n_rules);
     weir_textbuf_number(out, "map_puts", a->puts);
     weir_textbuf_number(out, "map_deletes", a->deletes);
+    weir_textbuf_number(out, "connections_revoked", a->n_revoked);
+    revocation(a, out);
     weir_textbuf_number(out, "flows", a->n_flows);
     weir_textbuf_number(out, "flows_lost", a->n_flows_lost);
     weir_textbuf_name(out, "join");
@@ -99,6 +116,8 @@ void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out) {
         weir_textbuf_member(out, "error", strerror(-r));
     for (unsigned i = 1; r == 0 && i < WEIR_REASON_COUNT_; i++)
         weir_textbuf_number(out, weir_reason_name(i), counts[i]);
+    if (r == 0)
+        weir_textbuf_number(out, "connections_revoked", a->n_revoked);
     weir_textbuf_add(out, "}\n", 2);
 }
 
@@ -107,5 +126,6 @@ void weir_agent_generation(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_number(out, "generation", a->generation);
     weir_textbuf_number(out, "epoch", epoch_of(a));
     weir_textbuf_bool(out, "in_force", !a->stale);
+    revocation(a, out);
     weir_textbuf_add(out, "}\n", 2);
 }

@@ -205,4 +205,5 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
     if (!attach_pods(a))
         return;
     a->stale = !detach_gone(a);
+    weir_agent_revoke(a, true);
 }

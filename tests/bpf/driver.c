@@ -12,6 +12,7 @@
 
 #include "fuzz.h"
 #include "kern/kern.h"
+#include "kern/revoke.h"
 #include "sys/cgroup.h"
 
 #define WORDS 6
@@ -212,6 +213,40 @@ static int do_check(char **w) {
     return r;
 }
 
+struct revoking {
+    unsigned gone_port; /* endpoints at this port are gone; 0 = none */
+};
+
+static bool is_gone(void *arg, const struct weir_event *e) {
+    return e->remote_port == ((const struct revoking *)arg)->gone_port;
+}
+
+static void print_reset(void *arg, const struct weir_event *e) {
+    (void)arg;
+    print_event(NULL, e, true);
+}
+
+static int do_revoke(struct driver *d, char **w) {
+    struct revoking revoking = { (unsigned)strtoul(w[3], NULL, 10) };
+    struct weir_revoke_params params = { .by_diag = strcmp(w[2], "diag") == 0,
+                                         .gone = revoking.gone_port ? is_gone : NULL,
+                                         .reset = print_reset,
+                                         .arg = &revoking };
+    struct weir_revoked sum = { 0 };
+    int r;
+
+    params.netns_fd = open(w[1], O_RDONLY | O_CLOEXEC);
+    if (params.netns_fd < 0)
+        return -errno;
+    printf("ok");
+    r = weir_kern_revoke(d->k, &params, &sum);
+    close(params.netns_fd);
+    printf(" %llu/%llu/%llu/%llu/%d\n", (unsigned long long)sum.checked,
+           (unsigned long long)sum.killed, (unsigned long long)sum.kept,
+           (unsigned long long)sum.failed, r);
+    return 0;
+}
+
 static int do_fuzz(struct driver *d, char **w) {
     uint32_t verdicts[3] = { 0 };
     int r =
@@ -278,6 +313,8 @@ static int run(struct driver *d, char **w) {
         return do_look(d);
     if (strcmp(w[0], "events") == 0)
         return do_events(d);
+    if (strcmp(w[0], "revoke") == 0)
+        return do_revoke(d, w);
     if (strcmp(w[0], "fuzz") == 0)
         return do_fuzz(d, w);
     if (strcmp(w[0], "close") == 0) {

@@ -30,7 +30,7 @@ mkdir -p ir/bin ir/m ir/proc ir/sys ir/dev ir/h
 cp "$(command -v busybox)" ir/bin/busybox
 ln -s busybox ir/bin/sh
 n=100
-for module in virtio_pci 9pnet_virtio 9p veth bridge; do
+for module in virtio_pci 9pnet_virtio 9p veth bridge tcp_diag udp_diag; do
     modprobe -d "$work/k" -S "$version" --show-depends "$module" | awk '/^insmod/ { print $2 }'
 done | awk '!seen[$0]++' | while read -r ko; do
     cp "$ko" "ir/m/$n-$(basename "$ko")"

@@ -80,6 +80,13 @@ class Driver:
     def events(self):
         return [abi.event(bytes.fromhex(w[2:])) for w in self.ask("events")]
 
+    def revoke(self, netns, how="best", gone_port=0):
+        """Events of what was reset, and (checked, killed, kept)."""
+        *events, sums = self.ask("revoke", netns, how, gone_port)
+        checked, killed, kept, failed, error = (int(n) for n in sums.split("/"))
+        assert failed == error == 0
+        return [abi.event(bytes.fromhex(w[2:])) for w in events], (checked, killed, kept)
+
     def kill(self):
         if self.p.poll() is None:
             self.p.send_signal(signal.SIGKILL)

@@ -63,6 +63,8 @@ enum weir_reason {
     WEIR_JOIN_NOT_EMPTY,  /* not entered: bytes were queued at established (fast open) */
     WEIR_JOIN_NO_ROOM,    /* not entered: a map or socket storage took no more */
     WEIR_JOIN_SOCKOPT,    /* an option that joined sockets cannot keep was refused: ULP, zerocopy */
+    WEIR_DENY_ENDPOINT_GONE, /* reset: its endpoint is no longer one of the service */
+    WEIR_SEEN_CANARY,        /* a call to the reserved address, refused: interception works */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u

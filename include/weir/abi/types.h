@@ -76,6 +76,30 @@ static inline __attribute__((always_inline)) int weir_addr_is_loopback(const str
     return a->w[0] == 0 && a->w[1] == 0 && a->w[2] == 0 && a->w[3] == one;
 }
 
+/*
+ * The reserved destination whose call must be seen and refused by the connect programs, wherever they
+ * are (TEST-NET-1 of RFC 5737, the discard prefix of RFC 6666): 192.0.2.249 and 100::7765:6972.
+ */
+#define WEIR_CANARY_PORT         9
+#define WEIR_CANARY_WORD(le, be) ((__be32)(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? (le) : (be)))
+#define WEIR_CANARY_V4                                                                             \
+    {                                                                                              \
+        { 0, 0, WEIR_V4_MARK, WEIR_CANARY_WORD(0xf90200c0u, 0xc00002f9u) }                         \
+    }
+#define WEIR_CANARY_V6                                                                             \
+    {                                                                                              \
+        {                                                                                          \
+            WEIR_CANARY_WORD(0x00000001u, 0x01000000u), 0, 0,                                      \
+                WEIR_CANARY_WORD(0x72696577u, 0x77656972u)                                         \
+        }                                                                                          \
+    }
+
+static inline __attribute__((always_inline)) int weir_addr_is_canary(const struct weir_addr *a) {
+    const struct weir_addr v4 = WEIR_CANARY_V4, v6 = WEIR_CANARY_V6;
+
+    return weir_addr_equal(a, &v4) || weir_addr_equal(a, &v6);
+}
+
 /* 0.0.0.0 or ::, which the kernel reads as loopback when it is a destination. */
 static inline __attribute__((always_inline)) int weir_addr_is_any(const struct weir_addr *a) {
     return a->w[0] == 0 && a->w[1] == 0 && (a->w[2] == 0 || a->w[2] == WEIR_V4_MARK) &&

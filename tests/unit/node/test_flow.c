@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node/flow.h"
+#include "weir/abi/revoke.h"
 
 #include "kern/plan.h"
 #include "weir_test.h"
@@ -132,6 +133,33 @@ static void a_close_says_how_much_and_how_long(void **state) {
                 "retransmits=0\n");
 }
 
+static void a_reset_names_the_caller_whichever_end_was_reset(void **state) {
+    struct weir_event e = event(WEIR_EVENT_REVOKE, WEIR_INGRESS, WEIR_DENY_INGRESS);
+
+    e.cookie = 9;
+    e.local = e.original = addr("10.0.0.1");
+    e.local_port = e.original_port = 80;
+    e.remote = addr("10.0.0.2");
+    e.remote_port = 4444;
+    e.policy = weir_plan_id(installed, WEIR_NAME_POLICY, "front/deny");
+    assert_line(&e, WEIR_FLOW_TEXT,
+                "2026-01-02T03:04:05.000678Z event=revoke verdict=deny direction=ingress "
+                "reason=deny_ingress policy=front/deny protocol=tcp source=back/api "
+                "source_ip=10.0.0.2 source_port=4444 destination=front/web "
+                "destination_ip=10.0.0.1 destination_port=80\n");
+    e.direction = WEIR_EGRESS;
+    e.remote_port = 8080;
+    e.local_port = 5000;
+    e.original = addr("10.96.0.1");
+    e.reason = WEIR_DENY_ENDPOINT_GONE;
+    e.policy = 0;
+    assert_line(&e, WEIR_FLOW_TEXT,
+                "2026-01-02T03:04:05.000678Z event=revoke verdict=deny direction=egress "
+                "reason=deny_endpoint_gone protocol=tcp source=front/web source_ip=10.0.0.1 "
+                "source_port=5000 destination=back/api destination_ip=10.0.0.2 "
+                "destination_port=8080 original_ip=10.96.0.1 original_port=80\n");
+}
+
 static void verdicts_tell_audit_from_denial(void **state) {
     struct weir_event e = event(WEIR_EVENT_DENY, WEIR_EGRESS, WEIR_ALLOW_AUDIT);
 
@@ -151,6 +179,7 @@ int main(void) {
         cmocka_unit_test(a_refused_arrival_names_both_pods_and_the_policy),
         cmocka_unit_test(a_connect_refused_by_the_other_sides_policy_still_comes_from_here),
         cmocka_unit_test(a_close_says_how_much_and_how_long),
+        cmocka_unit_test(a_reset_names_the_caller_whichever_end_was_reset),
         cmocka_unit_test(verdicts_tell_audit_from_denial),
     };
 
