@@ -214,8 +214,8 @@ class Joined:
     """A cgroup whose sockets weir joins (weir run --join on): every process in it is declared not to splice, which wrk, the origin and
     all contenders as configured here keep."""
 
-    def __init__(self, place, weir):
-        d = place.scratch('joined')
+    def __init__(self, place, weir, case):
+        d = place.scratch(f'{case}.joined')
         self.weir, self.told = weir, os.path.join(d, 'told')
         script = f'echo $$ $WEIR_AGENT $(tail -n 1 /proc/self/cgroup) > {self.told}.new; mv {self.told}.new {self.told}; exec sleep infinity'
         self.process = Process([weir, 'run', '--join', 'on', '--log', os.path.join(d, 'log'), '--', 'sh', '-c', script], place.load_core,

@@ -140,7 +140,7 @@ class Runner:
     def joined_case(self, case, found, faults):
         """The same with an origin of its own in the cgroup whose sockets are joined; that they were is asked of the kernel."""
         try:
-            joined = contenders.Joined(self.place, self.args.weir)
+            joined = contenders.Joined(self.place, self.args.weir, case.name)
         except Failed as e:
             faults.append(f'{case.name}: {e}')
             print(f'bench: {faults[-1]}', file=sys.stderr)
