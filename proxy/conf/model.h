@@ -336,6 +336,7 @@ struct weir_limits_spec {
     uint64_t head_timeout_us;      /* 10 s */
     uint64_t idle_timeout_us;      /* downstream keep-alive; 60 s */
     uint64_t body_timeout_us;      /* no body byte moved; 30 s */
+    uint64_t detect_timeout_us;    /* a client silent that long lets its server speak first; 100 ms */
     uint64_t connect_timeout_us;   /* 5 s */
     uint64_t handshake_timeout_us; /* 10 s */
     uint64_t upstream_idle_us;     /* pooled connection; 30 s */

@@ -46,6 +46,7 @@ struct weir_conn {
     bool is_up;
     bool reading;
     bool eof;  /* the peer will send no more */
+    bool tentative; /* RELAY, downstream: neither side has spoken; the client may yet say that it is HTTP */
     bool own_tls; /* downstream: the application's own TLS, not ours to end */
     bool deaf; /* what it still sends is not looked at */
     bool fin_sent;
@@ -134,6 +135,8 @@ void weir_up_deadline(struct weir_conn *c);
 /* relay.c */
 /* Turns a downstream connection whose bytes are not ours to read into a byte relay to an endpoint of `target`. */
 void weir_relay_start(struct weir_conn *down, struct weir_target *target);
+/* The same before anybody has spoken: if the client is the first, it is sniffed as if it had not been begun. */
+void weir_relay_start_tentative(struct weir_conn *down, struct weir_target *target);
 void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
 void weir_relay_eof(struct weir_conn *c);
 void weir_relay_open(struct weir_conn *up);

@@ -10,8 +10,6 @@
 #include "http/sniff.h"
 
 #define SNIFF_MAX 16384u
-/* A connection whose first bytes do not come is taken for a protocol in which the server speaks first. */
-#define SERVER_FIRST_US (100u * 1000u)
 /* How long an idle client has, once it was told that we go, before it is told which request was the last. */
 #define DRAIN_NOTICE_US (1000u * 1000u)
 
@@ -75,6 +73,17 @@ static int start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
     return 0;
 }
 
+/* A port on which servers have been seen to speak first, and a caller that may be relayed as it comes. */
+static bool expects_server(struct weir_conn *c, const struct weir_parent *p) {
+    uint16_t port = c->dir == WEIR_DIR_OUTBOUND ? c->info.original_port : c->info.local_port;
+    const char *policy;
+
+    return is_sidecar(c) && !p->http && p->own &&
+           weir_detect_server_first(&c->worker->detect, c->dir, port) &&
+           (c->dir == WEIR_DIR_OUTBOUND || p->mtls != WEIR_MTLS_STRICT) &&
+           weir_peer_allowed(c, c->worker->epoch->rt, &policy);
+}
+
 void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct weir_listener *l) {
     struct weir_conn *c = NULL;
     const struct weir_parent *p;
@@ -103,9 +112,14 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
             weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
     }
+    if (expects_server(c, p)) {
+        weir_count(&w->metrics, WEIR_C_DETECT_KNOWN, 1);
+        weir_relay_start_tentative(c, weir_worker_target(w, p->own));
+        return;
+    }
     weir_worker_deadline(w, &c->deadline,
                          weir_worker_now(w) + (is_sidecar(c)
-                                                   ? SERVER_FIRST_US
+                                                   ? weir_worker_limits(w)->detect_timeout_us
                                                    : weir_worker_limits(w)->head_timeout_us));
     weir_conn_update_reading(c);
 }
@@ -122,8 +136,8 @@ static void refuse_relay(struct weir_conn *c, const char *policy) {
     weir_conn_cut(c);
 }
 
-/* Bytes that are not ours to read: at least who sends them is. */
-static void start_relay(struct weir_conn *c) {
+/* Bytes that are not ours to read: at least who sends them is. `silent`: none have come. */
+static void start_relay(struct weir_conn *c, bool silent) {
     struct weir_parent *p = weir_down_parent(c);
     const char *policy = "";
 
@@ -131,6 +145,8 @@ static void start_relay(struct weir_conn *c) {
         weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
     else if (!weir_peer_allowed(c, c->worker->epoch->rt, &policy))
         refuse_relay(c, policy);
+    else if (silent)
+        weir_relay_start_tentative(c, weir_worker_target(c->worker, p->own));
     else
         weir_relay_start(c, weir_worker_target(c->worker, p->own));
 }
@@ -177,7 +193,7 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
     }
     c->own_tls = true;
     if (plaintext_allowed(c))
-        start_relay(c);
+        start_relay(c, false);
 }
 
 static void sniffed(struct weir_conn *c, enum weir_sniff verdict, struct weir_slice bytes) {
@@ -188,7 +204,7 @@ static void sniffed(struct weir_conn *c, enum weir_sniff verdict, struct weir_sl
     if (!plaintext_allowed(c))
         return;
     if (verdict == WEIR_SNIFF_OPAQUE && is_sidecar(c)) {
-        start_relay(c);
+        start_relay(c, false);
         return;
     }
     if (weir_conn_start_http(c, verdict == WEIR_SNIFF_H2) < 0)
@@ -249,7 +265,7 @@ void weir_down_open(struct weir_conn *c) {
 
     weir_count(&c->worker->metrics, WEIR_C_TLS_HANDSHAKES, 1);
     if (weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_TCP))) {
-        start_relay(c);
+        start_relay(c, false);
         return;
     }
     weir_worker_deadline(c->worker, &c->deadline,
@@ -336,12 +352,12 @@ static void sniff_deadline(struct weir_conn *c) {
 
     if (!is_sidecar(c) || c->held || weir_worker_now(c->worker) >= limit)
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD));
-    else if (!plaintext_allowed(c))
-        return;
-    else if (p && p->http)
-        sniff_on(c);
-    else
-        start_relay(c);
+    else if (p && (p->http || (c->dir == WEIR_DIR_INBOUND && p->mtls == WEIR_MTLS_STRICT)))
+        sniff_on(c); /* the client speaks first there, however late */
+    else {
+        weir_count(&c->worker->metrics, WEIR_C_DETECT_WAITS, 1);
+        start_relay(c, true);
+    }
 }
 
 void weir_down_deadline(struct weir_conn *c) {

@@ -60,11 +60,43 @@ static void send(struct weir_conn *to, struct weir_bufq *q) {
         weir_conn_pause(from);
 }
 
+static uint16_t port_of(const struct weir_conn *down) {
+    return down->dir == WEIR_DIR_OUTBOUND ? down->info.original_port : down->info.local_port;
+}
+
+/* From here on it is a relay for good. */
+static void commit(struct weir_conn *down) {
+    down->tentative = false;
+    weir_count(&down->worker->metrics, WEIR_C_RELAYS, 1);
+}
+
+/* The client has spoken first: the server never hears of it, unless that is what the bytes say. */
+static void retract(struct weir_conn *down) {
+    struct weir_conn *up = down->peer;
+
+    down->tentative = false;
+    down->peer = up->peer = NULL;
+    down->state = WEIR_CONN_SNIFF;
+    down->since = weir_worker_now(down->worker);
+    weir_conn_close(up);
+    weir_detect_contrary(&down->worker->detect, down->dir, port_of(down));
+    weir_count(&down->worker->metrics, WEIR_C_DETECT_CONTRARY, 1);
+}
+
 void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes) {
     struct weir_bufq q;
 
+    if (c->tentative) {
+        retract(c);
+        weir_down_read(c, chunk, bytes);
+        return;
+    }
     if (!relaying(c->peer))
         return;
+    if (c->is_up && c->peer->tentative) {
+        weir_detect_learn(&c->worker->detect, c->peer->dir, port_of(c->peer));
+        commit(c->peer);
+    }
     if (c->peer->state == WEIR_CONN_CONNECTING) {
         if (weir_conn_hold(c, chunk, bytes) < 0)
             weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
@@ -82,7 +114,10 @@ void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_
 
 void weir_relay_eof(struct weir_conn *c) {
     struct weir_conn *peer = c->peer;
+    struct weir_conn *down = c->is_up ? peer : c;
 
+    if (down && down->tentative)
+        commit(down);
     if (!relaying(peer) || peer->state == WEIR_CONN_CONNECTING || peer->fin_sent)
         return;
     peer->fin_sent = true;
@@ -126,6 +161,8 @@ void weir_relay_fail(struct weir_conn *c, struct weir_fault fault) {
 
     if (!peer)
         return;
+    if (down->tentative)
+        commit(down);
     weir_relay_log(down, fault, "");
     if (fault.kind != WEIR_FAULT_NONE)
         weir_count_fault(&c->worker->metrics, fault);
@@ -166,13 +203,14 @@ static int dial(struct weir_conn *down, struct weir_target *target, struct weir_
     return weir_pool_dial(down->worker, &how, ret_up);
 }
 
-void weir_relay_start(struct weir_conn *down, struct weir_target *target) {
+static void start(struct weir_conn *down, struct weir_target *target, bool tentative) {
     struct weir_worker *w = down->worker;
     struct weir_lb_endpoint *e = weir_lb_pick(target->lb, weir_worker_now(w), NULL, 0);
     struct weir_conn *up = NULL;
     int r;
 
-    weir_count(&w->metrics, WEIR_C_RELAYS, 1);
+    if (!tentative)
+        weir_count(&w->metrics, WEIR_C_RELAYS, 1);
     if (!e) {
         weir_conn_fail(down, WEIR_FAULT(LOCAL, NO_ENDPOINT));
         return;
@@ -189,6 +227,15 @@ void weir_relay_start(struct weir_conn *down, struct weir_target *target) {
     up->peer = down;
     down->peer = up;
     down->state = WEIR_CONN_RELAY;
+    down->tentative = tentative;
     weir_deadline_clear(&down->deadline);
     weir_conn_update_reading(down);
+}
+
+void weir_relay_start(struct weir_conn *down, struct weir_target *target) {
+    start(down, target, false);
+}
+
+void weir_relay_start_tentative(struct weir_conn *down, struct weir_target *target) {
+    start(down, target, true);
 }

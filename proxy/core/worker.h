@@ -11,6 +11,7 @@
 #include "base/htab.h"
 #include "base/limit.h"
 #include "core/deadline.h"
+#include "core/detect.h"
 #include "core/runtime.h"
 #include "io/net.h"
 #include "lb/lb.h"
@@ -50,6 +51,7 @@ struct weir_worker {
     struct weir_htab target_by_name;
     struct weir_list all_targets;
     struct weir_codec_limits limits; /* of the current runtime; codecs outlive runtimes and borrow these */
+    struct weir_detect detect; /* who speaks first */
     struct weir_wheel wheel;
     bool ticking;
     bool turning; /* flushing: what becomes dirty now needs no wake */

@@ -29,6 +29,9 @@ enum weir_counter {
     WEIR_C_REQUESTS_ACTIVE, /* gauge */
     WEIR_C_RETRIES,
     WEIR_C_RELAYS, /* opaque TCP connections relayed */
+    WEIR_C_DETECT_WAITS,    /* connections whose client had not spoken within limits.detectTimeout */
+    WEIR_C_DETECT_KNOWN,    /* connections to ports known for servers that speak first: not waited for */
+    WEIR_C_DETECT_CONTRARY, /* such a server expected, and the client spoke first */
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
     WEIR_C_IDENTITY_REFUSED,

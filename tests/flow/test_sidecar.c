@@ -29,8 +29,8 @@
     SERVICE("api", "10.96.0.10")                                                                   \
     SERVICE("api-v1", "10.96.0.11")                                                                \
     SERVICE("api-v2", "10.96.0.12")                                                                \
-    SERVICE("empty", "10.96.0.13") SLICE("api", "10.1.0.2") SLICE("api-v1", "10.1.0.2")            \
-        SLICE("api-v2", "10.1.0.3")
+    SERVICE("empty", "10.96.0.13")                                                                 \
+    SLICE("api", "10.1.0.2") SLICE("api-v1", "10.1.0.2") SLICE("api-v2", "10.1.0.3")
 
 #define ROUTE(weight1, weight2)                                                                    \
     "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: api, namespace: " \
@@ -276,6 +276,82 @@ static void a_relay_whose_server_refuses_resets_the_client(void **state) {
     flow_end(&f);
 }
 
+static struct mem_conn *on_port(struct flow *f) {
+    struct mem_conn *c = inbound(f, "10.1.0.1");
+
+    mem_run(f->net);
+    return c;
+}
+
+static void who_speaks_first_is_learnt_per_port(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_INBOUND,
+               POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar") PROXY("v1"));
+    c = on_port(&f);
+    assert_null(mem_next_dial(f.net));
+    mem_advance(f.net, 250000);
+    s = flow_server(&f);
+    flow_send(&f, s, "220 ready\r\n");
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_WAITS), 1);
+    c = on_port(&f); /* without a wait */
+    s = flow_server(&f);
+    flow_send(&f, s, "220 again\r\n");
+    assert_string_equal(mem_received(c), "220 again\r\n");
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_WAITS), 1);
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_KNOWN), 1);
+    assert_int_equal(flow_count(&f, WEIR_C_RELAYS), 2);
+    /* A client that speaks HTTP there is served as HTTP, and the port is waited for again. */
+    c = on_port(&f);
+    s = flow_server(&f);
+    flow_send(&f, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(mem_got_eof(s));
+    assert_string_equal(mem_received(s), "");
+    s = flow_server(&f);
+    flow_expect_starts(s, "GET / HTTP/1.1\r\n");
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_CONTRARY), 1);
+    assert_int_equal(flow_count(&f, WEIR_C_RELAYS), 2);
+    on_port(&f);
+    assert_null(mem_next_dial(f.net));
+    flow_end(&f);
+}
+
+static void a_client_later_than_the_wait_is_still_read(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_INBOUND,
+               POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar") PROXY("v1"));
+    c = on_port(&f);
+    mem_advance(f.net, 250000);
+    s = mem_next_dial(f.net); /* not even connected yet */
+    assert_non_null(s);
+    flow_send(&f, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    s = flow_server(&f);
+    flow_expect_starts(s, "GET / HTTP/1.1\r\n");
+    flow_end(&f);
+}
+
+static void the_wait_is_configured(void **state) {
+    struct flow f;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_INBOUND,
+               POD("web", "10.1.0.1", "sidecar") POD(
+                   "v1", "10.1.0.2",
+                   "sidecar") "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\n"
+                              "spec: {pod: default/v1, limits: {detectTimeout: 1s}}\n");
+    on_port(&f);
+    mem_advance(f.net, 800000);
+    assert_null(mem_next_dial(f.net));
+    mem_advance(f.net, 400000);
+    assert_non_null(mem_next_dial(f.net));
+    flow_end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_header_chooses_the_backend),
@@ -289,6 +365,9 @@ int main(void) {
         cmocka_unit_test(a_network_policy_is_asked_again_by_the_sidecar),
         cmocka_unit_test(bytes_that_are_no_http_are_relayed_with_half_close),
         cmocka_unit_test(a_server_that_speaks_first_is_not_kept_waiting),
+        cmocka_unit_test(who_speaks_first_is_learnt_per_port),
+        cmocka_unit_test(a_client_later_than_the_wait_is_still_read),
+        cmocka_unit_test(the_wait_is_configured),
         cmocka_unit_test(a_relay_whose_server_refuses_resets_the_client),
     };
 

@@ -23,6 +23,7 @@ static void an_empty_proxy_document_is_the_default(void **state) {
     assert_int_equal(limits->head_timeout_us, 10000000);
     assert_int_equal(limits->idle_timeout_us, 60000000);
     assert_int_equal(limits->body_timeout_us, 30000000);
+    assert_int_equal(limits->detect_timeout_us, 100000);
     assert_int_equal(limits->connect_timeout_us, 5000000);
     assert_int_equal(limits->handshake_timeout_us, 10000000);
     assert_int_equal(limits->upstream_idle_us, 30000000);
@@ -43,7 +44,7 @@ static void every_field_of_a_proxy_is_read(void **state) {
         "    targetBytes: 1024\n    streams: 8\n    connections: 9\n    pipeBytes: 4096\n    "
         "poolIdle: 0\n"
         "    headTimeout: 1s\n    idleTimeout: 2s\n    bodyTimeout: 3s\n    connectTimeout: 4s\n"
-        "    handshakeTimeout: 5s\n    upstreamIdleTimeout: 6s\n    requestTimeout: 7s\n    "
+        "    detectTimeout: 50ms\n    handshakeTimeout: 5s\n    upstreamIdleTimeout: 6s\n    requestTimeout: 7s\n    "
         "drainTimeout: 0s"));
     const struct weir_proxy_spec *p = &s->proxy;
 
@@ -78,6 +79,7 @@ static void every_field_of_a_proxy_is_read(void **state) {
     assert_int_equal(p->limits.idle_timeout_us, 2000000);
     assert_int_equal(p->limits.body_timeout_us, 3000000);
     assert_int_equal(p->limits.connect_timeout_us, 4000000);
+    assert_int_equal(p->limits.detect_timeout_us, 50000);
     assert_int_equal(p->limits.handshake_timeout_us, 5000000);
     assert_int_equal(p->limits.upstream_idle_us, 6000000);
     assert_int_equal(p->limits.request_timeout_us, 7000000);
