@@ -282,13 +282,49 @@ static int decode_timeouts(struct weir_dec *d, const struct weir_node *n, void *
     return r;
 }
 
+static int decode_retry_code(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int64_t value = 500;
+    int r = weir_dec_int(d, n, 400, 599, &value);
+
+    *(uint16_t *)out = (uint16_t)value;
+    return r;
+}
+
+static int decode_attempts(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int64_t value = 1;
+    int r = weir_dec_int(d, n, 0, 100, &value);
+
+    *(uint32_t *)out = (uint32_t)value;
+    return r;
+}
+
+static const struct weir_field retry_fields[] = {
+    WEIR_F_LIST("codes", struct weir_retry, codes, n_codes, decode_retry_code),
+    WEIR_F("attempts", struct weir_retry, attempts, decode_attempts),
+    WEIR_F("backoff", struct weir_retry, backoff_us, weir_dec_duration),
+};
+static const struct weir_object retry_object =
+    WEIR_OBJECT("HTTPRoute.spec.rules[].retry", retry_fields);
+
+static int decode_retry(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_retry *retry = weir_arena_calloc(d->arena, 1, sizeof(*retry));
+
+    if (retry == NULL) {
+        return -ENOMEM;
+    }
+    retry->attempts = 1;
+    retry->backoff_us = 25000;
+    *(struct weir_retry **)out = retry;
+    return weir_dec_object(d, n, &retry_object, retry);
+}
+
 static const struct weir_field rule_fields[] = {
     WEIR_F("name", struct weir_route_rule, name, weir_dec_string),
     WEIR_F_LIST("matches", struct weir_route_rule, matches, n_matches, decode_match),
     WEIR_F_LIST("filters", struct weir_route_rule, filters, n_filters, weir_decode_http_filter),
     WEIR_F_LIST("backendRefs", struct weir_route_rule, backends, n_backends, decode_backend),
     WEIR_F_SELF("timeouts", decode_timeouts),
-    WEIR_F_UNSUP("retry"),
+    WEIR_F("retry", struct weir_route_rule, retry, decode_retry),
     WEIR_F_UNSUP("sessionPersistence"),
 };
 static const struct weir_object rule_object = WEIR_OBJECT("HTTPRoute.spec.rules[]", rule_fields);
@@ -406,9 +442,9 @@ int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *
 
 const struct weir_object *const *weir_objects_route(void) {
     static const struct weir_object *const objects[] = {
-        &route_object, &route_spec_object,   &parent_object,      &rule_object,    &match_object,
-        &path_object,  &header_match_object, &query_match_object, &backend_object, &timeout_object,
-        NULL,
+        &route_object,   &route_spec_object, &parent_object,       &rule_object,
+        &match_object,   &path_object,       &header_match_object, &query_match_object,
+        &backend_object, &timeout_object,    &retry_object,        NULL,
     };
     return objects;
 }

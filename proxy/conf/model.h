@@ -220,6 +220,13 @@ struct weir_backend_ref {
     struct weir_place place;
 };
 
+struct weir_retry {
+    uint16_t *codes; /* answers that are not taken */
+    uint32_t n_codes;
+    uint32_t attempts;   /* after the first; 1 unless stated */
+    uint64_t backoff_us; /* before each; 25 ms unless stated */
+};
+
 struct weir_route_rule {
     const char *name; /* "" = unnamed */
     struct weir_route_match
@@ -231,6 +238,7 @@ struct weir_route_rule {
     uint32_t n_backends;
     uint64_t timeout_request_us; /* 0 = not given */
     uint64_t timeout_backend_us;
+    struct weir_retry *retry; /* NULL = not given */
     bool has_timeout_request, has_timeout_backend; /* given; with value 0 it means "no timeout" */
 };
 

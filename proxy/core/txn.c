@@ -13,6 +13,7 @@
 #include "base/asan.h"
 #include "base/mem.h"
 #include "core/filter.h"
+#include "core/retry.h"
 #include "core/pipe.h"
 #include "core/pool.h"
 #include "http/hop.h"
@@ -23,6 +24,7 @@
 /* ---- birth and death ---- */
 
 static void deadline_fired(struct weir_deadline *d);
+static void attempt(struct weir_txn *t);
 static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
 
 static void side_init(struct weir_flow_side *s, bool is_request) {
@@ -78,7 +80,7 @@ struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch 
     side_init(&t->out, true);
     side_init(&t->in, false);
     weir_deadline_init(&t->deadline, deadline_fired);
-    t->request_due = t->backend_due = WEIR_NEVER;
+    t->request_due = t->backend_due = t->retry_due = WEIR_NEVER;
     t->t_begin = weir_worker_now(w);
     t->fault_detail = "";
     return t;
@@ -107,6 +109,8 @@ void weir_txn_free(struct weir_txn *t) {
     weir_list_unlink(&t->up_node);
     weir_deadline_deinit(&w->wheel, &t->deadline);
     weir_bufq_deinit(&t->held);
+    if (t->kept)
+        weir_retry_end(t);
     weir_chunk_unref(t->req_chunk);
     weir_chunk_unref(t->res_chunk);
     if (t->target)
@@ -197,9 +201,11 @@ void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
 
 /* ---- time ---- */
 
-static void arm(struct weir_txn *t) {
+void weir_txn_arm(struct weir_txn *t) {
     uint64_t due = t->request_due < t->backend_due ? t->request_due : t->backend_due;
 
+    if (t->retry_due < due)
+        due = t->retry_due;
     if (due != WEIR_NEVER)
         weir_worker_deadline(t->worker, &t->deadline, due);
 }
@@ -212,12 +218,17 @@ static void deadline_fired(struct weir_deadline *d) {
         weir_upgrade_look(t);
         return;
     }
-    if (now >= t->request_due)
+    if (now >= t->request_due) {
         weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, TIMEOUT_REQUEST), "");
-    else if (now >= t->backend_due)
+    } else if (now >= t->retry_due) {
+        t->retry_due = WEIR_NEVER;
+        weir_txn_arm(t);
+        attempt(t);
+    } else if (now < t->backend_due) {
+        weir_txn_arm(t);
+    } else if (!weir_retry_schedule(t, WEIR_FAULT(LOCAL, TIMEOUT_BACKEND))) {
         weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, TIMEOUT_BACKEND), "");
-    else
-        arm(t);
+    }
 }
 
 static void set_timeouts(struct weir_txn *t) {
@@ -228,7 +239,7 @@ static void set_timeouts(struct weir_txn *t) {
         us = rule->timeout_request_us;
     if (us != 0)
         t->request_due = t->t_begin + us;
-    arm(t);
+    weir_txn_arm(t);
 }
 
 /* ---- the way up ---- */
@@ -237,7 +248,7 @@ int weir_txn_lease(struct weir_txn *t) {
     struct weir_worker *w = t->worker;
 
     t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried,
-                               t->attempts < WEIR_TXN_TRIES ? t->attempts : 0);
+                               t->attempts < WEIR_TXN_TRIES ? t->attempts : WEIR_TXN_TRIES);
     if (!t->endpoint)
         return 1;
     weir_lb_use(t->target->lb, t->endpoint);
@@ -255,7 +266,7 @@ static void attempt(struct weir_txn *t) {
 
     if (rule && rule->has_timeout_backend && rule->timeout_backend_us) {
         t->backend_due = weir_worker_now(t->worker) + rule->timeout_backend_us;
-        arm(t);
+        weir_txn_arm(t);
     }
     r = weir_txn_lease(t);
     if (r < 0)
@@ -307,6 +318,8 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
     set_timeouts(t);
     if (t->req.body != WEIR_BODY_NONE)
         weir_conn_watch(t->down);
+    if (weir_retry_of(t))
+        weir_retry_begin(t);
     attempt(t);
 }
 
@@ -316,6 +329,8 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
 
     if (!weir_list_empty(&t->mirrors))
         weir_mirror_data(t, chunk, bytes);
+    if (t->kept)
+        weir_retry_keep(t, chunk, bytes);
     if (t->phase == WEIR_TXN_LEASE) {
         r = weir_bufq_append_ref(&t->held, chunk, bytes);
         full = t->held.len >= weir_worker_limits(t->worker)->pipe_bytes;
@@ -447,6 +462,9 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
         weir_conn_dirty(t->down);
         return;
     }
+    if (weir_retry_of(t) && weir_retry_wants(weir_retry_of(t), t->res.status) &&
+        weir_retry_schedule(t, WEIR_FAULT(UPSTREAM, RESET)))
+        return;
     if (chunk)
         t->res_chunk = weir_chunk_ref(chunk);
     t->t_response = weir_worker_now(t->worker);
@@ -559,11 +577,12 @@ void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool 
     bool connecting = t->phase == WEIR_TXN_LEASE;
     const char *detail = t->up && t->up->info.fault_reason ? t->up->info.fault_reason : "";
 
-    if (connecting && fault.kind != WEIR_FAULT_GOAWAY)
-        t->tried[t->attempts - 1] = t->endpoint;
+    if (t->endpoint && ((connecting && fault.kind != WEIR_FAULT_GOAWAY) || weir_retry_of(t)))
+        t->tried[(t->attempts - 1) % WEIR_TXN_TRIES] = t->endpoint;
     weir_txn_detach(t);
     if (!retry) {
-        weir_txn_reply_fault(t, fault, detail);
+        if (!weir_retry_schedule(t, fault))
+            weir_txn_reply_fault(t, fault, detail);
         return;
     }
     t->fresh = reused;

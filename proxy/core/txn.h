@@ -65,13 +65,14 @@ struct weir_txn {
     struct weir_cluster *cluster;
     struct weir_lb_endpoint *endpoint, *tried[WEIR_TXN_TRIES];
     struct weir_target *target;
-    uint32_t attempts;
+    uint32_t attempts, retries;    /* retries: those that the route asked for */
+    struct weir_bufq *kept;        /* request content so far, for a retry; NULL = none is kept */
     uint16_t status;
     struct weir_fault fault;
     const char *fault_detail;
     struct weir_slice request_id;
     struct weir_deadline deadline;
-    uint64_t request_due, backend_due;
+    uint64_t request_due, backend_due, retry_due;
     uint64_t tunnel_bytes; /* at the last look whether a tunnel is silent */
     uint64_t t_begin, t_sent, t_response, wall_begin;
     struct weir_ip up_ip;

@@ -46,6 +46,8 @@ static const struct metric counter_table[WEIR_COUNTERS] = {
     [WEIR_C_REQUESTS_ACTIVE] = { "weir_requests_active", "gauge", "Requests being served now." },
     [WEIR_C_RETRIES] = { "weir_retries_total", "counter",
                          "Attempts after the first of a request." },
+    [WEIR_C_RETRIES_DENIED] = { "weir_retries_denied_total", "counter",
+                                "Retries a route asked for and the retry budget did not allow." },
     [WEIR_C_RELAYS] = { "weir_relays_total", "counter", "Connections relayed as opaque bytes." },
     [WEIR_C_DETECT_WAITS] = { "weir_detect_waits_total", "counter",
                               "Connections whose client did not speak within detectTimeout." },

@@ -28,6 +28,7 @@ enum weir_counter {
     WEIR_C_REQUESTS,
     WEIR_C_REQUESTS_ACTIVE, /* gauge */
     WEIR_C_RETRIES,
+    WEIR_C_RETRIES_DENIED, /* by the retry budget */
     WEIR_C_RELAYS, /* opaque TCP connections relayed */
     WEIR_C_DETECT_WAITS,    /* connections whose client had not spoken within limits.detectTimeout */
     WEIR_C_DETECT_KNOWN,    /* connections to ports known for servers that speak first: not waited for */

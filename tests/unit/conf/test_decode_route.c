@@ -145,14 +145,14 @@ static void impossible_matches_are_refused(void **state) {
 
 static void what_this_version_cannot_do_is_refused_at_its_place(void **state) {
     conf_refused(
-        ROUTE("  rules:\n  - retry: {attempts: 1}\n    sessionPersistence: {type: Cookie}\n    "
+        ROUTE("  rules:\n  - retry: {attempts: 101}\n    sessionPersistence: {type: Cookie}\n    "
               "filters:\n"
               "    - {type: ExtensionRef, extensionRef: {name: a}}\n"
               "    - {type: ExternalAuth, externalAuth: {protocol: HTTP}}\n    - {type: "
               "Nonsense}\n"
               "    backendRefs:\n    - {name: api, port: 80, filters: [{type: ExtensionRef}]}\n"
               "    - {name: api, kind: Bucket, group: x.io, port: 1}"),
-        "t:12:12: error: spec.rules[0].retry: not supported by this version\n"
+        "t:12:23: error: spec.rules[0].retry.attempts: 101 is out of range; expected 0 to 100\n"
         "t:13:25: error: spec.rules[0].sessionPersistence: not supported by this version\n"
         "t:15:14: error: spec.rules[0].filters[0].type: ExtensionRef is not supported by this "
         "version\n"
@@ -193,6 +193,22 @@ static void a_filter_and_its_type_must_agree(void **state) {
         "t:13:115: error: spec.rules[1].filters[0].requestHeaderModifier.remove[0]: \"\" is not a "
         "header "
         "name\n");
+}
+
+static void a_retry_is_read_in_full(void **state) {
+    const struct weir_http_route *r;
+    struct weir_snapshot *s = route(
+        "  rules: [{retry: {codes: [500, 503], attempts: 3, backoff: 100ms}}, {retry: {}}, {}]",
+        &r);
+
+    assert_int_equal(r->rules[0].retry->n_codes, 2);
+    assert_int_equal(r->rules[0].retry->codes[1], 503);
+    assert_int_equal(r->rules[0].retry->attempts, 3);
+    assert_int_equal(r->rules[0].retry->backoff_us, 100000);
+    assert_int_equal(r->rules[1].retry->attempts, 1);
+    assert_int_equal(r->rules[1].retry->backoff_us, 25000);
+    assert_null(r->rules[2].retry);
+    weir_snapshot_unref(s);
 }
 
 static void hosts_parents_and_timeouts_are_checked(void **state) {
@@ -237,6 +253,7 @@ int main(void) {
         cmocka_unit_test(impossible_matches_are_refused),
         cmocka_unit_test(what_this_version_cannot_do_is_refused_at_its_place),
         cmocka_unit_test(a_filter_and_its_type_must_agree),
+        cmocka_unit_test(a_retry_is_read_in_full),
         cmocka_unit_test(hosts_parents_and_timeouts_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HTTPRoute's retry: another attempt at a request that failed, or that got an answer not to be taken. */
+#ifndef WEIR_CORE_RETRY_H
+#define WEIR_CORE_RETRY_H
+
+#include "core/txn.h"
+
+static inline const struct weir_retry *weir_retry_of(const struct weir_txn *t) {
+    return t->decision.rule ? t->decision.rule->retry : NULL;
+}
+/* A request under a route that retries begins: its content is kept from now on. */
+void weir_retry_begin(struct weir_txn *t);
+/* Content of such a request. */
+void weir_retry_keep(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes);
+void weir_retry_end(struct weir_txn *t);
+/* Does the route not want this answer? */
+bool weir_retry_wants(const struct weir_retry *retry, uint16_t status);
+/*
+ * Takes the request back to wait for another attempt at t->retry_due; the upstream exchange, if any,
+ * is ended. False: there is to be none, and nothing has changed.
+ */
+bool weir_retry_schedule(struct weir_txn *t, struct weir_fault why);
+
+/* txn.c: keeps the deadline at the earliest of what is due. */
+void weir_txn_arm(struct weir_txn *t);
+
+#endif
