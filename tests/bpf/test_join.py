@@ -276,6 +276,27 @@ def test_declared_pods_of_one_node_are_joined_and_a_change_of_policy_ends_it(on,
     assert counted("join_policy") == 2 and counted("join_began") == 2
 
 
+@pytest.mark.parametrize("how", ["best", "diag"])
+def test_a_joined_connection_that_policy_forbids_is_reset(on, web, api, counted, how):
+    on.set_pod(api, flags=DECLARED)
+    server, client = api.app(), web.app()
+    lid = server.call(actor.listen, api.v4, 8080)
+    fd = client.call(actor.connect, api.v4, 8080)
+    sid, _ = server.call(actor.accept, lid)
+    client.call(actor.send, fd, b"read before")
+    assert server.call(actor.recv, sid) == b"read before"
+    client.call(actor.send, fd, b"unread")
+    assert counted("join_began") == 1 and look(on)[2] == 6
+    on.set_pod(api, DECLARED, abi.slot(0, 5, abi.ISOLATED))
+    on.driver.ask("epoch")
+    assert on.driver.revoke(api.netns, how)[1] == (1, 1, 0)
+    # As by TCP: what had arrived may be read, then comes the reset.
+    data, end = server.call(streams.read_to_end, sid)
+    assert data == b"unread" and end in (errno.ECONNRESET, errno.ECONNABORTED)
+    assert client.call(streams.read_to_end, fd) == (b"", errno.ECONNRESET)
+    assert until(lambda: look(on)[0] == 0)
+
+
 @pytest.mark.parametrize("accepting", [True, False])
 def test_only_one_end_declared_stays_tcp(on, web, api, counted, accepting):
     """Also FIONREAD of bytes that come before accept()."""
