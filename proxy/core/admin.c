@@ -3,8 +3,10 @@
 
 #include "base/mem.h"
 
-#define CONNS_MAX 64u
-#define IDLE_US   (30u * 1000u * 1000u)
+#define CONNS_MAX                                                                                  \
+    64u /* one more, and the one with the least time left goes: a crowd locks nobody out */
+#define TIME_US                                                                                    \
+    (30u * 1000u * 1000u) /* from one answer to the next, slow senders and readers included */
 
 struct admin_conn {
     struct weir_list node;
@@ -16,16 +18,30 @@ struct admin_conn {
     struct weir_cstream *cs;  /* the request being answered */
     struct weir_chunk *chunk; /* lends the head's bytes */
     struct weir_bufq out;
+    struct weir_bufq
+        held; /* received and not yet looked at: the answers before have to leave first */
     enum weir_admin_scope scope;
-    uint64_t last;
-    bool closing;
+    uint64_t due;
+    bool closing, eof;
 };
 
 static void close_conn(struct admin_conn *c) {
     if (c->closing)
         return;
     c->closing = true;
+    weir_list_unlink(&c->node);
+    weir_list_push_back(&c->admin->dying, &c->node);
+    c->admin->n_conns--;
     weir_stream_close(c->stream, false);
+}
+
+/* It has its time from now, and so more than all others. */
+static void renew(struct admin_conn *c) {
+    c->due = c->admin->net->ops->now(c->admin->net) + TIME_US;
+    if (c->closing)
+        return;
+    weir_list_unlink(&c->node);
+    weir_list_push_back(&c->admin->conns, &c->node);
 }
 
 /* ---- answering ---- */
@@ -138,6 +154,7 @@ static void over(void *arg, struct weir_cstream *cs) {
     (void)cs;
     c->cs = NULL;
     c->chunk = weir_chunk_unref(c->chunk);
+    renew(c);
 }
 
 static void on_reset(void *arg, struct weir_cstream *cs, struct weir_fault fault) {
@@ -161,26 +178,57 @@ static const struct weir_codec_events codec_events = {
 
 /* ---- stream events ---- */
 
+static bool may_answer(const struct admin_conn *c) {
+    return !c->closing && weir_stream_pending(c->stream) <= WEIR_STREAM_LOW_MARK;
+}
+
+static void feed_held(struct admin_conn *c) {
+    const struct weir_seg *seg = &c->held.segs[c->held.head & (c->held.cap - 1)];
+    struct weir_chunk *chunk = weir_chunk_ref(seg->chunk);
+    struct weir_slice bytes = { seg->ptr, seg->len };
+    size_t used = 0;
+    int r = c->codec->ops->feed(c->codec, chunk, bytes, &used);
+
+    weir_bufq_consume(&c->held, used);
+    weir_chunk_unref(chunk);
+    if (r != 0 || used == 0)
+        close_conn(c);
+    else
+        flush(c);
+}
+
+/* Answers as long as the answers before have left. */
+static void proceed(struct admin_conn *c) {
+    while (c->held.len > 0 && may_answer(c))
+        feed_held(c);
+    if (c->closing)
+        return;
+    if (c->held.len > 0)
+        weir_stream_read_stop(c->stream);
+    else if (!c->eof)
+        weir_stream_read_start(c->stream);
+    else if (weir_stream_pending(c->stream) == 0)
+        close_conn(c);
+}
+
 static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes) {
     struct admin_conn *c = arg;
-    size_t used = 0;
 
-    c->last = c->admin->net->ops->now(c->admin->net);
-    while (!c->closing && bytes.len > 0) {
-        if (c->codec->ops->feed(c->codec, chunk, bytes, &used) != 0) {
-            close_conn(c);
-            return;
-        }
-        flush(c);
-        if (used == 0)
-            break; /* behind an answer that cannot leave yet; this server owes a pipeliner nothing */
-        bytes.ptr += used;
-        bytes.len -= used;
-    }
+    if (weir_bufq_append_ref(&c->held, chunk, bytes) < 0)
+        close_conn(c);
+    else
+        proceed(c);
 }
 
 static void on_eof(void *arg) {
-    close_conn(arg);
+    struct admin_conn *c = arg;
+
+    c->eof = true;
+    proceed(c);
+}
+
+static void on_drain(void *arg) {
+    proceed(arg);
 }
 
 static void on_error(void *arg, struct weir_fault fault) {
@@ -195,12 +243,14 @@ static void on_ignored(void *arg) {
 static void on_closed(void *arg) {
     struct admin_conn *c = arg;
 
+    if (!c->closing)
+        c->admin->n_conns--; /* the loop is being stopped */
     weir_list_unlink(&c->node);
-    c->admin->n_conns--;
     if (c->codec)
         c->codec->ops->free(c->codec);
     weir_chunk_unref(c->chunk);
     weir_bufq_deinit(&c->out);
+    weir_bufq_deinit(&c->held);
     weir_arena_deinit(&c->arena);
     weir_free(c);
 }
@@ -209,7 +259,7 @@ static const struct weir_stream_events stream_events = {
     .open = on_ignored,
     .read = on_read,
     .eof = on_eof,
-    .drain = on_ignored,
+    .drain = on_drain,
     .error = on_error,
     .closed = on_closed,
 };
@@ -230,20 +280,24 @@ static struct admin_conn *conn_new(struct weir_admin *a, struct weir_stream *s) 
         return NULL;
     c->admin = a;
     c->stream = s;
-    c->last = a->net->ops->now(a->net);
+    weir_list_init(&c->node);
     weir_arena_init(&c->arena, 4096);
     weir_bufq_init(&c->out, a->net->pool, 0);
+    weir_bufq_init(&c->held, a->net->pool, 0);
     if (weir_h1_new(&params, &c->codec) < 0)
         return weir_free(c);
-    weir_list_push_back(&a->conns, &c->node);
     a->n_conns++;
+    renew(c);
     return c;
 }
 
 static void on_accept(void *arg, struct weir_stream *s, void *user) {
     struct weir_admin *a = arg;
-    struct admin_conn *c = a->n_conns < CONNS_MAX ? conn_new(a, s) : NULL;
+    struct admin_conn *c;
 
+    if (a->n_conns >= CONNS_MAX)
+        close_conn(WEIR_CONTAINER_OF(a->conns.next, struct admin_conn, node));
+    c = conn_new(a, s);
     if (!c) {
         s->events = &refused_events;
         weir_stream_close(s, true);
@@ -263,7 +317,7 @@ static void on_tick(void *arg) {
     WEIR_LIST_FOREACH_SAFE (it, next, &a->conns) {
         struct admin_conn *c = WEIR_CONTAINER_OF(it, struct admin_conn, node);
 
-        if (now - c->last > IDLE_US)
+        if (now >= c->due || (c->eof && weir_stream_pending(c->stream) == 0))
             close_conn(c);
     }
     if (weir_list_empty(&a->conns))
@@ -287,6 +341,7 @@ void weir_admin_init(struct weir_admin *a, struct weir_net *net, const struct we
     a->arg = arg;
     a->n_conns = 0;
     weir_list_init(&a->conns);
+    weir_list_init(&a->dying);
     net->events = &events;
     net->arg = a;
 }

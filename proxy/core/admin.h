@@ -29,8 +29,9 @@ struct weir_admin {
     struct weir_net *net;
     const struct weir_admin_ops *ops;
     void *arg;
-    struct weir_list conns;
-    unsigned n_conns;
+    struct weir_list conns; /* the one whose time is up first in front */
+    struct weir_list dying;
+    unsigned n_conns; /* in conns */
 };
 
 /* Takes over net's events; listeners' user is &(enum weir_admin_scope). */
