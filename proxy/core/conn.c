@@ -182,7 +182,9 @@ static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_sl
     size_t used = 0;
     int r;
 
+    c->in_codec = true;
     r = c->codec->ops->feed(c->codec, chunk, bytes, &used);
+    c->in_codec = false;
     if (c->state == WEIR_CONN_CLOSED)
         return bytes.len;
     if (r == WEIR_CODEC_FAULT) {
@@ -315,9 +317,9 @@ static int gather(struct weir_conn *c) {
     int r = 0;
 
     if (c->codec->want_pull && has_room(c)) {
-        c->pulling = true;
+        c->pulling = c->in_codec = true;
         r = c->codec->ops->pull(c->codec, &c->out);
-        c->pulling = false;
+        c->pulling = c->in_codec = false;
         if (r < 0 || c->state == WEIR_CONN_CLOSED)
             return r;
     }
@@ -401,7 +403,9 @@ static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes
 static void http_eof(struct weir_conn *c) {
     int r;
 
+    c->in_codec = true;
     r = c->codec->ops->eof(c->codec);
+    c->in_codec = false;
     if (c->state == WEIR_CONN_CLOSED)
         return;
     if (r == WEIR_CODEC_FAULT)
@@ -454,8 +458,14 @@ static void on_drain(void *arg) {
 
 static void on_error(void *arg, struct weir_fault fault) {
     struct weir_conn *c = arg;
+    struct weir_stream_info info;
 
-    weir_stream_info(c->stream, &c->info);
+    /* Only why it ended: a dead TLS engine no longer says who the peer was, but the exchanges still rely on it. */
+    weir_stream_info(c->stream, &info);
+    c->info.fault_reason = info.fault_reason;
+    /* Behind the handshake the request may have been served: that answer is another (http/fault.c). */
+    if (fault.kind == WEIR_FAULT_TLS && c->state == WEIR_CONN_HTTP)
+        fault.kind = WEIR_FAULT_PROTOCOL;
     weir_conn_fail(c, fault);
 }
 

@@ -50,7 +50,9 @@ struct weir_conn {
     bool own_tls; /* downstream: the application's own TLS, not ours to end */
     bool deaf; /* what it still sends is not looked at */
     bool fin_sent;
-    bool pulling;                 /* being flushed: what an exchange's end calls for follows */
+    bool pulling; /* being flushed: what an exchange's end calls for follows */
+    bool
+        in_codec; /* inside feed, eof or pull: what ends now must be taken from the codec as well */
     bool fin_after_flush;         /* tunnel: half-close once everything queued has left */
     uint8_t dir;                  /* enum weir_direction */
     uint32_t paused;              /* H1: txn directions that want no more input now */
@@ -69,9 +71,10 @@ struct weir_conn {
     uint64_t tls_generation; /* ordinary TLS: of the configuration it was made by; else 0 */
     uint8_t proto;           /* enum weir_upstream_proto asked for */
     bool pooled;             /* idle in the pool */
-    bool used_before; /* carried an exchange (down: has begun one): a death may be the keep-alive race */
-    bool no_more;            /* no further exchange may start here */
-    struct weir_conn *peer;  /* RELAY: the other side */
+    bool
+        used_before; /* carried an exchange (down: has begun one): a death may be the keep-alive race */
+    bool no_more;           /* no further exchange may start here */
+    struct weir_conn *peer; /* RELAY: the other side */
 };
 
 /* Both roles. `stream` is taken over. NULL = no memory (the stream is left alone). */

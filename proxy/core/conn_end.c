@@ -45,17 +45,24 @@ void weir_conn_linger_deadline(struct weir_conn *c) {
         weir_conn_watch(c);
 }
 
+/* A codec that is at work would go on reading into the head of an exchange that is gone. */
+static void take_back(struct weir_conn *c, struct weir_cstream **cs, struct weir_fault fault) {
+    if (c->in_codec && *cs)
+        c->codec->ops->reset(c->codec, *cs, fault);
+    *cs = NULL;
+}
+
 static void tell_txns(struct weir_conn *c, struct weir_fault fault) {
     while (!weir_list_empty(&c->txns)) {
         struct weir_list *it = c->txns.next;
+        struct weir_txn *t = c->is_up ? WEIR_CONTAINER_OF(it, struct weir_txn, up_node)
+                                      : WEIR_CONTAINER_OF(it, struct weir_txn, down_node);
 
-        if (c->is_up) {
-            struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, up_node);
-
+        take_back(c, c->is_up ? &t->up_cs : &t->down_cs, fault);
+        if (c->is_up)
             weir_txn_upstream_failed(t, fault, c->used_before);
-        } else {
-            weir_txn_finish(WEIR_CONTAINER_OF(it, struct weir_txn, down_node), fault);
-        }
+        else
+            weir_txn_finish(t, fault);
     }
 }
 

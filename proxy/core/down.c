@@ -378,9 +378,17 @@ void weir_down_deadline(struct weir_conn *c) {
 
 /* ---- codec events ---- */
 
+/*
+ * The codec may have more to tell of bytes it was given, though what it told first has ended the connection: all exchanges on it have
+ * been told and are gone.
+ */
+static bool over(const struct weir_conn *c) {
+    return c->state != WEIR_CONN_HTTP;
+}
+
 static int on_begin(void *arg, struct weir_cstream *cs) {
     struct weir_conn *c = arg;
-    struct weir_txn *t = weir_txn_new(c, cs);
+    struct weir_txn *t = over(c) ? NULL : weir_txn_new(c, cs);
 
     if (!t)
         return 1;
@@ -397,6 +405,8 @@ static int on_begin(void *arg, struct weir_cstream *cs) {
 static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk) {
     struct weir_conn *c = arg;
 
+    if (over(c))
+        return;
     if (c->heads_open > 0)
         c->heads_open--;
     weir_txn_request_head(cs->user, chunk);
@@ -404,17 +414,19 @@ static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk
 
 static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk,
                     struct weir_slice bytes) {
-    weir_txn_request_data(cs->user, chunk, bytes);
+    if (!over(arg))
+        weir_txn_request_data(cs->user, chunk, bytes);
 }
 
 static void on_end(void *arg, struct weir_cstream *cs) {
-    weir_txn_request_end(cs->user);
+    if (!over(arg))
+        weir_txn_request_end(cs->user);
 }
 
 static void exchange_over(struct weir_conn *c, struct weir_cstream *cs, struct weir_fault fault) {
     struct weir_txn *t = cs->user;
 
-    if (!t)
+    if (!t || over(c))
         return;
     if (t->phase == WEIR_TXN_HEAD && c->heads_open > 0)
         c->heads_open--;

@@ -18,9 +18,12 @@ void weir_up_open(struct weir_conn *c) {
     if (h2)
         weir_pool_share(c);
     WEIR_LIST_FOREACH_SAFE (it, next, &c->txns) {
+        struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, up_node);
+
         if (c->state != WEIR_CONN_HTTP)
             return;
-        weir_txn_upstream_open(WEIR_CONTAINER_OF(it, struct weir_txn, up_node));
+        if (!t->up_cs) /* one that could not be opened may be here again already, for its next attempt */
+            weir_txn_upstream_open(t);
     }
     if (weir_list_empty(&c->txns))
         weir_pool_release(c); /* whoever asked for it is gone */
@@ -50,40 +53,52 @@ void weir_up_deadline(struct weir_conn *c) {
         weir_conn_watch(c);
 }
 
-/* The exchange of a tunnel that was left (user NULL) is over in silence. */
+/* NULL: told already, with its connection; or a tunnel that was left. */
+static struct weir_txn *txn_of(const struct weir_conn *c, const struct weir_cstream *cs) {
+    return c->state == WEIR_CONN_HTTP ? cs->user : NULL;
+}
 
 static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk) {
-    if (cs->user)
-        weir_txn_response_head(cs->user, chunk);
+    struct weir_txn *t = txn_of(arg, cs);
+
+    if (t)
+        weir_txn_response_head(t, chunk);
 }
 
 static void on_data(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk,
                     struct weir_slice bytes) {
-    if (cs->user)
-        weir_txn_response_data(cs->user, chunk, bytes);
+    struct weir_txn *t = txn_of(arg, cs);
+
+    if (t)
+        weir_txn_response_data(t, chunk, bytes);
 }
 
 static void on_end(void *arg, struct weir_cstream *cs) {
-    if (cs->user)
-        weir_txn_response_end(cs->user);
+    struct weir_txn *t = txn_of(arg, cs);
+
+    if (t)
+        weir_txn_response_end(t);
 }
 
 static void on_reset(void *arg, struct weir_cstream *cs, struct weir_fault fault) {
     struct weir_conn *c = arg;
-    struct weir_txn *t = cs->user;
+    struct weir_txn *t = txn_of(c, cs);
 
-    if (!t)
-        return;
-    t->up_cs = NULL;
-    /* A stream that the server resets on a living connection is no race with its idle timeout: it means it. */
-    weir_txn_upstream_failed(t, fault, c->used_before && c->eof);
-    if (c->state == WEIR_CONN_HTTP)
-        weir_pool_release(c);
+    if (t) {
+        t->up_cs = NULL;
+        /* A stream that the server resets on a living connection is no race with its idle timeout: it means it. */
+        weir_txn_upstream_failed(t, fault, c->used_before && c->eof);
+    }
+    weir_pool_release(c);
 }
 
 static void on_closed(void *arg, struct weir_cstream *cs) {
-    if (cs->user)
-        weir_txn_upstream_closed(cs->user);
+    struct weir_txn *t = txn_of(arg, cs);
+
+    if (t)
+        weir_txn_upstream_closed(t);
+    else
+        weir_pool_release(arg);
 }
 
 static void on_draining(void *arg) {

@@ -53,15 +53,21 @@ static void start(struct flow *f, enum weir_direction dir, const char *yaml, con
 }
 
 void pair_start(struct pair *p, const char *port, const char *more) {
+    pair_start_as(p, port, more, "web", "v1");
+}
+
+void pair_start_as(struct pair *p, const char *port, const char *more, const char *web,
+                   const char *v1) {
     struct mint ca = mint_ca("mesh");
     const char *name = strstr(port, "name: ") + 6;
-    char yaml[8192];
 
     memset(p, 0, sizeof(*p));
-    snprintf(yaml, sizeof(yaml), WORLD, port, (int)strcspn(name, ",}"), name, "web", more);
-    start(&p->out, WEIR_DIR_OUTBOUND, yaml, "web", &ca);
-    snprintf(yaml, sizeof(yaml), WORLD, port, (int)strcspn(name, ",}"), name, "v1", more);
-    start(&p->in, WEIR_DIR_INBOUND, yaml, "v1", &ca);
+    snprintf(p->out_yaml, sizeof(p->out_yaml), WORLD, port, (int)strcspn(name, ",}"), name, "web",
+             more);
+    start(&p->out, WEIR_DIR_OUTBOUND, p->out_yaml, web, &ca);
+    snprintf(p->in_yaml, sizeof(p->in_yaml), WORLD, port, (int)strcspn(name, ",}"), name, "v1",
+             more);
+    start(&p->in, WEIR_DIR_INBOUND, p->in_yaml, v1, &ca);
     mint_free(&ca);
 }
 
@@ -91,6 +97,10 @@ static bool connect_new(struct pair *p) {
 static size_t carry(struct pair *p, struct mem_conn *from, struct mem_conn *to, bool *eof) {
     size_t n = mem_received_len(from);
 
+    if (n && *eof) { /* the wire is cut already */
+        mem_received_clear(from);
+        return 0;
+    }
     if (n) {
         if (p->needle && memmem(mem_received(from), n, p->needle, strlen(p->needle)))
             p->found = true;

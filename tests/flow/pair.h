@@ -12,6 +12,7 @@
 
 struct pair {
     struct flow out, in; /* the caller's sidecar (pod web), the server's (pod v1) */
+    char out_yaml[8192], in_yaml[8192];
     struct {
         struct mem_conn *a, *b; /* out's upstream, in's downstream */
         bool a_eof, b_eof;
@@ -25,6 +26,9 @@ struct pair {
 /* Documents besides Pods web (10.1.0.1) and v1 (10.1.0.2), Service api (10.96.0.10:80 -> v1:8080) and the Proxy; `port`
  * is the ports entry of the Service: "{name: http, port: 80}". */
 void pair_start(struct pair *p, const char *port, const char *more);
+/* The same, but web and v1 hold SVIDs of other service accounts than theirs. */
+void pair_start_as(struct pair *p, const char *port, const char *more, const char *web,
+                   const char *v1);
 void pair_end(struct pair *p);
 /* Until nothing moves on either side. */
 void pair_run(struct pair *p);

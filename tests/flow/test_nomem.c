@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A whole exchange, failing its 1st, 2nd, 3rd ... allocation: whatever is missing, nobody crashes, nothing is left behind, nothing hangs,
+ * and the next exchange works.
+ */
+#include "weir_test.h"
+
+#include "flow.h"
+#include "h2peer.h"
+#include "pair.h"
+
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+static const char timeouts[] =
+    "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec:\n"
+    "  limits: {headTimeout: 2s, idleTimeout: 5s, bodyTimeout: 3s, requestTimeout: 4s, "
+    "upstreamIdleTimeout: 6s, pipeBytes: 16384, drainTimeout: 10s}\n";
+
+static struct mem_conn *accept_next(struct flow *f) {
+    struct mem_conn *s;
+
+    flow_run(f);
+    s = mem_next_dial(f->net);
+    if (s)
+        mem_dial_accept(s);
+    flow_run(f);
+    return s;
+}
+
+/* Everything that answers, answered; for as long as it takes to be sure that nothing hangs. */
+static void settle(struct flow *f) {
+    weir_mem_fail_at(0, 0);
+    flow_wait(f, 20000000);
+    assert_int_equal(flow_count(f, WEIR_C_REQUESTS_ACTIVE), 0);
+    assert_int_equal(mem_n_streams(f->net), 0);
+}
+
+static void exchange_works(struct flow *f) {
+    struct mem_conn *c = flow_client(f), *s;
+
+    flow_send(f, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    s = flow_server(f);
+    flow_send(f, s, OK);
+    assert_string_equal(mem_received(c), OK);
+    mem_close(c);
+    mem_close(s);
+}
+
+static void h1_once(struct flow *f) {
+    struct mem_conn *c = flow_client(f), *s;
+
+    mem_send(c, "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    s = accept_next(f);
+    if (!mem_is_closed(c))
+        mem_send(c, "3\r\ndef\r\n0\r\nX-T: 1\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n");
+    flow_run(f);
+    for (int i = 0; i < 2 && s; i++) {
+        if (!mem_is_closed(s))
+            mem_send(
+                s, i == 0
+                       ? "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+                       : OK);
+        flow_run(f);
+    }
+    for (int i = 0; i < 3; i++)
+        accept_next(f);
+}
+
+static void an_http1_exchange_survives(void **state) {
+    unsigned long n, met = 0;
+
+    (void)state;
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (n = 1; n < 1000; n++) {
+            struct flow f;
+            bool failed;
+
+            flow_reverse(&f, timeouts);
+            weir_mem_fail_at(n, sticky);
+            h1_once(&f);
+            failed = weir_mem_failed();
+            met += failed;
+            settle(&f);
+            exchange_works(&f);
+            flow_end(&f);
+            if (!failed)
+                break;
+        }
+    assert_true(met > 20);
+}
+
+static void h2_once(struct flow *f) {
+    struct h2_peer *c = h2_client(f, NULL), *s = NULL;
+    struct h2_msg *m[2], *r;
+    struct mem_conn *conn;
+
+    m[0] =
+        h2_ask(c, "POST", "/", (const char *const[]){ "x-a", "b", "cookie", "a=b", NULL }, false);
+    h2_data(m[0], "abc", 3, false);
+    m[1] = h2_get(c, "/");
+    h2_data(m[0], "def", 3, true);
+    conn = accept_next(f);
+    if (!conn || mem_is_closed(conn))
+        return;
+    if (f->options.scheme == WEIR_TO_H2C) {
+        s = h2_over(f, conn, true, NULL);
+        while ((r = h2_take(s))) {
+            h2_head(r, "200", (const char *const[]){ "x-c", "d", NULL }, false);
+            h2_data(r, "hello", 5, true);
+            flow_run(f);
+        }
+    } else {
+        mem_send(conn, OK);
+        flow_run(f);
+        conn = accept_next(f);
+        if (conn && !mem_is_closed(conn))
+            mem_send(conn, OK);
+    }
+    flow_run(f);
+}
+
+static void h2_sweep(enum weir_scheme scheme) {
+    unsigned long n, met = 0;
+
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (n = 1; n < 2000; n++) {
+            struct flow f;
+            bool failed;
+
+            flow_open(&f, &(struct flow_options){
+                              .dir = WEIR_DIR_REVERSE, .yaml = timeouts, .scheme = scheme });
+            weir_mem_fail_at(n, sticky);
+            h2_once(&f);
+            failed = weir_mem_failed();
+            met += failed;
+            settle(&f);
+            flow_end(&f);
+            if (!failed)
+                break;
+        }
+    assert_true(met > 40);
+}
+
+static void an_http2_exchange_to_http1_survives(void **state) {
+    (void)state;
+    h2_sweep(WEIR_TO_HTTP);
+}
+
+static void an_http2_exchange_to_http2_survives(void **state) {
+    (void)state;
+    h2_sweep(WEIR_TO_H2C);
+}
+
+/* Only the second half of the way is swept in each: handshakes take long. */
+static void mesh_once(struct pair *p) {
+    struct mem_conn *c = pair_client(p), *s;
+
+    mem_send(c, "POST /a HTTP/1.1\r\nHost: api\r\nContent-Length: 3\r\n\r\nabc");
+    pair_run(p);
+    s = mem_next_dial(p->in.net);
+    if (!s)
+        return;
+    mem_dial_accept(s);
+    pair_run(p);
+    if (!mem_is_closed(s))
+        mem_send(s, OK);
+    pair_run(p);
+}
+
+static void an_exchange_over_the_mesh_survives(void **state) {
+    unsigned long met = 0, step = 1;
+
+    (void)state;
+    for (unsigned long n = 1; n < 3000; n += step) {
+        struct pair p;
+        bool failed;
+
+        pair_start(&p, "{name: http, port: 80}", "");
+        weir_mem_fail_at(n, 0);
+        mesh_once(&p);
+        failed = weir_mem_failed();
+        weir_mem_fail_at(0, 0);
+        met += failed;
+        for (int i = 0; i < 40; i++) /* whatever waits, waits for a timeout */
+            pair_advance(&p, 1000000);
+        pair_end(&p);
+        if (!failed)
+            break;
+    }
+    assert_true(met > 40);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_http1_exchange_survives),
+        cmocka_unit_test(an_http2_exchange_to_http1_survives),
+        cmocka_unit_test(an_http2_exchange_to_http2_survives),
+        cmocka_unit_test(an_exchange_over_the_mesh_survives),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
