@@ -247,7 +247,7 @@ int weir_conn_start_http(struct weir_conn *c, bool h2) {
         .events = c->is_up ? &weir_up_codec_events : &weir_down_codec_events,
         .arg = c,
         .pool = c->worker->pool,
-        .limits = &c->worker->limits,
+        .limits = c->is_up || c->info.peer ? &c->worker->mesh_limits : &c->worker->limits,
     };
     int r = h2 ? weir_h2_new(&params, &c->codec) : weir_h1_new(&params, &c->codec);
 

@@ -9,6 +9,10 @@
 #include "core/pool.h"
 #include "core/txn.h"
 
+/* Of one connection between sidecars. Each request that a client gives up is a reset there; 50 times what one client may do. */
+#define MESH_RESET_BURST  10000u
+#define MESH_RESETS_PER_S 1000u
+
 uint64_t weir_worker_random(struct weir_worker *w) {
     /* splitmix64: for spreading load and request ids, nothing secret */
     uint64_t z = (w->rng += 0x9e3779b97f4a7c15ull);
@@ -166,7 +170,9 @@ int weir_worker_take(struct weir_worker *w) {
     e->rt = rt;
     e->users = 1;
     w->epoch = e;
-    w->limits = rt->limits;
+    w->limits = w->mesh_limits = rt->limits;
+    w->mesh_limits.reset_burst = MESH_RESET_BURST;
+    w->mesh_limits.reset_per_s = MESH_RESETS_PER_S;
     w->connections.max = connection_share(w, rt->snapshot->proxy.limits.connections);
     if (old) {
         weir_pool_review(w);

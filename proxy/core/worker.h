@@ -50,6 +50,8 @@ struct weir_worker {
     struct weir_target **targets; /* by cluster index of the current epoch */
     struct weir_htab target_by_name;
     struct weir_list all_targets;
+    /* The same for connections of verified mesh peers, each of which speaks for many clients. */
+    struct weir_codec_limits mesh_limits;
     struct weir_codec_limits limits; /* of the current runtime; codecs outlive runtimes and borrow these */
     struct weir_detect detect; /* who speaks first */
     struct weir_wheel wheel;

@@ -10,5 +10,7 @@ const struct weir_codec_limits weir_codec_limits_default = {
     .chunk_ext_bytes = 16 * 1024,
     .trailer_bytes = 16 * 1024,
     .streams = 100,
+    .reset_burst = 200,
+    .reset_per_s = 20,
     .stream_window = 256 * 1024,
 };

@@ -39,6 +39,11 @@ struct weir_codec_limits {
     uint32_t chunk_ext_bytes; /* chunk extensions and their like per body; default 16384 */
     uint32_t trailer_bytes;   /* default 16384 */
     uint32_t streams;         /* HTTP/2 concurrent streams; default 100 */
+    /*
+     * HTTP/2 server: how many streams the peer may reset at once, and per second in the long run; and by how many resets before an
+     * answer may exceed completed requests. Default 200 and 20; a proxy that speaks for many clients needs more.
+     */
+    uint32_t reset_burst, reset_per_s;
     uint32_t stream_window;   /* HTTP/2, bytes; default 262144; the connection window is 4 times that */
 };
 extern const struct weir_codec_limits weir_codec_limits_default;

@@ -16,8 +16,6 @@
 
 #define WINDOW_FACTOR      4u   /* connection window : stream window */
 #define ACKS_MAX           100u /* SETTINGS and PING acknowledgements waiting to be sent */
-#define RESET_BURST        200u
-#define RESET_PER_S        20u
 #define PEER_STREAMS_FIRST 100u /* until the peer's SETTINGS say how many */
 #define STREAM_ID_LAST     0x7fffff00u
 #define WINDOW_MAX         0x7fffffffu
@@ -222,7 +220,7 @@ static int set_options(nghttp2_option **ret_option, const struct weir_codec_limi
      * bytes more here. */
     nghttp2_option_set_max_send_header_block_length(option, 2 * (size_t)limits->head_bytes + 65536);
 #if WEIR_H2_HAVE_RESET_RATE_LIMIT
-    nghttp2_option_set_stream_reset_rate_limit(option, RESET_BURST, RESET_PER_S);
+    nghttp2_option_set_stream_reset_rate_limit(option, limits->reset_burst, limits->reset_per_s);
 #endif
 #if WEIR_H2_HAVE_MAX_CONTINUATIONS
     /* It counts a frame header anew for each read it is spread over; the exact count is the
@@ -300,7 +298,7 @@ int weir_h2_new(const struct weir_codec_params *params, struct weir_codec **ret_
     weir_list_init(&h->over);
     weir_list_init(&h->grave);
     weir_list_init(&h->spare);
-    weir_h2_guard_init(&h->guard, params->role);
+    weir_h2_guard_init(&h->guard, params->role, params->limits);
     r = session_new(h);
     if (r == 0)
         r = announce(h);

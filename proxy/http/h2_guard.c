@@ -14,15 +14,16 @@
 #include <nghttp2/nghttp2.h>
 
 #define CALM          (1000 * WEIR_H2_WORTH_FRAME)
-#define EARLY_RESETS  200
 #define PEER_ERRORS   100
 #define PREFACE_BYTES 24u
 #define HEADER_BYTES  9u
 
-void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role) {
+void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role,
+                        const struct weir_codec_limits *limits) {
     *g = (struct weir_h2_guard){
         .magic_left = role == WEIR_ROLE_SERVER ? PREFACE_BYTES : 0,
         .calm = CALM,
+        .early_max = limits->reset_burst < INT32_MAX ? (int32_t)limits->reset_burst : INT32_MAX - 1,
     };
 }
 
@@ -39,7 +40,7 @@ void weir_h2_guard_completed(struct weir_h2_guard *g) {
 }
 
 bool weir_h2_guard_early_reset(struct weir_h2_guard *g) {
-    return ++g->early_resets > EARLY_RESETS;
+    return ++g->early_resets > g->early_max;
 }
 
 bool weir_h2_guard_peer_error(struct weir_h2_guard *g) {

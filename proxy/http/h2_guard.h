@@ -21,10 +21,12 @@ struct weir_h2_guard {
     uint8_t continuations; /* of the header block at hand */
     int32_t calm;          /* below 0: flood */
     int32_t early_resets;  /* requests the peer took back before any answer, less those completed */
+    int32_t early_max;
     int32_t peer_errors; /* streams we had to reset for the peer's mistakes, less those completed */
 };
 
-void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role);
+void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role,
+                        const struct weir_codec_limits *limits);
 /*
  * How many of these bytes may be read now; the rest is asked for again once those have been, for
  * they may be worth something. 0 then = flood.

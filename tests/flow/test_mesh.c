@@ -2,6 +2,7 @@
 /* An HTTP/1 message over the HTTP/2 between two sidecars is at the other end what it was. */
 #include "weir_test.h"
 
+#include "h2peer.h"
 #include "pair.h"
 
 #define HTTP "{name: http, port: 80}"
@@ -133,6 +134,51 @@ static void many_requests_share_one_connection(void **state) {
     pair_end(&p);
 }
 
+/* Clients that go away are resets on the connection that they share; other clients must not suffer. */
+static void many_clients_may_give_up(void **state) {
+    struct pair p;
+    struct mem_conn *stays, *s;
+
+    (void)state;
+    pair_start(&p, HTTP, "");
+    stays = pair_client(&p);
+    pair_send(&p, stays, "GET /stays HTTP/1.1\r\nHost: api\r\n\r\n");
+    s = pair_server(&p);
+    for (unsigned i = 0; i < 1000; i++) {
+        struct mem_conn *c = pair_client(&p);
+
+        pair_send(&p, c, "GET /goes HTTP/1.1\r\nHost: api\r\n\r\n");
+        mem_reset(c);
+        pair_run(&p);
+    }
+    pair_send(&p, s, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    flow_expect_starts(stays, "HTTP/1.1 200 OK\r\n");
+    assert_int_equal(p.n_links, 1);
+    pair_end(&p);
+}
+
+/* An outsider may not do that. */
+static void one_client_may_not_take_back_that_much(void **state) {
+    struct flow f;
+    struct h2_peer *c;
+
+    (void)state;
+    flow_reverse(&f, "");
+    c = h2_client(&f, NULL);
+    for (unsigned i = 0; i < 300; i++) {
+        struct h2_msg *m = h2_get(c, "/");
+
+        flow_run(&f);
+        if (c->goaway)
+            break;
+        h2_rst(m, NGHTTP2_CANCEL);
+        flow_run(&f);
+    }
+    assert_true(c->goaway);
+    assert_int_equal(c->goaway_code, NGHTTP2_ENHANCE_YOUR_CALM);
+    flow_end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_arrives_as_it_was_sent),
@@ -142,6 +188,8 @@ int main(void) {
         cmocka_unit_test(a_plain_proxy_drops_the_mark),
         cmocka_unit_test(an_http_2_application_keeps_http_2),
         cmocka_unit_test(many_requests_share_one_connection),
+        cmocka_unit_test(many_clients_may_give_up),
+        cmocka_unit_test(one_client_may_not_take_back_that_much),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

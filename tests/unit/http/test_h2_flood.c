@@ -206,6 +206,24 @@ static void rapid_reset_is_cut_short(void **state) {
     wire_deinit(&w);
 }
 
+/* A proxy that speaks for many clients may take back more; and not without end. */
+static void how_many_resets_are_too_many_is_a_limit(void **state) {
+    for (uint32_t n = 900; n <= 1100; n += 200) {
+        struct wire w = { 0 };
+        w.o.limits = weir_codec_limits_default;
+        w.o.limits.reset_burst = 1000;
+        w.o.limits.reset_per_s = 1;
+        silent(&w, WEIR_ROLE_SERVER);
+        for (uint32_t i = 0; i < n; i++) {
+            wire_get(&w, 2 * i + 1);
+            wire_u32(&w, NGHTTP2_RST_STREAM, 2 * i + 1, NGHTTP2_CANCEL);
+        }
+        assert_int_equal(wire_go(&w), n > 1000 ? WEIR_CODEC_FAULT : 0);
+        assert_true(n > 1000 ? w.o.n_begun <= 1001 : w.o.n_begun == n);
+        wire_deinit(&w);
+    }
+}
+
 /* Streams that end within one read never add up to more than may be open. */
 static unsigned most_open;
 static void count_open(struct owner *o, struct exchange *x) {
@@ -482,6 +500,7 @@ int main(void) {
         cmocka_unit_test(honest_traffic_is_never_a_flood),
         cmocka_unit_test(eager_window_updates_are_paid_by_content),
         cmocka_unit_test(rapid_reset_is_cut_short),
+        cmocka_unit_test(how_many_resets_are_too_many_is_a_limit),
         cmocka_unit_test(no_more_streams_are_open_than_announced),
         cmocka_unit_test(streams_made_to_be_reset_are_counted),
         cmocka_unit_test(continuation_frames_are_few),
