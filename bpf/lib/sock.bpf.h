@@ -5,6 +5,7 @@
 #define WEIR_BPF_SOCK_H
 
 #include "lib/call.bpf.h"
+#include "lib/canary.bpf.h"
 
 /* Writes the decision down. */
 static __always_inline void weir_sock_fill(struct weir_sock_value *s, const struct weir_call *c) {
@@ -51,6 +52,10 @@ static __always_inline bool weir_sock_call(struct bpf_sock_addr *ctx, struct wei
     weir_cgroup_of(sk, &owner);
     c->role = owner.role;
     c->pod = owner.pod;
+    if (weir_canary_take(c)) {
+        bpf_set_retval(-EPERM);
+        return false;
+    }
     weir_call_decide(c);
     if (!c->error && !c->passing) {
         s = bpf_sk_storage_get(&weir_sock, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);

@@ -17,6 +17,7 @@ static const struct weir_option options[] = {
     WEIR_OPTION_OUTPUT,
     { "admin", 'a', "ADDR:PORT", "ask the proxy there (default " PROXY_ADMIN ")" },
     { "agent", 0, "PATH", "ask the agent at this unix socket (default " AGENT_SOCKET ")" },
+    { "ready", 0, NULL, "say nothing; exit code 1 unless the agent is ready (for a probe)" },
     WEIR_OPTIONS_END,
 };
 
@@ -89,6 +90,26 @@ static void print_value(const char *name, const json_t *v, int depth) {
         printf(" %s\n", json_is_true(v) ? "yes" : json_is_false(v) ? "no" : "-");
 }
 
+/* Ready: attached, in force, and interception proven for every enrolled pod. */
+static int ask_ready(const struct weir_args *args, const char *where) {
+    WEIR_CLEANUP(weir_freep)
+    char *body = NULL;
+    int r = weir_client_ask(where, "ready", &body);
+    json_t *j;
+
+    if (r < 0)
+        return weir_failed(args, "agent at %s: %s", where, strerror(-r));
+    j = json_loads(body, 0, NULL);
+    if (json_is_true(json_object_get(j, "ready")))
+        r = WEIR_EXIT_OK;
+    else if (json_object_get(j, "why"))
+        r = weir_failed(args, "not ready: %s", json_string_value(json_object_get(j, "why")));
+    else
+        r = weir_failed(args, "agent at %s: the answer is no JSON", where);
+    json_decref(j);
+    return r;
+}
+
 static int run(struct weir_args *args) {
     const char *admin = weir_args_value(args, "admin"), *agent = weir_args_value(args, "agent");
     bool both = !admin && !agent;
@@ -99,6 +120,10 @@ static int run(struct weir_args *args) {
     int r;
     bool json = weir_args_json(args, &r);
 
+    if (r == 0 && weir_args_has(args, "ready")) {
+        json_decref(found);
+        return ask_ready(args, agent ? agent : AGENT_SOCKET);
+    }
     if (r == 0 && (admin || both) &&
         (j = ask_proxy(admin ? admin : PROXY_ADMIN, errors[0], sizeof(errors[0]))))
         json_object_set_new(found, "proxy", j);

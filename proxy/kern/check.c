@@ -142,6 +142,28 @@ static void check_features(const struct report *r) {
     }
 }
 
+static void say_pin(void *arg, const char *what, const char *why) {
+    const struct report *r = arg;
+    char text[PATH_MAX];
+
+    snprintf(text, sizeof(text), "%s: %s", what, why);
+    say(r, WEIR_CHECK_WARN, "pinned by weir", text,
+        "weir agent replaces what is its own; remove anything else, or weir agent --uninstall");
+}
+
+static void check_pins(const struct report *r, const struct weir_kern_options *options) {
+    struct weir_bpf *bpf = weir_bpf__open();
+    uint32_t n = 0;
+
+    if (!bpf)
+        return;
+    if (access(options->pin_dir, F_OK) < 0)
+        say(r, WEIR_CHECK_OK, "pinned by weir", "nothing", "");
+    else if (weir_pins_look(bpf, options->pin_dir, say_pin, (void *)r, &n) == 0 && n == 0)
+        say(r, WEIR_CHECK_OK, "pinned by weir", "all of it is ours and alive", "");
+    weir_bpf__destroy(bpf);
+}
+
 static void check_reset(const struct report *r) {
     const char *way = weir_revoke_way();
 
@@ -250,6 +272,8 @@ int weir_kern_check(const struct weir_kern_options *options, weir_kern_check_fn 
     check_mounts(&r, options);
     check_capabilities(&r);
     check_features(&r);
+    if (options && options->pin_dir)
+        check_pins(&r, options);
     check_reset(&r);
     check_load(&r);
     check_join(&r, options);

@@ -38,6 +38,21 @@ static bool link_is_there(int link_fd, int netns_fd) {
     return info.type == BPF_LINK_TYPE_NETNS && info.netns.netns_ino == (uint32_t)st.st_ino;
 }
 
+bool weir_pod_link_lives(const struct weir_kern *k, uint32_t pod, int netns_fd) {
+    char path[PATH_MAX];
+    bool lives;
+    int fd;
+
+    if (pod_path(k, pod, path, sizeof(path)) < 0)
+        return false;
+    fd = bpf_obj_get(path);
+    if (fd < 0)
+        return false;
+    lives = link_is_there(fd, netns_fd);
+    close(fd);
+    return lives;
+}
+
 /* 1: an existing link was updated; 0: there is none (any more). */
 static int replace(const char *path, int prog_fd, int netns_fd) {
     int fd = bpf_obj_get(path), r = -EEXIST;
@@ -93,6 +108,7 @@ int weir_kern_pod_detach(struct weir_kern *k, uint32_t pod) {
     char path[PATH_MAX];
     int r = pod_path(k, pod, path, sizeof(path));
 
+    (void)bpf_map_delete_elem(weir_kern_map_fd(k, "weir_canary"), &pod);
     return r < 0 ? r : weir_pin_link_remove(path);
 }
 

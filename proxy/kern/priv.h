@@ -30,9 +30,15 @@ int weir_pin_dir_open(const char *pin_dir, bool create, int *ret_lock_fd);
 /* Names in pin_dir/sub; fn returns nonzero to stop (forwarded). No such directory: 0. */
 int weir_pin_each(const char *pin_dir, const char *sub, int (*fn)(void *arg, const char *name),
                   void *arg);
+/* pins.c: weir_kern_pins without an agent; the object need not be loaded. */
+int weir_pins_look(const struct weir_bpf *bpf, const char *pin_dir, weir_pin_fn *fn, void *arg,
+                   uint32_t *ret_n);
 /* Takes down what the link pinned at path does, at once and even if somebody else holds it, and the
  * pin. 0 or -errno. */
 int weir_pin_link_remove(const char *path);
+
+/* Is the pinned sk_lookup link of the pod alive in that namespace? */
+bool weir_pod_link_lives(const struct weir_kern *k, uint32_t pod, int netns_fd);
 
 /* Routes libbpf's messages into sys/log. */
 void weir_libbpf_log(void);

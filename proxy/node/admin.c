@@ -82,6 +82,10 @@ static void client_answer(struct weir_agent_client *c) {
     } else if (strcmp(c->line, "join") == 0 || strcmp(c->line, "join on") == 0 ||
                strcmp(c->line, "join off") == 0) {
         join(a, c->line, &c->out);
+    } else if (strcmp(c->line, "ready") == 0 || strcmp(c->line, "verify") == 0) {
+        if (c->line[0] == 'v')
+            weir_agent_prove(a, true);
+        weir_agent_ready(a, &c->out);
     } else if (strcmp(c->line, "flows") == 0 || strcmp(c->line, "flows -f") == 0) {
         c->follow = c->line[5] != '\0';
         flows(a, &c->out);
@@ -92,8 +96,8 @@ static void client_answer(struct weir_agent_client *c) {
     } else {
         weir_textbuf_add(&c->out, "{", 1);
         weir_textbuf_member(&c->out, "error",
-                            "not a command: status, counters, generation, join, join on, join off, "
-                            "flows, flows -f, explain");
+                            "not a command: status, counters, generation, ready, verify, join, join on, "
+                            "join off, flows, flows -f, explain");
         weir_textbuf_add(&c->out, "}\n", 2);
     }
     client_flush(c);

@@ -93,6 +93,8 @@ static void timer_ready(void *arg, uint32_t events) {
     if (a->revoke_again)
         weir_agent_revoke(a, false);
     weir_agent_sync(a, false);
+    if (!a->stale)
+        weir_agent_prove(a, false);
 }
 
 static void config_ready(void *arg, uint32_t events) {
@@ -234,12 +236,22 @@ static int start(struct weir_agent *a) {
     return r ? failed("privileges", strerror(-r)) : 0;
 }
 
+static void tell_pin(void *arg, const char *what, const char *why) {
+    (void)arg;
+    weir_log(WEIR_LOG_WARN, "pin_doubtful", "pin=%s problem=%s",
+             weir_log_quote(weir_slice_from_str(what)).s,
+             weir_log_quote(weir_slice_from_str(why)).s);
+}
+
 static int run(struct weir_agent *a) {
+    uint32_t n_doubtful;
+
     weir_agent_sync(a, true);
     /* Adopted programs stay in force whatever happens here; where there are none, nothing would
      * protect anything. */
     if (!a->attached && !a->adopted)
         return failed("start", "nothing could be put in force: see above");
+    (void)weir_kern_pins(a->kern, tell_pin, NULL, &n_doubtful);
     weir_log(WEIR_LOG_INFO, "agent_ready", "generation=%llu adopted=%s pods=%u enrolled=%u",
              (unsigned long long)a->generation, a->adopted ? "yes" : "no", a->enrol.n_places,
              a->enrol.n_enrolled);

@@ -11,6 +11,8 @@
  *   join        one JSON object: joining of sockets, its self-test, what is joined
  *   join off    at once, without breaking a connection; until `join on` or the agent's next start
  *   join on     back to what the configuration says
+ *   ready       one JSON object: ready or not, and why not
+ *   verify      the same after interception was proven anew for every pod
  *   flows       the last flow records, one JSON object per line
  *   flows -f    those, an empty line, then each further one until the client closes
  *   explain SRC DST:PORT [tcp|udp]

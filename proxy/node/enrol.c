@@ -106,6 +106,7 @@ static struct weir_place_of_pod *place_new(struct weir_enrol *e, const struct we
         return NULL;
     p->netns_fd = -1;
     p->pending = "";
+    p->unverified = "";
     weir_list_init(&p->link);
     p->name = join(pod->meta.namespace_, "/", pod->meta.name);
     if (!p->name) {

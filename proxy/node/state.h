@@ -57,6 +57,7 @@ struct weir_agent {
     uint64_t puts, deletes;
     struct weir_agent_revocation revocation;
     uint64_t n_revoked;   /* connections reset so far */
+    uint32_t n_verified;  /* enrolled pods whose interception is proven */
     bool revoke_again;    /* with the next tick */
 
     struct weir_watch *config_watch, *place_watch;
@@ -102,11 +103,16 @@ void weir_agent_admin_flow(struct weir_agent *a, const struct weir_textbuf *reco
  * the second look after that.
  */
 void weir_agent_revoke(struct weir_agent *a, bool change);
+/* canary.c: proves interception for the pods whose time has come, or for all. */
+void weir_agent_prove(struct weir_agent *a, bool all);
+/* Why the agent is not ready; NULL = it is. */
+const char *weir_agent_unready(const struct weir_agent *a);
 /* explain.c: words is "SRC DST:PORT [tcp|udp]" and is taken apart. */
 void weir_agent_explain(struct weir_agent *a, char *words, struct weir_textbuf *out);
 /* status.c */
 void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out);
 void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out);
+void weir_agent_ready(struct weir_agent *a, struct weir_textbuf *out);
 void weir_agent_generation(struct weir_agent *a, struct weir_textbuf *out);
 
 #endif

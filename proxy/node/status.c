@@ -25,6 +25,11 @@ static void pods(struct weir_agent *a, struct weir_textbuf *out) {
             if (p->error)
                 weir_textbuf_member(out, "error", strerror(p->error));
         }
+        if (!p->pending) {
+            weir_textbuf_bool(out, "verified", p->verified);
+            if (!p->verified)
+                weir_textbuf_member(out, "unverified", p->unverified);
+        }
         weir_textbuf_number(out, "id", id);
         weir_textbuf_bool(out, "meshed", p->pod->mode == WEIR_MESH_SIDECAR);
         weir_textbuf_bool(out, "sidecar", p->proxy_cgroup != 0);
@@ -32,6 +37,27 @@ static void pods(struct weir_agent *a, struct weir_textbuf *out) {
         weir_textbuf_member(out, "netns", p->netns_path);
         weir_textbuf_add(out, "}", 1);
     }
+    weir_textbuf_add(out, "]", 1);
+}
+
+static void pin(void *arg, const char *what, const char *why) {
+    struct weir_textbuf *out = arg;
+
+    if (out->ptr && out->ptr[out->len - 1] == '}')
+        weir_textbuf_add(out, ",", 1);
+    weir_textbuf_add(out, "{", 1);
+    weir_textbuf_member(out, "pin", what);
+    weir_textbuf_member(out, "problem", why);
+    weir_textbuf_add(out, "}", 1);
+}
+
+/* What lies in the pin directory and should not, or hangs on nothing. */
+static void pins(struct weir_agent *a, struct weir_textbuf *out) {
+    uint32_t n;
+
+    weir_textbuf_name(out, "pins");
+    weir_textbuf_add(out, "[", 1);
+    (void)weir_kern_pins(a->kern, pin, out, &n);
     weir_textbuf_add(out, "]", 1);
 }
 
@@ -76,7 +102,7 @@ static void revocation(const struct weir_agent *a, struct weir_textbuf *out) {
 void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "{", 1);
     weir_textbuf_member(out, "kind", "agent");
-    weir_textbuf_member(out, "state", a->stale ? "degraded" : "in_force");
+    weir_textbuf_member(out, "state", weir_agent_unready(a) ? "degraded" : "in_force");
     weir_textbuf_number(out, "generation", a->generation);
     weir_textbuf_number(out, "epoch", epoch_of(a));
     weir_textbuf_bool(out, "adopted", a->adopted);
@@ -87,6 +113,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_member(out, "pin_dir", a->pin_dir);
     weir_textbuf_number(out, "pods_named", a->enrol.n_places);
     weir_textbuf_number(out, "pods_enrolled", a->enrol.n_enrolled);
+    weir_textbuf_number(out, "pods_verified", a->n_verified);
     weir_textbuf_number(out, "services", a->report.n_services);
     weir_textbuf_number(out, "endpoints", a->report.n_endpoints);
     weir_textbuf_number(out, "identities", a->report.n_identities);
@@ -104,6 +131,19 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "}", 1);
     pods(a, out);
     strangers(a, out);
+    pins(a, out);
+    weir_textbuf_add(out, "}\n", 2);
+}
+
+void weir_agent_ready(struct weir_agent *a, struct weir_textbuf *out) {
+    const char *why = weir_agent_unready(a);
+
+    weir_textbuf_add(out, "{", 1);
+    weir_textbuf_bool(out, "ready", why == NULL);
+    if (why)
+        weir_textbuf_member(out, "why", why);
+    weir_textbuf_number(out, "pods_enrolled", a->enrol.n_enrolled);
+    weir_textbuf_number(out, "pods_verified", a->n_verified);
     weir_textbuf_add(out, "}\n", 2);
 }
 

@@ -206,4 +206,5 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
         return;
     a->stale = !detach_gone(a);
     weir_agent_revoke(a, true);
+    weir_agent_prove(a, false);
 }

@@ -12,6 +12,7 @@
 
 #include "fuzz.h"
 #include "kern/kern.h"
+#include "kern/proof.h"
 #include "kern/revoke.h"
 #include "sys/cgroup.h"
 
@@ -213,6 +214,18 @@ static int do_check(char **w) {
     return r;
 }
 
+static int do_prove(struct driver *d, char **w) {
+    int fd = open(w[3], O_RDONLY | O_CLOEXEC), r;
+
+    if (fd < 0)
+        return -errno;
+    r = weir_kern_prove(d->k, (uint32_t)strtoul(w[1], NULL, 10), w[2], fd, w[4][0] == '1');
+    close(fd);
+    if (r == 0)
+        printf("ok\n");
+    return r;
+}
+
 struct revoking {
     unsigned gone_port; /* endpoints at this port are gone; 0 = none */
 };
@@ -313,6 +326,8 @@ static int run(struct driver *d, char **w) {
         return do_look(d);
     if (strcmp(w[0], "events") == 0)
         return do_events(d);
+    if (strcmp(w[0], "prove") == 0)
+        return do_prove(d, w);
     if (strcmp(w[0], "revoke") == 0)
         return do_revoke(d, w);
     if (strcmp(w[0], "fuzz") == 0)

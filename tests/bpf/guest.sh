@@ -47,6 +47,7 @@ for dir in tmp run; do \$b mount -t tmpfs \$dir /h/\$dir; done
 \$b mkdir -p /h/dev/shm; \$b mount -t tmpfs shm /h/dev/shm
 \$b mount -t cgroup2 cgroup2 /h/sys/fs/cgroup
 \$b ip link set lo up
+echo +pids >/h/sys/fs/cgroup/cgroup.subtree_control
 \$b cp /run.sh /h/tmp/run.sh
 \$b chroot /h /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8 \
     WEIR_KERN_DRIVER=$build/tests/bpf/weir-kern-driver WEIR_KERN_LOG=/tmp/kern.log /bin/sh /tmp/run.sh

@@ -28,6 +28,7 @@ SHAPE(weir_probe_key);
 SHAPE(weir_name_key);
 SHAPE(weir_name_value);
 SHAPE(weir_tuple);
+SHAPE(weir_canary_value);
 SHAPE(weir_listener_key);
 SHAPE(weir_join_at_value);
 SHAPE(weir_join_sock_value);

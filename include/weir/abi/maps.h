@@ -340,6 +340,14 @@ WEIR_ABI_AT(weir_tuple, sport, 40);
 WEIR_ABI_AT(weir_tuple, dport, 42);
 WEIR_ABI_AT(weir_tuple, kind, 44);
 
+/* weir_canary: HASH, kernel. Key: __u32 pod id. How often a process of the pod called the reserved
+ * address (weir_addr_is_canary). */
+struct weir_canary_value {
+    __u32 seen[2]; /* IPv4, IPv6 */
+};
+WEIR_ABI_SIZE(weir_canary_value, 8);
+WEIR_ABI_AT(weir_canary_value, seen, 0);
+
 /* weir_listener: SOCKHASH, kernel. The sidecar's listeners, several workers each, dropped when
  * closed. port: sk_lookup steers to WEIR_PORT_INBOUND; of WEIR_PORT_OUTBOUND only the presence
  * matters. */
