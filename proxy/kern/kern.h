@@ -135,7 +135,6 @@ int weir_kern_events_read(struct weir_kern *k, uint32_t *ret_n);
 /* Told each pin that is foreign, stale or of another layout, and why. 0 or -errno. */
 typedef void weir_pin_fn(void *arg, const char *what, const char *why);
 int weir_kern_pins(struct weir_kern *k, weir_pin_fn *fn, void *arg, uint32_t *ret_n);
-
 /* One line of `weir check`. Strings are borrowed until the callback returns. */
 enum weir_check_state { WEIR_CHECK_OK, WEIR_CHECK_WARN, WEIR_CHECK_FAIL };
 struct weir_check_line {
