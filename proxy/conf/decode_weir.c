@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "conf/build.h"
+#include "conf/parse.h"
 #include "conf/syntax.h"
 
 #define SECOND 1000000ULL
@@ -210,6 +211,34 @@ static int decode_limits(struct weir_dec *d, const struct weir_node *n, void *ou
     return weir_dec_object(d, n, &limit_object, out);
 }
 
+static int decode_proxy_from(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_cidr *cidr = out;
+    int r = weir_dec_cidr(d, n, cidr);
+
+    weir_cidr_mask(cidr);
+    return r;
+}
+
+static int decode_proxy_send(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "none", "v1", "v2", NULL };
+    unsigned i = 0;
+    int r = weir_dec_word(d, n, words, &i);
+
+    *(uint8_t *)out = (uint8_t)i;
+    return r;
+}
+
+static const struct weir_field proxy_protocol_fields[] = {
+    WEIR_F_LIST("from", struct weir_proxy_spec, proxy_from, n_proxy_from, decode_proxy_from),
+    WEIR_F("send", struct weir_proxy_spec, proxy_send, decode_proxy_send),
+};
+static const struct weir_object proxy_protocol_object =
+    WEIR_OBJECT("Proxy.spec.proxyProtocol", proxy_protocol_fields);
+
+static int decode_proxy_protocol(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &proxy_protocol_object, out);
+}
+
 #define PROXY(key, member, fn) WEIR_F(key, struct weir_proxy_spec, member, fn)
 static const struct weir_field proxy_spec_fields[] = {
     PROXY("listen", listen, decode_address),
@@ -221,6 +250,7 @@ static const struct weir_field proxy_spec_fields[] = {
     PROXY("toCert", to_cert, weir_dec_string),
     PROXY("toKey", to_key, weir_dec_string),
     PROXY("toSNI", to_sni, weir_dec_string),
+    WEIR_F_SELF("proxyProtocol", decode_proxy_protocol),
     PROXY("pod", pod, decode_pod_ref),
     PROXY("outbound", outbound, decode_address),
     PROXY("inbound", inbound, decode_address),

@@ -359,6 +359,10 @@ struct weir_proxy_spec {
     uint32_t n_to;
     const char *cert, *key, *client_ca; /* PEM files; "" = none */
     const char *to_ca, *to_cert, *to_key, *to_sni;
+    /* PROXY protocol: who must begin with a header (listen and Gateways), and what `to` is sent */
+    struct weir_cidr *proxy_from;
+    uint32_t n_proxy_from;
+    uint8_t proxy_send; /* 0 = none, else the version */
     /* as a sidecar */
     const char *pod; /* "namespace/name" of the Pod document served; "" = not a sidecar */
     const char *outbound,

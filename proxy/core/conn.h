@@ -37,22 +37,21 @@ struct weir_conn {
     struct weir_stream *stream;
     struct weir_codec *codec; /* NULL until the protocol is known */
     struct weir_bufq out;
-    struct weir_bufq
-        *held; /* received, not yet fed (sniffing, pipelined behind a request); NULL = none */
+    struct weir_bufq *held; /* received, not yet fed (sniffing, pipelining); NULL = none */
     uint64_t id;
     uint64_t since;    /* us: accepted, dialled, or entered its present wait */
     uint64_t mark_out; /* how far the output had got at the last progress check */
     uint8_t state;     /* enum weir_conn_state */
     bool is_up;
     bool reading;
-    bool eof;  /* the peer will send no more */
-    bool tentative; /* RELAY, downstream: neither side has spoken; the client may yet say that it is HTTP */
-    bool own_tls; /* downstream: the application's own TLS, not ours to end */
-    bool deaf; /* what it still sends is not looked at */
+    bool eof;        /* the peer will send no more */
+    bool header_due; /* downstream: a PROXY header comes first */
+    bool tentative;  /* RELAY, downstream: nobody has spoken; it may yet be HTTP */
+    bool own_tls;    /* downstream: the application's own TLS, not ours to end */
+    bool deaf;       /* what it still sends is not looked at */
     bool fin_sent;
-    bool pulling; /* being flushed: what an exchange's end calls for follows */
-    bool
-        in_codec; /* inside feed, eof or pull: what ends now must be taken from the codec as well */
+    bool pulling;  /* being flushed: what an exchange's end calls for follows */
+    bool in_codec; /* inside feed, eof or pull: what ends now is taken from the codec as well */
     bool fin_after_flush;         /* tunnel: half-close once everything queued has left */
     uint8_t dir;                  /* enum weir_direction */
     uint32_t paused;              /* H1: txn directions that want no more input now */
@@ -60,6 +59,8 @@ struct weir_conn {
     uint64_t head_due;            /* when the oldest of them must be complete */
     uint64_t linger_left;         /* bytes still thrown away before giving up */
     struct weir_stream_info info; /* set when the stream opened */
+    struct weir_origin
+        *source; /* down: what a PROXY header said; up: whose connection this is; or NULL */
     /* downstream */
     const struct weir_listener *listener;
     struct weir_parent *parent; /* valid while parent_epoch is current */
@@ -138,7 +139,7 @@ void weir_up_deadline(struct weir_conn *c);
 /* relay.c */
 /* Turns a downstream connection whose bytes are not ours to read into a byte relay to an endpoint of `target`. */
 void weir_relay_start(struct weir_conn *down, struct weir_target *target);
-/* The same before anybody has spoken: if the client is the first, it is sniffed as if it had not been begun. */
+/* The same before anybody has spoken; a client that then speaks first is sniffed as if it had not been begun. */
 void weir_relay_start_tentative(struct weir_conn *down, struct weir_target *target);
 void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
 void weir_relay_eof(struct weir_conn *c);

@@ -5,6 +5,7 @@
  */
 #include "base/mem.h"
 #include "core/pipe.h"
+#include "core/source.h"
 #include "core/txn.h"
 #include "http/fault.h"
 #include "http/sniff.h"
@@ -73,6 +74,12 @@ static int start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
     return 0;
 }
 
+/* It speaks first: no server-first protocol. The rest has the time of a head. */
+static void sniff_on(struct weir_conn *c) {
+    weir_worker_deadline(c->worker, &c->deadline,
+                         c->since + weir_worker_limits(c->worker)->head_timeout_us);
+}
+
 /* A port on which servers have been seen to speak first, and a caller that may be relayed as it comes. */
 static bool expects_server(struct weir_conn *c, const struct weir_parent *p) {
     uint16_t port = c->dir == WEIR_DIR_OUTBOUND ? c->info.original_port : c->info.local_port;
@@ -105,6 +112,12 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
     p = weir_down_parent(c);
     if (!p) {
         weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
+        return;
+    }
+    if (weir_source_due(c)) {
+        c->header_due = true;
+        sniff_on(c);
+        weir_conn_update_reading(c);
         return;
     }
     if (p->tls) {
@@ -159,12 +172,6 @@ static bool plaintext_allowed(struct weir_conn *c) {
         return true;
     weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, IDENTITY));
     return false;
-}
-
-/* It speaks first: no server-first protocol. The rest has the time of a head. */
-static void sniff_on(struct weir_conn *c) {
-    weir_worker_deadline(c->worker, &c->deadline,
-                         c->since + weir_worker_limits(c->worker)->head_timeout_us);
 }
 
 static bool is_mesh(const struct weir_client_hello *hello) {
@@ -237,6 +244,26 @@ static struct weir_slice held_bytes(struct weir_conn *c) {
     return weir_slice_make(c->held->segs[c->held->head & (c->held->cap - 1)].ptr, c->held->len);
 }
 
+/* False: more of the PROXY header must come, nothing but it has come, or the connection goes on as something else. */
+static bool header_taken(struct weir_conn *c) {
+    const struct weir_parent *p = weir_down_parent(c);
+    int r = weir_source_take(c);
+
+    if (r == 1)
+        return false;
+    if (r < 0 || !p) {
+        weir_conn_fail(c, r == -EPROTO ? WEIR_FAULT(DOWNSTREAM, PROTOCOL)
+                          : r < 0      ? WEIR_FAULT(LOCAL, INTERNAL)
+                                       : WEIR_FAULT(LOCAL, NO_ROUTE));
+        return false;
+    }
+    if (!p->tls)
+        return c->held != NULL;
+    if (start_tls(c, p->tls) < 0)
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+    return false;
+}
+
 void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes) {
     struct weir_slice all;
     enum weir_sniff verdict;
@@ -245,6 +272,8 @@ void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_s
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
     }
+    if (c->header_due && !header_taken(c))
+        return;
     all = held_bytes(c);
     if (!all.ptr) {
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, HEAD_TOO_LARGE));
@@ -264,6 +293,8 @@ void weir_down_open(struct weir_conn *c) {
               weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_HTTP));
 
     weir_count(&c->worker->metrics, WEIR_C_TLS_HANDSHAKES, 1);
+    if (c->source)
+        weir_source_apply(c);
     if (weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_TCP))) {
         start_relay(c, false);
         return;

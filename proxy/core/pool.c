@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "core/source.h"
 
 #define WAITING_MAX 100u /* txns that wait for one connecting HTTP/2 connection */
 
@@ -44,7 +45,8 @@ static struct weir_pool *pool_of(struct weir_lb_endpoint *e) {
 struct want {
     uint8_t proto;           /* enum weir_upstream_proto */
     uint64_t tls_generation; /* ordinary TLS: what is trusted may differ in each configuration */
-    const char *expect;      /* mesh TLS: the SPIFFE id demanded; "" = none, so no mesh */
+    const struct weir_origin *source; /* whose connection it must be; NULL = nobody's */
+    const char *expect;               /* mesh TLS: the SPIFFE id demanded; "" = none, so no mesh */
 };
 
 /*
@@ -94,6 +96,7 @@ static int want_of(const struct weir_worker *w, const struct weir_cluster *c,
                    struct want *ret) {
     int r = 0;
 
+    ret->source = NULL;
     ret->expect = "";
     if (c->mesh)
         r = expect_of(w, e, e->pool, &ret->expect);
@@ -102,7 +105,13 @@ static int want_of(const struct weir_worker *w, const struct weir_cluster *c,
     return r;
 }
 
+static bool same_source(const struct weir_origin *a, const struct weir_origin *b) {
+    return a && b && memcmp(a, b, sizeof(*a)) == 0;
+}
+
 static bool suits(const struct weir_conn *c, const struct want *want) {
+    if (c->source != want->source && !same_source(c->source, want->source))
+        return false;
     return c->proto == want->proto && c->tls_generation == want->tls_generation &&
            strcmp(c->expect ? c->expect : "", want->expect) == 0;
 }
@@ -170,7 +179,9 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
     weir_conn_aim(c, how->target, how->endpoint);
     if (how->expect[0])
         c->expect = weir_strndup(how->expect, strlen(how->expect));
-    if (how->tls) {
+    if (how->source)
+        r = weir_source_send(c, how->source, how->proxy_version);
+    if (how->tls && r == 0) {
         struct weir_tls_stream_params params = {
             .lower = s, .pool = w->pool, .ctx = how->tls, .sni = how->sni, .expect = c->expect
         };
@@ -204,6 +215,8 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
                                   .endpoint = t->endpoint,
                                   .tls = mesh ? rt->tls.mesh_client : t->cluster->tls,
                                   .sni = mesh ? NULL : t->cluster->sni,
+                                  .source = want->source,
+                                  .proxy_version = t->cluster->proxy_send,
                                   .expect = want->expect };
     int r = weir_pool_dial(t->worker, &how, ret_conn);
 
@@ -217,6 +230,7 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
 int weir_pool_lease(struct weir_txn *t) {
     struct weir_pool *p = pool_of(t->endpoint);
     struct weir_conn *c = NULL;
+    struct weir_origin client;
     struct want want;
     int r;
 
@@ -225,6 +239,10 @@ int weir_pool_lease(struct weir_txn *t) {
     r = want_of(t->worker, t->cluster, t->epoch->rt, t->endpoint, &want);
     if (r < 0)
         return r;
+    if (t->cluster->proxy_send && t->down) {
+        client = weir_source_of(t->down);
+        want.source = &client;
+    }
     c = find_shared(p, &want);
     if (!c && !t->fresh && want.proto != WEIR_UP_H2)
         c = find_idle(p, &want);
@@ -301,7 +319,11 @@ static bool still_wanted(struct weir_worker *w, const struct weir_conn *c) {
 
     if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf || !pool_of(c->endpoint))
         return false;
-    return want_of(w, c->target->conf, w->epoch->rt, c->endpoint, &want) == 0 && suits(c, &want);
+    if (want_of(w, c->target->conf, w->epoch->rt, c->endpoint, &want) < 0)
+        return false;
+    if (c->target->conf->proxy_send)
+        want.source = c->source;
+    return suits(c, &want);
 }
 
 void weir_pool_review(struct weir_worker *w) {

@@ -13,9 +13,11 @@ void weir_conn_aim(struct weir_conn *c, struct weir_target *target, struct weir_
 struct weir_pool_dial {
     struct weir_target *target;
     struct weir_lb_endpoint *endpoint;
-    struct weir_tls_ctx *tls; /* NULL = plaintext */
-    const char *sni;          /* or NULL */
-    const char *expect;       /* SPIFFE id; "" = none */
+    struct weir_tls_ctx *tls;         /* NULL = plaintext */
+    const char *sni;                  /* or NULL */
+    const char *expect;               /* SPIFFE id; "" = none */
+    const struct weir_origin *source; /* said in a PROXY header, or NULL */
+    unsigned proxy_version;
 };
 /* 0, -errno. */
 int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,

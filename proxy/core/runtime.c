@@ -360,6 +360,7 @@ static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_para
     struct weir_cluster c = { .name = "to", .endpoints = e, .n_endpoints = params->n_to };
     int r;
 
+    c.proxy_send = spec->proxy_send;
     rt->reverse = weir_arena_calloc(&rt->arena, 1, sizeof(*rt->reverse));
     if (!e || !rt->reverse)
         return -ENOMEM;

@@ -24,6 +24,8 @@ static void an_empty_proxy_document_is_the_default(void **state) {
     assert_int_equal(limits->idle_timeout_us, 60000000);
     assert_int_equal(limits->body_timeout_us, 30000000);
     assert_int_equal(limits->detect_timeout_us, 100000);
+    assert_int_equal(s->proxy.n_proxy_from, 0);
+    assert_int_equal(s->proxy.proxy_send, 0);
     assert_int_equal(limits->connect_timeout_us, 5000000);
     assert_int_equal(limits->handshake_timeout_us, 10000000);
     assert_int_equal(limits->upstream_idle_us, 30000000);
@@ -45,7 +47,7 @@ static void every_field_of_a_proxy_is_read(void **state) {
         "poolIdle: 0\n"
         "    headTimeout: 1s\n    idleTimeout: 2s\n    bodyTimeout: 3s\n    connectTimeout: 4s\n"
         "    detectTimeout: 50ms\n    handshakeTimeout: 5s\n    upstreamIdleTimeout: 6s\n    requestTimeout: 7s\n    "
-        "drainTimeout: 0s"));
+        "drainTimeout: 0s\n  proxyProtocol: {from: [10.1.2.3/8, \"fd00::/8\"], send: v2}"));
     const struct weir_proxy_spec *p = &s->proxy;
 
     assert_string_equal(p->listen, ":8443");
@@ -80,6 +82,10 @@ static void every_field_of_a_proxy_is_read(void **state) {
     assert_int_equal(p->limits.body_timeout_us, 3000000);
     assert_int_equal(p->limits.connect_timeout_us, 4000000);
     assert_int_equal(p->limits.detect_timeout_us, 50000);
+    assert_int_equal(p->n_proxy_from, 2);
+    assert_int_equal(p->proxy_from[0].prefix, 104);
+    assert_int_equal(p->proxy_from[0].ip.b[13], 0);
+    assert_int_equal(p->proxy_send, 2);
     assert_int_equal(p->limits.handshake_timeout_us, 5000000);
     assert_int_equal(p->limits.upstream_idle_us, 6000000);
     assert_int_equal(p->limits.request_timeout_us, 7000000);
