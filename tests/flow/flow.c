@@ -125,9 +125,13 @@ void flow_end(struct flow *f) {
 }
 
 void flow_run(struct flow *f) {
-    do
+    bool moved;
+
+    do {
         mem_run(f->net);
-    while (h2_pump_all(f) | tls_pump_all(f));
+        moved = h2_pump_all(f);
+        moved = tls_pump_all(f) || moved;
+    } while (moved);
 }
 
 void flow_wait(struct flow *f, uint64_t us) {

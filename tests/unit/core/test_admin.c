@@ -190,8 +190,7 @@ static void a_greedy_pipeliner_waits_for_itself(void **state) {
 static void garbage_ends_the_connection(void **state) {
     static const char *const texts[] = { "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
                                          "GET\r\n\r\n", "GET / HTTP/1.1\r\n\r\n",
-                                         "GET /live HTTP/1.1\r\nHost: a\r\nContent-Length: "
-                                         "x\r\n\r\n" };
+                                         "GET /live HTTP/1.1\r\nContent-Length: x\r\n\r\n" };
 
     (void)state;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(texts); i++) {
