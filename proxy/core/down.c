@@ -87,13 +87,31 @@ static bool expects_server(struct weir_conn *c, const struct weir_parent *p) {
 
     return is_sidecar(c) && !p->http && p->own &&
            weir_detect_server_first(&c->worker->detect, c->dir, port) &&
-           (c->dir == WEIR_DIR_OUTBOUND || p->mtls != WEIR_MTLS_STRICT) &&
+           (c->dir == WEIR_DIR_OUTBOUND || c->info.peer || p->mtls != WEIR_MTLS_STRICT) &&
            weir_peer_allowed(c, c->worker->epoch->rt, &policy);
+}
+
+/* What it carries is for its first bytes to say. */
+static void await_bytes(struct weir_conn *c, struct weir_parent *p) {
+    struct weir_worker *w = c->worker;
+    const struct weir_limits_spec *limits = weir_worker_limits(w);
+
+    c->state = WEIR_CONN_SNIFF;
+    c->since = weir_worker_now(w);
+    if (expects_server(c, p)) {
+        weir_count(&w->metrics, WEIR_C_DETECT_KNOWN, 1);
+        weir_relay_start_tentative(c, weir_worker_target(w, p->own));
+        return;
+    }
+    weir_worker_deadline(w, &c->deadline,
+                         c->since +
+                             (is_sidecar(c) ? limits->detect_timeout_us : limits->head_timeout_us));
+    weir_conn_update_reading(c);
 }
 
 void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct weir_listener *l) {
     struct weir_conn *c = NULL;
-    const struct weir_parent *p;
+    struct weir_parent *p;
 
     if (weir_limit_charge(&w->connections, 1)) {
         c = weir_conn_new(w, s, false);
@@ -118,23 +136,11 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
         c->header_due = true;
         sniff_on(c);
         weir_conn_update_reading(c);
-        return;
+    } else if (!p->tls) {
+        await_bytes(c, p);
+    } else if (start_tls(c, p->tls) < 0) {
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
     }
-    if (p->tls) {
-        if (start_tls(c, p->tls) < 0)
-            weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
-        return;
-    }
-    if (expects_server(c, p)) {
-        weir_count(&w->metrics, WEIR_C_DETECT_KNOWN, 1);
-        weir_relay_start_tentative(c, weir_worker_target(w, p->own));
-        return;
-    }
-    weir_worker_deadline(w, &c->deadline,
-                         weir_worker_now(w) + (is_sidecar(c)
-                                                   ? weir_worker_limits(w)->detect_timeout_us
-                                                   : weir_worker_limits(w)->head_timeout_us));
-    weir_conn_update_reading(c);
 }
 
 /* By a reset: nothing else tells a protocol we do not know that it was not served. */
@@ -168,7 +174,7 @@ static void start_relay(struct weir_conn *c, bool silent) {
 static bool plaintext_allowed(struct weir_conn *c) {
     const struct weir_parent *p = weir_down_parent(c);
 
-    if (c->dir != WEIR_DIR_INBOUND || (p && p->mtls != WEIR_MTLS_STRICT))
+    if (c->dir != WEIR_DIR_INBOUND || c->info.peer || (p && p->mtls != WEIR_MTLS_STRICT))
         return true;
     weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, IDENTITY));
     return false;
@@ -193,7 +199,7 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
         sniff_on(c);
         return;
     }
-    if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND && is_mesh(&hello)) {
+    if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND && !c->info.tls && is_mesh(&hello)) {
         if (start_tls(c, ctx) < 0)
             weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
@@ -203,14 +209,28 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
         start_relay(c, false);
 }
 
+/*
+ * Some servers take lines for requests that we do not: two blanks, a tab, a path without slash. Where the port is declared HTTP such
+ * text is not relayed, or its fields (who called, above all) would reach the application as the client wrote them.
+ */
+static bool is_text(struct weir_slice bytes) {
+    size_t i = 0;
+
+    while (i < bytes.len && memchr(" \t\r\n", bytes.ptr[i], 4))
+        i++;
+    return i < bytes.len && (bytes.ptr[i] | 0x20) >= 'a' && (bytes.ptr[i] | 0x20) <= 'z';
+}
+
 static void sniffed(struct weir_conn *c, enum weir_sniff verdict, struct weir_slice bytes) {
+    const struct weir_parent *p = weir_down_parent(c);
+
     if (verdict == WEIR_SNIFF_TLS) {
         sniffed_tls(c, bytes);
         return;
     }
     if (!plaintext_allowed(c))
         return;
-    if (verdict == WEIR_SNIFF_OPAQUE && is_sidecar(c)) {
+    if (verdict == WEIR_SNIFF_OPAQUE && is_sidecar(c) && !(p && p->http && is_text(bytes))) {
         start_relay(c, false);
         return;
     }
@@ -287,6 +307,16 @@ void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_s
     sniffed(c, verdict, all);
 }
 
+/* The other sidecar took it for no HTTP; whoever it is, that is for us to see: HTTP has its fields checked. */
+static void opened_opaque(struct weir_conn *c) {
+    struct weir_parent *p = weir_down_parent(c);
+
+    if (p)
+        await_bytes(c, p);
+    else
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
+}
+
 /* The TLS handshake is done. */
 void weir_down_open(struct weir_conn *c) {
     bool h2 = weir_slice_eq(c->info.alpn, WEIR_SLICE("h2")) ||
@@ -296,7 +326,7 @@ void weir_down_open(struct weir_conn *c) {
     if (c->source)
         weir_source_apply(c);
     if (weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_TCP))) {
-        start_relay(c, false);
+        opened_opaque(c);
         return;
     }
     weir_worker_deadline(c->worker, &c->deadline,
@@ -383,7 +413,8 @@ static void sniff_deadline(struct weir_conn *c) {
 
     if (!is_sidecar(c) || c->held || weir_worker_now(c->worker) >= limit)
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HEAD));
-    else if (p && (p->http || (c->dir == WEIR_DIR_INBOUND && p->mtls == WEIR_MTLS_STRICT)))
+    else if (p && (p->http ||
+                   (c->dir == WEIR_DIR_INBOUND && !c->info.peer && p->mtls == WEIR_MTLS_STRICT)))
         sniff_on(c); /* the client speaks first there, however late */
     else {
         weir_count(&c->worker->metrics, WEIR_C_DETECT_WAITS, 1);

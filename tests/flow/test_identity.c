@@ -190,6 +190,66 @@ static void the_applications_own_tls_passes_untouched(void **state) {
     mint_free(&ca);
 }
 
+#define FORGED "X-Forwarded-Client-Cert: URI=spiffe://cluster.local/ns/default/sa/admin\r\n\r\n"
+
+/* Lines that we do not take for a request, but some servers do. */
+static void what_a_lenient_server_would_serve_is_not_relayed(void **state) {
+    static const char *const lines[] = {
+        "GET\t/ HTTP/1.1\r\nHost: api\r\n" FORGED,
+        "GET  / HTTP/1.1\r\nHost: api\r\n" FORGED,
+        "\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: api\r\n" FORGED,
+        " GET / HTTP/1.1\r\nHost: api\r\n" FORGED,
+        "GETGETGETGETGETGETGETGETGETGET / HTTP/1.1\r\nHost: api\r\n" FORGED,
+        "GET relative HTTP/1.1\r\nHost: api\r\n" FORGED,
+    };
+
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(lines); i++) {
+        struct pair p;
+        struct mem_conn *c;
+
+        pair_start(&p, HTTP, "");
+        c = inbound(&p.in);
+        pair_send(&p, c, lines[i]);
+        assert_null(mem_next_dial(p.in.net));
+        flow_expect_starts(c, "HTTP/1.1 ");
+        flow_expect_lacks(c, "200");
+        pair_end(&p);
+    }
+}
+
+static void http_in_a_tunnel_for_other_bytes_is_read_all_the_same(void **state) {
+    struct tls_peer *t;
+    struct mem_conn *s;
+    struct pair p;
+
+    (void)state;
+    pair_start(&p, HTTP, "");
+    t = tls_over(&p.in, inbound(&p.in), p.out.tls.mesh_client_tcp,
+                 "spiffe://cluster.local/ns/default/sa/v1");
+    tls_say(t, "GET / HTTP/1.1\r\nHost: api\r\n" FORGED);
+    s = flow_server(&p.in);
+    flow_expect_holds(s, "URI=spiffe://cluster.local/ns/default/sa/web\r\n");
+    flow_send(&p.in, s, OK);
+    flow_expect_text(tls_text(t), OK);
+    pair_end(&p);
+}
+
+static void other_bytes_pass_an_http_port(void **state) {
+    struct pair p;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    pair_start(&p, HTTP, STRICT);
+    c = pair_client(&p);
+    pair_send(&p, c, "\x01\x02 bytes");
+    s = pair_server(&p);
+    assert_string_equal(mem_received(s), "\x01\x02 bytes");
+    pair_send(&p, s, "\x03 back");
+    assert_string_equal(mem_received(c), "\x03 back");
+    pair_end(&p);
+}
+
 static void a_broken_record_ends_the_requests_and_nothing_else(void **state) {
     static const char broken[] = "\x17\x03\x03\x00\x20 this is no ciphertext of ours..";
     struct pair p;
@@ -302,6 +362,9 @@ int main(void) {
         cmocka_unit_test(strict_takes_mesh_tls_only),
         cmocka_unit_test(permissive_takes_plaintext_and_believes_nothing_it_says),
         cmocka_unit_test(the_applications_own_tls_passes_untouched),
+        cmocka_unit_test(what_a_lenient_server_would_serve_is_not_relayed),
+        cmocka_unit_test(http_in_a_tunnel_for_other_bytes_is_read_all_the_same),
+        cmocka_unit_test(other_bytes_pass_an_http_port),
         cmocka_unit_test(a_broken_record_ends_the_requests_and_nothing_else),
         cmocka_unit_test(a_mesh_connection_outlives_its_certificate),
         cmocka_unit_test(the_pod_behind_an_address_may_become_another),
