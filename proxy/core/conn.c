@@ -177,6 +177,11 @@ static void codec_fault(struct weir_conn *c, struct weir_chunk *chunk) {
     weir_conn_fail(c, fault);
 }
 
+static bool has_room(const struct weir_conn *c) {
+    /* At the mark itself as well: a stream that was never above it says no `drain`. */
+    return weir_stream_pending(c->stream) <= WEIR_STREAM_LOW_MARK;
+}
+
 /* Returns how much of bytes the codec took; the connection may be CLOSED afterwards. */
 static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes) {
     size_t used = 0;
@@ -195,7 +200,8 @@ static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_sl
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return bytes.len;
     }
-    if (c->codec->want_pull || c->codec->must_close)
+    /* Without room nothing can be done before the stream's `drain`: to come back at once would be to spin. */
+    if ((c->codec->want_pull && has_room(c)) || c->codec->must_close)
         weir_conn_dirty(c);
     return used;
 }
@@ -306,11 +312,6 @@ static void after_flush(struct weir_conn *c) {
         weir_conn_linger(c);
     else if (c->state == WEIR_CONN_HTTP)
         weir_down_idle(c);
-}
-
-static bool has_room(const struct weir_conn *c) {
-    /* At the mark itself as well: a stream that was never above it says no `drain`. */
-    return weir_stream_pending(c->stream) <= WEIR_STREAM_LOW_MARK;
 }
 
 static int gather(struct weir_conn *c) {

@@ -168,6 +168,8 @@ void h2_push(struct h2_peer *p) {
 static bool pump(struct h2_peer *p) {
     size_t n = mem_received_len(p->conn);
 
+    if (p->gone)
+        return false;
     if (n > 0) {
         ssize_t r = nghttp2_session_mem_recv(p->session, (const uint8_t *)mem_received(p->conn), n);
 

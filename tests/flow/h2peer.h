@@ -36,6 +36,7 @@ struct h2_peer {
     struct mem_conn *conn;
     struct h2_msg *msgs, **last;
     bool server;
+    bool gone; /* its connection was ended by the test: it neither reads nor sends */
     bool goaway;
     int32_t goaway_last;
     uint32_t goaway_code;

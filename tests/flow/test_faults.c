@@ -188,6 +188,33 @@ static void output_that_stops_exactly_at_the_low_mark_goes_on(void **state) {
     flow_end(&f);
 }
 
+static void a_pipeliner_that_does_not_read_costs_nothing(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+    static char body[100000];
+    unsigned turns;
+
+    (void)state;
+    flow_reverse(&f, timeouts);
+    mem_buffer_size(f.net, 8192);
+    c = flow_client(&f);
+    flow_send(&f, c, GET GET);
+    s = flow_server(&f);
+    mem_hold(c, true);
+    mem_send(s, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    mem_send_bytes(s, body, sizeof(body));
+    turns = mem_n_turns(f.net);
+    flow_run(&f);
+    assert_true(mem_n_turns(f.net) - turns < 100); /* and not one for each look at the full pipe */
+    mem_hold(c, false);
+    flow_run(&f);
+    flow_send(&f, s, OK);
+    assert_int_equal(mem_received_len(c),
+                     strlen("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n") + sizeof(body) +
+                         strlen(OK));
+    flow_end(&f);
+}
+
 /* ---- bytes nobody asked for ---- */
 
 static void bytes_on_an_idle_connection_close_it(void **state) {
@@ -670,6 +697,7 @@ int main(void) {
         cmocka_unit_test(a_tunnel_outlives_the_request_timeout),
         cmocka_unit_test(the_last_bytes_of_a_tunnel_reach_a_slow_server),
         cmocka_unit_test(output_that_stops_exactly_at_the_low_mark_goes_on),
+        cmocka_unit_test(a_pipeliner_that_does_not_read_costs_nothing),
         cmocka_unit_test(bytes_on_an_idle_connection_close_it),
         cmocka_unit_test(bytes_behind_an_answer_are_not_the_next_ones),
         cmocka_unit_test(malformed_answers_are_502),
