@@ -10,6 +10,7 @@
 #include "core/worker.h"
 #include "io/stream.h"
 
+struct weir_cstream;
 struct weir_txn;
 
 /*
@@ -113,7 +114,6 @@ void weir_conn_watch(struct weir_conn *c);
 /* Output is queued and none of it has left since the last call. */
 bool weir_conn_output_stalled(struct weir_conn *c);
 /* Bytes queued towards the peer for this exchange are at or above the pipe limit / below half of it. */
-struct weir_cstream;
 bool weir_conn_full(const struct weir_conn *c, const struct weir_cstream *cs);
 bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs);
 bool weir_conn_is_h2(const struct weir_conn *c);
@@ -136,8 +136,7 @@ extern const struct weir_codec_events weir_up_codec_events;
 void weir_up_open(struct weir_conn *c);
 void weir_up_deadline(struct weir_conn *c);
 
-/* relay.c */
-/* Turns a downstream connection whose bytes are not ours to read into a byte relay to an endpoint of `target`. */
+/* relay.c: turns a downstream connection whose bytes are not ours to read into a byte relay to an endpoint of `target`. */
 void weir_relay_start(struct weir_conn *down, struct weir_target *target);
 /* The same before anybody has spoken; a client that then speaks first is sniffed as if it had not been begun. */
 void weir_relay_start_tentative(struct weir_conn *down, struct weir_target *target);
