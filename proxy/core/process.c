@@ -289,6 +289,7 @@ static void stop(struct weir_process *p) {
     if (p->loop)
         weir_loop_free(p->loop);
     weir_watch_free(p->watch);
+    weir_texts_deinit(&p->standard_input);
     weir_outlet_close(&p->outlet);
     weir_chunk_pool_deinit(&p->pool);
 }
@@ -300,6 +301,7 @@ int weir_process_run(const struct weir_process_params *params) {
     signal(SIGPIPE, SIG_IGN);
     p.max_connections = raise_fd_limit();
     weir_chunk_pool_init(&p.pool, 16);
+    weir_texts_init(&p.standard_input, WEIR_CONFIG_MAX);
     r = weir_outlet_open(&p.outlet, STDOUT_FILENO);
     if (r == 0)
         r = start(&p);

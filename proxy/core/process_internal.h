@@ -10,7 +10,10 @@
 #include "core/worker.h"
 #include "io/events.h"
 #include "sys/outlet.h"
+#include "sys/texts.h"
 #include "sys/watch.h"
+
+#define WEIR_CONFIG_MAX (256u * 1024u * 1024u) /* bytes of all documents */
 
 /* A listening address of a data thread, kept open until the thread ends. */
 struct weir_listening {
@@ -38,12 +41,13 @@ struct weir_process {
     struct weir_thread *threads;
     unsigned n_threads;
     _Atomic unsigned n_ended;
-    struct weir_runtime *runtime; /* in force; one reference */
+    struct weir_runtime *runtime;     /* in force; one reference */
+    struct weir_texts standard_input; /* of --config -, read once */
     struct weir_watch *watch;
     struct weir_event *on_watch, *on_hup, *on_term, *on_int;
     struct weir_outlet outlet;
     uint64_t generation, reloads, reload_failures, start_s;
-    uint16_t fixed_port; /* of --listen ADDR:0, chosen by the first thread */
+    uint16_t fixed_port;      /* of --listen ADDR:0, chosen by the first thread */
     uint64_t max_connections; /* that the descriptor limit allows; 0 = unknown */
     bool draining;
 };

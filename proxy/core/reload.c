@@ -12,9 +12,8 @@
 #include "sys/log.h"
 #include "sys/texts.h"
 
-#define CONFIG_MAX (256u * 1024u * 1024u)
-#define PEM_MAX    (1024u * 1024u)
-#define ADDRS_MAX  64u /* resolved addresses of all --to URLs */
+#define PEM_MAX   (1024u * 1024u)
+#define ADDRS_MAX 64u /* resolved addresses of all --to URLs */
 
 static void say_problems(const struct weir_problems *problems) {
     for (uint32_t i = 0; i < problems->n; i++) {
@@ -26,29 +25,47 @@ static void say_problems(const struct weir_problems *problems) {
     }
 }
 
+/* Standard input can be read once: what it said is kept for every later load. */
+static int read_config(struct weir_process *p, struct weir_texts *texts) {
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < p->params->n_config; i++) {
+        bool standard_input = strcmp(p->params->config[i], "-") == 0;
+
+        if (!standard_input)
+            r = weir_texts_read(texts, p->params->config[i]);
+        else if (p->standard_input.n == 0)
+            r = weir_texts_read(&p->standard_input, "-");
+        if (r < 0)
+            weir_log(WEIR_LOG_ERROR, "config", "%s: %s",
+                     texts->failed ? texts->failed : p->params->config[i], strerror(-r));
+    }
+    return r;
+}
+
 static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snapshot) {
+    const struct weir_texts *kept = &p->standard_input;
     struct weir_texts texts;
     struct weir_problems problems = { 0 };
     struct weir_source *sources = NULL;
-    int r = 0;
+    size_t n = 0;
+    int r;
 
-    weir_texts_init(&texts, CONFIG_MAX);
-    for (unsigned i = 0; r == 0 && i < p->params->n_config; i++)
-        r = weir_texts_read(&texts, p->params->config[i]);
-    if (r < 0) {
-        weir_log(WEIR_LOG_ERROR, "config", "%s: %s", texts.failed ? texts.failed : "?",
-                 strerror(-r));
+    weir_texts_init(&texts, WEIR_CONFIG_MAX);
+    r = read_config(p, &texts);
+    if (r < 0)
         goto out;
-    }
-    sources = weir_calloc(texts.n + 1, sizeof(*sources));
+    sources = weir_calloc(texts.n + kept->n + 1, sizeof(*sources));
     if (!sources) {
         r = -ENOMEM;
         goto out;
     }
-    for (size_t i = 0; i < texts.n; i++)
-        sources[i] =
-            (struct weir_source){ texts.items[i].name, texts.items[i].text, texts.items[i].len };
-    r = weir_snapshot_build(sources, texts.n, ret_snapshot, &problems);
+    for (size_t i = 0; i < texts.n + kept->n; i++) {
+        const struct weir_text *t = i < texts.n ? &texts.items[i] : &kept->items[i - texts.n];
+
+        sources[n++] = (struct weir_source){ t->name, t->text, t->len };
+    }
+    r = weir_snapshot_build(sources, n, ret_snapshot, &problems);
     say_problems(&problems);
     weir_problems_deinit(&problems);
 out:
