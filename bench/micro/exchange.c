@@ -27,7 +27,8 @@ struct script {
 static const char wrk_request[] = REQUEST_LINE "\r\n";
 static const char nginx_response[] =
     "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 15:00:00 GMT\r\n"
-    "Content-Type: text/plain\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\nhello, world\n";
+    "Content-Type: text/plain\r\nContent-Length: 13\r\nConnection: keep-alive\r\n\r\nhello, "
+    "world\n";
 static const char browser_request[] = REQUEST_LINE
     "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n"
     "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8\r\n"
@@ -36,13 +37,15 @@ static const char browser_request[] = REQUEST_LINE
     "Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=yes\r\n"
     "Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\nSec-Fetch-Mode: navigate\r\n"
     "Sec-Fetch-Site: same-origin\r\nPriority: u=0, i\r\n\r\n";
-static const char post_request[] = "POST /small HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
-                                   "Content-Length: 16\r\n\r\n{\"answer\": \"42\"}";
+static const char post_request[] =
+    "POST /small HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/json\r\n"
+    "Content-Length: 16\r\n\r\n{\"answer\": \"42\"}";
 static const char chunked_response[] =
     "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 15:00:00 GMT\r\n"
     "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n"
     "d\r\nhello, world\n\r\n0\r\n\r\n";
-static const char long_response[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 65536\r\n\r\n";
+static const char long_response[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 65536\r\n\r\n";
 
 static const struct script scripts[] = {
     { .name = "h1", .request = wrk_request, .response = nginx_response },
@@ -55,7 +58,8 @@ static const struct script scripts[] = {
 
 static char content[65536];
 
-static bool once(struct flow *f, struct mem_conn *client, struct mem_conn *server, const struct script *s, size_t answer) {
+static bool once(struct flow *f, struct mem_conn *client, struct mem_conn *server,
+                 const struct script *s, size_t answer) {
     bool right;
 
     mem_received_clear(server);
@@ -69,8 +73,8 @@ static bool once(struct flow *f, struct mem_conn *client, struct mem_conn *serve
     weir_bufq_clear(&f->lines);
     right = mem_received_len(server) > 0 && mem_received_len(client) >= answer;
     if (!right)
-        fprintf(stderr, "exchange: no answer; the server got %zu bytes, the client %zu\n", mem_received_len(server),
-                mem_received_len(client));
+        fprintf(stderr, "exchange: no answer; the server got %zu bytes, the client %zu\n",
+                mem_received_len(server), mem_received_len(client));
     return right;
 }
 

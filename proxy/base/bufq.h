@@ -30,8 +30,8 @@ struct weir_chunk {
 struct weir_chunk_pool {
     struct weir_chunk *free_list;
     uint32_t n_free;
-    uint32_t max_free;  /* chunks kept for reuse; beyond it they go back to the heap */
-    uint64_t n_live;    /* chunks out of the pool now */
+    uint32_t max_free; /* chunks kept for reuse; beyond it they go back to the heap */
+    uint64_t n_live;   /* chunks out of the pool now */
 };
 
 void weir_chunk_pool_init(struct weir_chunk_pool *pool, uint32_t max_free);
@@ -56,10 +56,10 @@ struct weir_seg {
 
 struct weir_bufq {
     struct weir_chunk_pool *pool;
-    struct weir_seg *segs;                    /* ring of `cap` slots, `inline_segs` until it overflows */
-    uint32_t head, count, cap;                /* cap is a power of two */
-    size_t len;                               /* bytes in all segments */
-    size_t limit;                             /* full at or above; 0 = no limit */
+    struct weir_seg *segs;     /* ring of `cap` slots, `inline_segs` until it overflows */
+    uint32_t head, count, cap; /* cap is a power of two */
+    size_t len;                /* bytes in all segments */
+    size_t limit;              /* full at or above; 0 = no limit */
     struct weir_seg inline_segs[WEIR_BUFQ_INLINE];
 };
 

@@ -238,7 +238,7 @@ struct weir_route_rule {
     uint32_t n_backends;
     uint64_t timeout_request_us; /* 0 = not given */
     uint64_t timeout_backend_us;
-    struct weir_retry *retry; /* NULL = not given */
+    struct weir_retry *retry;                      /* NULL = not given */
     bool has_timeout_request, has_timeout_backend; /* given; with value 0 it means "no timeout" */
 };
 
@@ -334,18 +334,18 @@ struct weir_to { /* one --to URL */
 };
 
 struct weir_limits_spec {
-    uint32_t head_bytes;           /* 65536 */
-    uint32_t fields;               /* 100 */
-    uint32_t target_bytes;         /* 16384 */
-    uint32_t streams;              /* 100 */
-    uint32_t connections;          /* per process, downstream; 0 = from RLIMIT_NOFILE */
-    uint32_t pipe_bytes;           /* buffered per direction of a request; 65536 */
-    uint32_t pool_idle;            /* idle upstream connections per endpoint and worker; 1024 */
-    uint64_t head_timeout_us;      /* 10 s */
-    uint64_t idle_timeout_us;      /* downstream keep-alive; 60 s */
-    uint64_t body_timeout_us;      /* no body byte moved; 30 s */
-    uint64_t detect_timeout_us;    /* a client silent that long lets its server speak first; 100 ms */
-    uint64_t connect_timeout_us;   /* 5 s */
+    uint32_t head_bytes;         /* 65536 */
+    uint32_t fields;             /* 100 */
+    uint32_t target_bytes;       /* 16384 */
+    uint32_t streams;            /* 100 */
+    uint32_t connections;        /* per process, downstream; 0 = from RLIMIT_NOFILE */
+    uint32_t pipe_bytes;         /* buffered per direction of a request; 65536 */
+    uint32_t pool_idle;          /* idle upstream connections per endpoint and worker; 1024 */
+    uint64_t head_timeout_us;    /* 10 s */
+    uint64_t idle_timeout_us;    /* downstream keep-alive; 60 s */
+    uint64_t body_timeout_us;    /* no body byte moved; 30 s */
+    uint64_t detect_timeout_us;  /* a client silent that long lets its server speak first; 100 ms */
+    uint64_t connect_timeout_us; /* 5 s */
     uint64_t handshake_timeout_us; /* 10 s */
     uint64_t upstream_idle_us;     /* pooled connection; 30 s */
     uint64_t request_timeout_us;   /* default for routes without one; 0 = none */

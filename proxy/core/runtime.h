@@ -31,8 +31,8 @@ struct weir_cluster {
     enum weir_upstream_proto proto;
     struct weir_tls_ctx *tls; /* TLS to every endpoint, or NULL; borrowed from runtime->tls */
     const char *sni;          /* name sent and verified with tls */
-    uint8_t proxy_send;       /* version of the PROXY header that begins each connection; 0 = none */
-    bool mesh;                /* endpoints whose pod is meshed are called with mesh mTLS */
+    uint8_t proxy_send; /* version of the PROXY header that begins each connection; 0 = none */
+    bool mesh;          /* endpoints whose pod is meshed are called with mesh mTLS */
 };
 
 /* What requests of one listener (or one original destination) are routed by. */
@@ -42,9 +42,10 @@ struct weir_parent {
     const char *name; /* "namespace/name:port" for logs */
     enum weir_direction dir;
     struct weir_route_table *routes; /* NULL = no table: everything goes to `own` */
-    struct weir_route_table *near; /* outbound: routes of the client's namespace, asked first; NULL = none */
-    struct weir_cluster *own;        /* backend of last resort; NULL = only routes */
-    struct weir_tls_ctx *tls;        /* gateway listener's certificate; borrowed from `tls_owned` */
+    struct weir_route_table
+        *near; /* outbound: routes of the client's namespace, asked first; NULL = none */
+    struct weir_cluster *own; /* backend of last resort; NULL = only routes */
+    struct weir_tls_ctx *tls; /* gateway listener's certificate; borrowed from `tls_owned` */
     struct weir_tls_ctx *tls_owned;
     enum weir_mtls_mode mtls; /* inbound */
     bool http;                /* declared to be HTTP: the client speaks first, however late */
@@ -54,8 +55,8 @@ struct weir_parent {
 
 /* Contexts built from files; each may be NULL. The set owns one reference of each. */
 struct weir_tls_set {
-    struct weir_tls_ctx *server; /* --cert/--key on the listener */
-    struct weir_tls_ctx *to;     /* --to https:// */
+    struct weir_tls_ctx *server;                    /* --cert/--key on the listener */
+    struct weir_tls_ctx *to;                        /* --to https:// */
     struct weir_tls_ctx *mesh_server, *mesh_client; /* one identity */
     struct weir_tls_ctx *mesh_client_tcp;           /* the same, for bytes that are no HTTP */
 };

@@ -13,9 +13,9 @@
 #include "base/asan.h"
 #include "base/mem.h"
 #include "core/filter.h"
-#include "core/retry.h"
 #include "core/pipe.h"
 #include "core/pool.h"
+#include "core/retry.h"
 #include "http/hop.h"
 
 #define ARENA_BLOCK 4096u

@@ -52,7 +52,8 @@ struct weir_worker {
     struct weir_list all_targets;
     /* The same for connections of verified mesh peers, each of which speaks for many clients. */
     struct weir_codec_limits mesh_limits;
-    struct weir_codec_limits limits; /* of the current runtime; codecs outlive runtimes and borrow these */
+    struct weir_codec_limits
+        limits; /* of the current runtime; codecs outlive runtimes and borrow these */
     struct weir_detect detect; /* who speaks first */
     struct weir_wheel wheel;
     bool ticking;
@@ -67,7 +68,8 @@ struct weir_worker {
     unsigned share;                /* of how many workers it is one */
     uint64_t connections_default;  /* its share when the configuration names none; 0 = unlimited */
     uint64_t rng;
-    uint64_t retry_tokens, retry_filled; /* retry.c: fifths of a retry, and when time last added some */
+    uint64_t retry_tokens,
+        retry_filled; /* retry.c: fifths of a retry, and when time last added some */
     uint64_t seed[2];
     uint64_t next_id; /* connection ids; the top byte is the worker's number */
     struct weir_deadline drain_deadline;
