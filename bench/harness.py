@@ -7,16 +7,18 @@ import http.client
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'tests', 'support'))
+
+from ports import free_port  # noqa: E402, F401 - given on to the contenders
 
 TICK = os.sysconf('SC_CLK_TCK')
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _alive = []
-_given = set()
 _cgroup = []  # where processes are started now; empty: where we are
 
 
@@ -68,17 +70,6 @@ def inside(cgroup):
 def raise_file_limit():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def free_port():
-    """A port nobody listens on now, never the same twice."""
-    while True:
-        with socket.socket() as s:
-            s.bind(('127.0.0.1', 0))
-            port = s.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
-            return port
 
 
 def _read(path):

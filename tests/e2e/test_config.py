@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 
+import ports
 import pytest
 
 from backends import Site
@@ -55,9 +56,7 @@ class World:
     """A Gateway that leads to service a or b."""
 
     def __init__(self, directory):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
+        self.port = ports.free_port()
         self.dir = directory
         self.sites = {name: Site(name) for name in "ab"}
         self.gateway = GATEWAY.format(port=self.port)

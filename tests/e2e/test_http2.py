@@ -11,6 +11,7 @@ import subprocess
 import h2.config
 import h2.connection
 import h2.events
+import ports
 import pytest
 
 from backends import body_of, sha
@@ -223,9 +224,7 @@ def test_h2load(reverse, version):
 def test_an_http2_upstream(proxy, certs, tmp_path, scheme):
     (tmp_path / "www").mkdir()
     (tmp_path / "www" / "file").write_bytes(body_of(3_000_000))
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = ports.free_port()
     server = subprocess.Popen(
         ["nghttpd", "-a", "127.0.0.1", "-d", tmp_path / "www", str(port),
          *(["--no-tls"] if scheme == "h2c" else [certs.server_key, certs.server])],

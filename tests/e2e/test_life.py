@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 
+import ports
 import pytest
 
 from proxies import curl, pods, steady
@@ -59,9 +60,7 @@ class Clients:
 
 def test_a_successor_takes_over_without_a_failed_request(proxy, site):
     """Both listen (SO_REUSEPORT), the old one drains: how one upgrades on a machine."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
+    port = ports.free_port()
     args = ("--listen", f"127.0.0.1:{port}", "--to", f"127.0.0.1:{site.port}", "--admin", "127.0.0.1:0")
     old = proxy(*args)
     clients = Clients(port)

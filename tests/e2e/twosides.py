@@ -2,8 +2,7 @@
 """Two weir proxies with mesh mTLS between them and no kernel half: a gateway that calls a meshed pod, and that pod's sidecar on another
 loopback address. What the client sends to `port` goes gateway -> mTLS -> sidecar -> application on 127.0.0.2."""
 
-import socket
-
+import ports
 import proxies
 
 DOCUMENTS = """\
@@ -50,12 +49,6 @@ spec: {{pod: default/app, identityDir: {dir}/app, admin: "127.0.0.1:0", inbound:
 """
 
 
-def free_port(address="127.0.0.1"):
-    with socket.socket() as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
-
-
 class TwoSides:
     def __init__(self, directory, start, app_port, protocol="http"):
         done = proxies.weir("ca", "--dir", directory / "ca", "init")
@@ -64,7 +57,7 @@ class TwoSides:
             done = proxies.weir("ca", "--dir", directory / "ca", "--out", directory / name, "issue",
                                 f"default/{name}")
             assert done.returncode == 0, done.stderr
-        self.port = free_port()
+        self.port = ports.free_port()
         say = {"app": app_port, "port": self.port, "dir": directory, "protocol": protocol}
         (directory / "edge.yaml").write_text((DOCUMENTS + GATEWAY).format(**say))
         (directory / "app.yaml").write_text((DOCUMENTS + SIDECAR).format(**say))
