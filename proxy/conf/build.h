@@ -40,6 +40,7 @@ int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out
 int weir_decode_grant(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_netpol(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_backend_policy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_proxy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out);
 
@@ -55,6 +56,9 @@ int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out);
  */
 int weir_decode_path(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_cgroup(struct weir_dec *d, const struct weir_node *n, void *out);
+/* One element of the targetRefs of a policy into a struct weir_policy_target; its group and kind are the caller's to check. */
+int weir_decode_policy_target(struct weir_dec *d, const struct weir_node *n,
+                              const struct weir_object *object, struct weir_policy_target *out);
 /* "" when the key is absent. */
 const char *weir_meta_annotation(const struct weir_meta *meta, const char *key);
 const char *weir_meta_label(const struct weir_meta *meta, const char *key);
@@ -75,6 +79,7 @@ const struct weir_object *const *weir_objects_grpc(void);
 const struct weir_object *const *weir_objects_gateway(void);
 const struct weir_object *const *weir_objects_grant(void);
 const struct weir_object *const *weir_objects_policy(void);
+const struct weir_object *const *weir_objects_backend(void);
 const struct weir_object *const *weir_objects_weir(void);
 const struct weir_object *const *weir_objects_meta(void);
 

@@ -31,9 +31,14 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
             .idle_timeout_us = 60 * SECOND,
             .body_timeout_us = 30 * SECOND,
             .detect_timeout_us = SECOND / 10,
-            .connect_timeout_us = 5 * SECOND,
             .handshake_timeout_us = 10 * SECOND,
-            .upstream_idle_us = 30 * SECOND,
+            .upstream = {
+                .connect_us = 5 * SECOND,
+                .idle_us = 30 * SECOND,
+                .lifetime_us = 3600 * SECOND,
+                .connections = 16384,
+                .pending = 1024,
+            },
             .request_timeout_us = 0,
             .drain_us = 30 * SECOND,
         },
@@ -179,6 +184,10 @@ static int decode_count_or_none(struct weir_dec *d, const struct weir_node *n, v
     return decode_ranged(d, n, out, 0, 100000000);
 }
 
+static int decode_count_of_upstream(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return decode_ranged(d, n, out, 1, 100000000);
+}
+
 /* A timeout of zero would end everything at once. */
 static int decode_timeout(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r = weir_dec_duration(d, n, out);
@@ -199,9 +208,14 @@ static const struct weir_field limit_fields[] = {
     LIMIT("idleTimeout", idle_timeout_us, decode_timeout),
     LIMIT("bodyTimeout", body_timeout_us, decode_timeout),
     LIMIT("detectTimeout", detect_timeout_us, decode_timeout),
-    LIMIT("connectTimeout", connect_timeout_us, decode_timeout),
+    LIMIT("connectTimeout", upstream.connect_us, decode_timeout),
     LIMIT("handshakeTimeout", handshake_timeout_us, decode_timeout),
-    LIMIT("upstreamIdleTimeout", upstream_idle_us, decode_timeout),
+    LIMIT("upstreamIdleTimeout", upstream.idle_us, decode_timeout),
+    LIMIT("upstreamLifetime", upstream.lifetime_us, weir_dec_duration),
+    LIMIT("upstreamHeadTimeout", upstream.head_us, weir_dec_duration),
+    LIMIT("upstreamConnections", upstream.connections, decode_count_of_upstream),
+    LIMIT("upstreamPending", upstream.pending, decode_count_or_none),
+    LIMIT("upstreamRequests", upstream.requests, decode_count_or_none),
     LIMIT("requestTimeout", request_timeout_us, weir_dec_duration),
     LIMIT("drainTimeout", drain_us, weir_dec_duration),
 };

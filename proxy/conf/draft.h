@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* lint: size one draft per kind, in one place */
 /*
  * What the decoders make of the documents before anything is cross-checked: the model's structs
  * with what only the linking needs beside them. Drafts live in the build's own arena, what they
@@ -23,6 +24,7 @@ enum weir_kind_id {
     WEIR_KIND_GRANT,
     WEIR_KIND_NETPOL,
     WEIR_KIND_PEER_AUTH,
+    WEIR_KIND_BACKEND_POLICY,
     WEIR_KIND_PROXY,
     WEIR_KIND_AGENT,
     WEIR_KINDS,
@@ -134,6 +136,11 @@ struct weir_draft_netpol {
 struct weir_draft_peer_auth {
     struct weir_draft head;
     struct weir_peer_auth value;
+};
+
+struct weir_draft_backend_policy {
+    struct weir_draft head;
+    struct weir_backend_policy value;
 };
 
 struct weir_draft_proxy {

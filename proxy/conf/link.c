@@ -69,6 +69,12 @@ static int compare_namespace_age(const void *va, const void *vb) {
     return r != 0 ? r : weir_link_compare_age(va, vb);
 }
 
+/* Kinds of which the older goes first. */
+static bool by_age(enum weir_kind_id kind) {
+    return kind == WEIR_KIND_HTTP_ROUTE || kind == WEIR_KIND_GRPC_ROUTE ||
+           kind == WEIR_KIND_BACKEND_POLICY;
+}
+
 static int sort_drafts(struct weir_link *l, enum weir_kind_id kind) {
     const struct weir_draft_list *list = &l->b->drafts[kind];
     struct weir_draft **sorted;
@@ -85,9 +91,9 @@ static int sort_drafts(struct weir_link *l, enum weir_kind_id kind) {
         sorted[i++] = draft;
     }
     qsort(sorted, list->n, sizeof(*sorted),
-          kind == WEIR_KIND_HTTP_ROUTE || kind == WEIR_KIND_GRPC_ROUTE ? weir_link_compare_age
-          : kind == WEIR_KIND_PEER_AUTH                                ? compare_namespace_age
-                                                                       : compare_names);
+          by_age(kind)                  ? weir_link_compare_age
+          : kind == WEIR_KIND_PEER_AUTH ? compare_namespace_age
+                                        : compare_names);
     l->sorted[kind] = sorted;
     return 0;
 }
@@ -296,9 +302,9 @@ static int link_bootstrap(struct weir_link *l) {
 
 int weir_build_link(struct weir_build *b) {
     static int (*const steps[])(struct weir_link *) = {
-        weir_link_namespaces, weir_link_pods,     weir_link_services,
-        weir_link_endpoints,  weir_link_gateways, weir_link_routes,
-        link_netpols,         link_peer_auths,    link_bootstrap,
+        weir_link_namespaces,       weir_link_pods,   weir_link_services, weir_link_endpoints,
+        weir_link_gateways,         weir_link_routes, link_netpols,       link_peer_auths,
+        weir_link_backend_policies, link_bootstrap,
     };
     struct weir_link l = { .b = b, .s = b->snapshot };
     int r = 0;

@@ -30,6 +30,8 @@ int weir_link_pods(struct weir_link *l);
 int weir_link_services(struct weir_link *l);
 int weir_link_endpoints(struct weir_link *l);
 int weir_link_gateways(struct weir_link *l);
+/* BackendPolicies to the Service ports they are for. */
+int weir_link_backend_policies(struct weir_link *l);
 /* Parents and backends; marks the service ports that a route makes L7. */
 int weir_link_routes(struct weir_link *l);
 

@@ -115,6 +115,35 @@ enum weir_app_protocol {
     WEIR_APP_TLS,   /* the application's own TLS: opaque */
 };
 
+/*
+ * Connections to the endpoints of a Service port: of each worker to each endpoint. The Proxy's limits hold a whole one; in a
+ * BackendPolicy WEIR_UNSET_* is what it leaves to them.
+ */
+#define WEIR_UNSET_32 UINT32_MAX
+#define WEIR_UNSET_64 UINT64_MAX
+struct weir_connection_spec {
+    uint64_t connect_us;  /* until TCP is connected; 5 s */
+    uint64_t idle_us;     /* unused in the pool; 30 s */
+    uint64_t lifetime_us; /* then it takes no further request; 1 h, 0 = none */
+    uint64_t head_us;     /* from the request sent to the answer's head; 0 = none, the default */
+    uint32_t connections; /* open at once; 16384 */
+    uint32_t pending;     /* requests that wait for one of them; 1024 */
+    uint32_t requests;    /* carried by one, one after another; 0 = any number, the default */
+};
+
+/* weir.dev/v1alpha1 BackendPolicy: how the endpoints of Services are talked to. */
+struct weir_policy_target {
+    const char *group, *kind, *name;
+    const char *section; /* Service: a port's name; "" = all of it */
+    struct weir_place place;
+};
+struct weir_backend_policy {
+    struct weir_meta meta;
+    struct weir_policy_target *targets; /* Services of its own namespace */
+    uint32_t n_targets;
+    struct weir_connection_spec connection;
+};
+
 struct weir_service_port {
     const char *name;
     uint16_t port; /* host order */
@@ -123,6 +152,7 @@ struct weir_service_port {
     bool l7;                    /* app is HTTP*, or a route is attached to this port */
     struct weir_endpoint *endpoints; /* of all slices of this service and port name */
     uint32_t n_endpoints;
+    const struct weir_backend_policy *policy; /* NULL = none */
 };
 
 struct weir_service {
@@ -334,22 +364,21 @@ struct weir_to { /* one --to URL */
 };
 
 struct weir_limits_spec {
-    uint32_t head_bytes;         /* 65536 */
-    uint32_t fields;             /* 100 */
-    uint32_t target_bytes;       /* 16384 */
-    uint32_t streams;            /* 100 */
-    uint32_t connections;        /* per process, downstream; 0 = from RLIMIT_NOFILE */
-    uint32_t pipe_bytes;         /* buffered per direction of a request; 65536 */
-    uint32_t pool_idle;          /* idle upstream connections per endpoint and worker; 1024 */
-    uint64_t head_timeout_us;    /* 10 s */
-    uint64_t idle_timeout_us;    /* downstream keep-alive; 60 s */
-    uint64_t body_timeout_us;    /* no body byte moved; 30 s */
-    uint64_t detect_timeout_us;  /* a client silent that long lets its server speak first; 100 ms */
-    uint64_t connect_timeout_us; /* 5 s */
-    uint64_t handshake_timeout_us; /* 10 s */
-    uint64_t upstream_idle_us;     /* pooled connection; 30 s */
-    uint64_t request_timeout_us;   /* default for routes without one; 0 = none */
-    uint64_t drain_us;             /* at SIGTERM; 30 s */
+    uint32_t head_bytes;        /* 65536 */
+    uint32_t fields;            /* 100 */
+    uint32_t target_bytes;      /* 16384 */
+    uint32_t streams;           /* 100 */
+    uint32_t connections;       /* per process, downstream; 0 = from RLIMIT_NOFILE */
+    uint32_t pipe_bytes;        /* buffered per direction of a request; 65536 */
+    uint32_t pool_idle;         /* idle upstream connections per endpoint and worker; 1024 */
+    uint64_t head_timeout_us;   /* 10 s */
+    uint64_t idle_timeout_us;   /* downstream keep-alive; 60 s */
+    uint64_t body_timeout_us;   /* no body byte moved; 30 s */
+    uint64_t detect_timeout_us; /* a client silent that long lets its server speak first; 100 ms */
+    uint64_t handshake_timeout_us;        /* 10 s */
+    struct weir_connection_spec upstream; /* where no BackendPolicy says otherwise */
+    uint64_t request_timeout_us;          /* default for routes without one; 0 = none */
+    uint64_t drain_us;                    /* at SIGTERM; 30 s */
 };
 
 struct weir_proxy_spec {

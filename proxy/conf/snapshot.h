@@ -25,7 +25,9 @@ struct weir_snapshot {
     struct weir_gateway *gateways;
     struct weir_netpol *netpols;
     struct weir_peer_auth *peer_auths;
+    struct weir_backend_policy *backend_policies; /* oldest first */
     uint32_t n_namespaces, n_pods, n_services, n_routes, n_gateways, n_netpols, n_peer_auths;
+    uint32_t n_backend_policies;
     struct weir_index *index; /* private: what the lookups below use */
 };
 

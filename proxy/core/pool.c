@@ -158,12 +158,18 @@ static struct weir_conn *find_idle(struct weir_pool *p, const struct want *want)
     return NULL;
 }
 
+/* What connections to the endpoints of a target may do; of one that vanished from the configuration as by default. */
+static const struct weir_connection_spec *terms_of(const struct weir_worker *w,
+                                                   const struct weir_target *target) {
+    return target->conf ? &target->conf->connection : &weir_worker_limits(w)->upstream;
+}
+
 int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
                    struct weir_conn **ret_conn) {
-    const struct weir_limits_spec *limits = weir_worker_limits(w);
+    const struct weir_connection_spec *terms = terms_of(w, how->target);
     struct weir_dial d = { .ip = how->endpoint->ip,
                            .port = how->endpoint->port,
-                           .timeout_us = limits->connect_timeout_us };
+                           .timeout_us = terms->connect_us };
     struct weir_stream *s;
     struct weir_conn *c;
     int r = w->net->ops->dial(w->net, &d, &s);
@@ -201,8 +207,8 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
         return r;
     }
     weir_worker_deadline(w, &c->deadline,
-                         weir_worker_now(w) + limits->connect_timeout_us +
-                             (how->tls ? limits->handshake_timeout_us : 0));
+                         weir_worker_now(w) + terms->connect_us +
+                             (how->tls ? weir_worker_limits(w)->handshake_timeout_us : 0));
     *ret_conn = c;
     return 0;
 }
@@ -278,7 +284,7 @@ void weir_pool_release(struct weir_conn *up) {
         return;
     }
     up->since = weir_worker_now(w);
-    weir_worker_deadline(w, &up->deadline, up->since + limits->upstream_idle_us);
+    weir_worker_deadline(w, &up->deadline, up->since + terms_of(w, up->target)->idle_us);
     if (weir_conn_is_h2(up))
         return;
     p = pool_of(up->endpoint);

@@ -144,6 +144,22 @@ static int add_cluster(struct weir_runtime *rt, struct weir_cluster *c) {
     return weir_htab_add(&rt->cluster_by_name, &slot->node);
 }
 
+/* What the policy leaves open is as the Proxy's limits have it. */
+static struct weir_connection_spec connection_of(const struct weir_runtime *rt,
+                                                 const struct weir_backend_policy *policy) {
+    struct weir_connection_spec c = rt->snapshot->proxy.limits.upstream;
+    const struct weir_connection_spec *p = policy ? &policy->connection : &c;
+
+    c.connect_us = p->connect_us != WEIR_UNSET_64 ? p->connect_us : c.connect_us;
+    c.idle_us = p->idle_us != WEIR_UNSET_64 ? p->idle_us : c.idle_us;
+    c.lifetime_us = p->lifetime_us != WEIR_UNSET_64 ? p->lifetime_us : c.lifetime_us;
+    c.head_us = p->head_us != WEIR_UNSET_64 ? p->head_us : c.head_us;
+    c.connections = p->connections != WEIR_UNSET_32 ? p->connections : c.connections;
+    c.pending = p->pending != WEIR_UNSET_32 ? p->pending : c.pending;
+    c.requests = p->requests != WEIR_UNSET_32 ? p->requests : c.requests;
+    return c;
+}
+
 static int build_service_clusters(struct weir_runtime *rt) {
     const struct weir_snapshot *s = rt->snapshot;
 
@@ -159,6 +175,7 @@ static int build_service_clusters(struct weir_runtime *rt) {
                 .n_endpoints = port->n_endpoints,
                 .proto = port->app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1,
                 .mesh = rt->tls.mesh_client != NULL,
+                .connection = connection_of(rt, port->policy),
             };
             int r;
 
@@ -222,7 +239,8 @@ static int build_outbound(struct weir_runtime *rt) {
 static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_protocol app,
                        bool http) {
     struct weir_parent *p = weir_runtime_inbound(rt, port);
-    struct weir_cluster c = { .proto = app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1 };
+    struct weir_cluster c = { .proto = app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1,
+                              .connection = connection_of(rt, NULL) };
     struct weir_endpoint *e;
     int r;
 
@@ -361,6 +379,7 @@ static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_para
     int r;
 
     c.proxy_send = spec->proxy_send;
+    c.connection = connection_of(rt, NULL);
     rt->reverse = weir_arena_calloc(&rt->arena, 1, sizeof(*rt->reverse));
     if (!e || !rt->reverse)
         return -ENOMEM;

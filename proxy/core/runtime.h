@@ -31,6 +31,7 @@ struct weir_cluster {
     enum weir_upstream_proto proto;
     struct weir_tls_ctx *tls; /* TLS to every endpoint, or NULL; borrowed from runtime->tls */
     const char *sni;          /* name sent and verified with tls */
+    struct weir_connection_spec connection; /* complete */
     uint8_t proxy_send; /* version of the PROXY header that begins each connection; 0 = none */
     bool mesh;          /* endpoints whose pod is meshed are called with mesh mTLS */
 };

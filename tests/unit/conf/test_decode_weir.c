@@ -26,9 +26,14 @@ static void an_empty_proxy_document_is_the_default(void **state) {
     assert_int_equal(limits->detect_timeout_us, 100000);
     assert_int_equal(s->proxy.n_proxy_from, 0);
     assert_int_equal(s->proxy.proxy_send, 0);
-    assert_int_equal(limits->connect_timeout_us, 5000000);
+    assert_int_equal(limits->upstream.connect_us, 5000000);
     assert_int_equal(limits->handshake_timeout_us, 10000000);
-    assert_int_equal(limits->upstream_idle_us, 30000000);
+    assert_int_equal(limits->upstream.idle_us, 30000000);
+    assert_int_equal(limits->upstream.lifetime_us, 3600000000);
+    assert_int_equal(limits->upstream.head_us, 0);
+    assert_int_equal(limits->upstream.connections, 16384);
+    assert_int_equal(limits->upstream.pending, 1024);
+    assert_int_equal(limits->upstream.requests, 0);
     assert_int_equal(limits->request_timeout_us, 0);
     assert_int_equal(limits->drain_us, 30000000);
     weir_snapshot_unref(s);
@@ -46,7 +51,10 @@ static void every_field_of_a_proxy_is_read(void **state) {
         "    targetBytes: 1024\n    streams: 8\n    connections: 9\n    pipeBytes: 4096\n    "
         "poolIdle: 0\n"
         "    headTimeout: 1s\n    idleTimeout: 2s\n    bodyTimeout: 3s\n    connectTimeout: 4s\n"
-        "    detectTimeout: 50ms\n    handshakeTimeout: 5s\n    upstreamIdleTimeout: 6s\n    requestTimeout: 7s\n    "
+        "    detectTimeout: 50ms\n    handshakeTimeout: 5s\n    upstreamIdleTimeout: 6s\n    "
+        "upstreamLifetime: 8s\n    "
+        "upstreamHeadTimeout: 9s\n    upstreamConnections: 10\n    upstreamPending: 11\n    "
+        "upstreamRequests: 12\n    requestTimeout: 7s\n    "
         "drainTimeout: 0s\n  proxyProtocol: {from: [10.1.2.3/8, \"fd00::/8\"], send: v2}"));
     const struct weir_proxy_spec *p = &s->proxy;
 
@@ -80,14 +88,19 @@ static void every_field_of_a_proxy_is_read(void **state) {
     assert_int_equal(p->limits.head_timeout_us, 1000000);
     assert_int_equal(p->limits.idle_timeout_us, 2000000);
     assert_int_equal(p->limits.body_timeout_us, 3000000);
-    assert_int_equal(p->limits.connect_timeout_us, 4000000);
+    assert_int_equal(p->limits.upstream.connect_us, 4000000);
     assert_int_equal(p->limits.detect_timeout_us, 50000);
     assert_int_equal(p->n_proxy_from, 2);
     assert_int_equal(p->proxy_from[0].prefix, 104);
     assert_int_equal(p->proxy_from[0].ip.b[13], 0);
     assert_int_equal(p->proxy_send, 2);
     assert_int_equal(p->limits.handshake_timeout_us, 5000000);
-    assert_int_equal(p->limits.upstream_idle_us, 6000000);
+    assert_int_equal(p->limits.upstream.idle_us, 6000000);
+    assert_int_equal(p->limits.upstream.lifetime_us, 8000000);
+    assert_int_equal(p->limits.upstream.head_us, 9000000);
+    assert_int_equal(p->limits.upstream.connections, 10);
+    assert_int_equal(p->limits.upstream.pending, 11);
+    assert_int_equal(p->limits.upstream.requests, 12);
     assert_int_equal(p->limits.request_timeout_us, 7000000);
     assert_int_equal(p->limits.drain_us, 0);
     weir_snapshot_unref(s);
