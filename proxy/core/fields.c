@@ -80,7 +80,9 @@ int weir_fields_request(struct weir_txn *t) {
     int r = 0;
 
     weir_hop_strip(&t->req);
-    if (!t->identified)
+    if (t->identified)
+        weir_hop_strip_disguised(&t->req);
+    else
         weir_hop_strip_identity(&t->req);
     if (t->req.scheme.len == 0)
         t->req.scheme = t->down->info.tls && t->down->dir != WEIR_DIR_INBOUND ? WEIR_SLICE("https")

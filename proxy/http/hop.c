@@ -9,14 +9,14 @@
 /* Longest name compared with '_' read as '-'; longer ones are nobody's identity. */
 #define FOLDED_MAX 32u
 
-/* Lower case with '_' as '-', the way CGI-like servers see a name. Cut at FOLDED_MAX. */
+/* Lower case with '_', '.' and the like as '-', the way CGI-like servers see a name. Cut at FOLDED_MAX. */
 static struct weir_slice fold(struct weir_slice name, char buf[FOLDED_MAX]) {
     size_t n = name.len < FOLDED_MAX ? name.len : FOLDED_MAX;
     for (size_t i = 0; i < n; i++) {
         char c = name.ptr[i];
         if (c >= 'A' && c <= 'Z')
             c = (char)(c + ('a' - 'A'));
-        buf[i] = c == '_' ? '-' : c;
+        buf[i] = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '-';
     }
     return weir_slice_make(buf, n);
 }
@@ -75,6 +75,26 @@ static bool claims_identity(const struct weir_field *field) {
 void weir_hop_strip_identity(struct weir_head *head) {
     for (uint16_t i = 0; i < head->n_fields; i++)
         if (claims_identity(&head->fields[i]))
+            head->fields[i].dropped = true;
+}
+
+static bool only_dashes(struct weir_slice name) {
+    for (size_t i = 0; i < name.len; i++) {
+        char c = (char)(name.ptr[i] | 0x20);
+        if ((c < 'a' || c > 'z') && (name.ptr[i] < '0' || name.ptr[i] > '9') && name.ptr[i] != '-')
+            return false;
+    }
+    return true;
+}
+
+static bool disguised(const struct weir_field *field) {
+    return field->id == WEIR_FIELD_OTHER && is_identity(field->name) &&
+           !only_dashes(field->name);
+}
+
+void weir_hop_strip_disguised(struct weir_head *head) {
+    for (uint16_t i = 0; i < head->n_fields; i++)
+        if (disguised(&head->fields[i]))
             head->fields[i].dropped = true;
 }
 

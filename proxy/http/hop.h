@@ -13,12 +13,18 @@
 void weir_hop_strip(struct weir_head *head);
 /*
  * Drops fields by which an outsider could claim an identity or an origin: x-forwarded-client-cert, x-forwarded-for,
- * forwarded, x-forwarded-host, x-forwarded-proto, x-envoy-*, l5d-*, x-weir-*, in every spelling ('_' counts as '-').
+ * forwarded, x-forwarded-host, x-forwarded-proto, x-envoy-*, l5d-*, x-weir-*, in every spelling ('_', '.' and the like
+ * count as '-').
  */
 void weir_hop_strip_identity(struct weir_head *head);
 /*
+ * For a head whose sender may say such things: drops those spelt with anything but '-' between the words. No proxy writes
+ * them so, but servers that map names to variables (CGI, WSGI) read them as if it had.
+ */
+void weir_hop_strip_disguised(struct weir_head *head);
+/*
  * May a field of that name come behind the content (RFC 9110 6.5.1)? No framing, routing, authentication, identity,
- * caching or content-* fields; '_' counts as '-'. Codecs leave the others out of cs->trailers.
+ * caching or content-* fields; '_' and the like count as '-'. Codecs leave the others out of cs->trailers.
  */
 bool weir_trailer_allowed(struct weir_slice name);
 

@@ -235,6 +235,29 @@ static void http_in_a_tunnel_for_other_bytes_is_read_all_the_same(void **state) 
     pair_end(&p);
 }
 
+/* A verified peer's word counts, but only where its own proxy would write it. */
+static void a_mesh_peer_cannot_forge_a_caller_by_spelling(void **state) {
+    struct tls_peer *t;
+    struct mem_conn *s;
+    struct pair p;
+
+    (void)state;
+    pair_start(&p, HTTP, "");
+    t = tls_over(&p.in, inbound(&p.in), p.out.tls.mesh_client_tcp,
+                 "spiffe://cluster.local/ns/default/sa/v1");
+    tls_say(t, "GET / HTTP/1.1\r\nHost: api\r\nX_Forwarded_Client_Cert: URI=spiffe://a/1\r\n"
+               "x-forwarded_client-cert: URI=spiffe://a/2\r\nX.Forwarded.Client.Cert: "
+               "URI=spiffe://a/3\r\nX_Forwarded_For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7\r\n\r\n");
+    s = flow_server(&p.in);
+    flow_expect_holds(s, "URI=spiffe://cluster.local/ns/default/sa/web\r\n");
+    flow_expect_holds(s, "7.7.7.7");
+    flow_expect_lacks(s, "spiffe://a/");
+    flow_expect_lacks(s, "6.6.6.6");
+    flow_send(&p.in, s, OK);
+    flow_expect_text(tls_text(t), OK);
+    pair_end(&p);
+}
+
 static void other_bytes_pass_an_http_port(void **state) {
     struct pair p;
     struct mem_conn *c, *s;
@@ -364,6 +387,7 @@ int main(void) {
         cmocka_unit_test(the_applications_own_tls_passes_untouched),
         cmocka_unit_test(what_a_lenient_server_would_serve_is_not_relayed),
         cmocka_unit_test(http_in_a_tunnel_for_other_bytes_is_read_all_the_same),
+        cmocka_unit_test(a_mesh_peer_cannot_forge_a_caller_by_spelling),
         cmocka_unit_test(other_bytes_pass_an_http_port),
         cmocka_unit_test(a_broken_record_ends_the_requests_and_nothing_else),
         cmocka_unit_test(a_mesh_connection_outlives_its_certificate),

@@ -138,8 +138,27 @@ static void identity_goes_in_every_spelling(void **state) {
     add(&f, "L5D_CLIENT_ID", "1");
     add(&f, "l5d-dst-override", "1");
     add(&f, "X_Weir_Peer", "1");
+    add(&f, "X.Forwarded.Client.Cert", "1");
+    add(&f, "x-forwarded-client~cert", "1");
     weir_hop_strip_identity(&f.head);
     left(&f, "");
+}
+
+static void what_a_mesh_peer_says_counts_in_the_one_spelling(void **state) {
+    struct fixture f;
+    begin(&f);
+    add(&f, "X-Forwarded-Client-Cert", "1");
+    add(&f, "X_Forwarded_Client_Cert", "1");
+    add(&f, "x-forwarded_client-cert", "1");
+    add(&f, "X.Forwarded.Client.Cert", "1");
+    add(&f, "x-forwarded-for", "1");
+    add(&f, "X_Forwarded_For", "1");
+    add(&f, "x_weir_h1", "1");
+    add(&f, "X-Envoy-Peer", "1");
+    add(&f, "l5d_client_id", "1");
+    add(&f, "x_api_key", "1");
+    weir_hop_strip_disguised(&f.head);
+    left(&f, "X-Forwarded-Client-Cert x-forwarded-for X-Envoy-Peer x_api_key");
 }
 
 static void what_only_looks_like_identity_stays(void **state) {
@@ -204,6 +223,7 @@ int main(void) {
         cmocka_unit_test(an_upgrade_to_h2c_goes_wherever_it_stands_in_the_list),
         cmocka_unit_test(a_response_keeps_upgrade_only_with_101),
         cmocka_unit_test(identity_goes_in_every_spelling),
+        cmocka_unit_test(what_a_mesh_peer_says_counts_in_the_one_spelling),
         cmocka_unit_test(what_only_looks_like_identity_stays),
         cmocka_unit_test(trailers_may_not_carry_what_had_to_be_known_before),
     };
