@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Retries that a route asks for. They are bounded four ways: by the route's attempts, by the time the
- * request has left, by what was kept of its content (up to limits.pipeBytes; beyond that it cannot be
- * sent again), and by a budget of the worker that keeps retries from multiplying an overload: a fifth
- * of the requests under such routes, and ten a second. Nothing is tried again once an answer has begun.
+ * The content that another attempt needs, and retries that a route asks for. These are bounded four ways:
+ * by the route's attempts, by the time the request has left, by what was kept of its content (up to
+ * limits.pipeBytes; beyond that it cannot be sent again), and by a budget of the worker that keeps retries
+ * from multiplying an overload: a fifth of the requests under such routes, and ten a second. Nothing is tried
+ * again once an answer has begun.
  */
 #include "core/retry.h"
 
@@ -33,13 +34,35 @@ static bool take(struct weir_worker *w) {
     return true;
 }
 
-void weir_retry_begin(struct weir_txn *t) {
-    refill(t->worker, 1);
-    if (t->req.body == WEIR_BODY_NONE || t->req.wants_upgrade)
-        return;
+static void keep_begin(struct weir_txn *t) {
     t->kept = weir_arena_alloc(&t->arena, sizeof(*t->kept));
     if (t->kept)
         weir_bufq_init(t->kept, t->worker->pool, 0);
+}
+
+void weir_retry_begin(struct weir_txn *t) {
+    refill(t->worker, 1);
+    if (t->req.body != WEIR_BODY_NONE && !t->req.wants_upgrade)
+        keep_begin(t);
+}
+
+/* Adds to `to` what is in `from`, by reference. 0, -ENOMEM. */
+static int share(struct weir_bufq *to, const struct weir_bufq *from) {
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < from->count; i++) {
+        const struct weir_seg *seg = &from->segs[(from->head + i) & (from->cap - 1)];
+
+        r = weir_bufq_append_ref(to, seg->chunk, weir_slice_make(seg->ptr, seg->len));
+    }
+    return r;
+}
+
+void weir_retry_keep_held(struct weir_txn *t) {
+    keep_begin(t);
+    if (t->kept &&
+        (t->held.len > weir_worker_limits(t->worker)->pipe_bytes || share(t->kept, &t->held) < 0))
+        weir_retry_end(t);
 }
 
 void weir_retry_end(struct weir_txn *t) {
@@ -61,19 +84,9 @@ bool weir_retry_wants(const struct weir_retry *retry, uint16_t status) {
     return false;
 }
 
-/* All that was kept waits to be sent again. */
-static int replay(struct weir_txn *t) {
-    const struct weir_bufq *kept = t->kept;
-
+int weir_retry_replay(struct weir_txn *t) {
     weir_bufq_clear(&t->held);
-    for (uint32_t i = 0; kept && i < kept->count; i++) {
-        const struct weir_seg *seg = &kept->segs[(kept->head + i) & (kept->cap - 1)];
-        int r = weir_bufq_append_ref(&t->held, seg->chunk, weir_slice_make(seg->ptr, seg->len));
-
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    return t->kept ? share(&t->held, t->kept) : 0;
 }
 
 /* Not before the backoff, and up to half of it later, so that clients do not come back in step. */
@@ -94,7 +107,7 @@ bool weir_retry_schedule(struct weir_txn *t, struct weir_fault why) {
     due = weir_worker_now(t->worker) + delay(t, retry);
     if (due >= t->request_due || !take(t->worker))
         return false;
-    if (replay(t) < 0) {
+    if (weir_retry_replay(t) < 0) {
         weir_bufq_clear(&t->held);
         return false;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTPRoute's retry: another attempt at a request that failed, or that got an answer not to be taken. */
+/* Another attempt at a request: its content, and HTTPRoute's retry of one that failed or got an answer not to be taken. */
 #ifndef WEIR_CORE_RETRY_H
 #define WEIR_CORE_RETRY_H
 
@@ -10,7 +10,11 @@ static inline const struct weir_retry *weir_retry_of(const struct weir_txn *t) {
 }
 /* A request under a route that retries begins: its content is kept from now on. */
 void weir_retry_begin(struct weir_txn *t);
-/* Content of such a request. */
+/* The same with what is held, for a request whose first attempt is about to be sent. Up to limits.pipeBytes; beyond them nothing is kept. */
+void weir_retry_keep_held(struct weir_txn *t);
+/* All that was kept is held to be sent again. 0, -ENOMEM. */
+int weir_retry_replay(struct weir_txn *t);
+/* Content of a request that is kept. */
 void weir_retry_keep(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes);
 void weir_retry_end(struct weir_txn *t);
 /* Does the route not want this answer? */

@@ -302,7 +302,7 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
         weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, INTERNAL), "");
         return;
     }
-    t->replayable = idempotent(t->req.method);
+    t->idempotent = idempotent(t->req.method);
     fault = weir_txn_decide(t);
     if (fault.kind == WEIR_FAULT_NONE && t->answer) {
         weir_filter_answer(t);
@@ -335,7 +335,6 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
         r = weir_bufq_append_ref(&t->held, chunk, bytes);
         full = t->held.len >= weir_worker_limits(t->worker)->pipe_bytes;
     } else if (t->up_cs) {
-        t->replayable = false;
         r = weir_pipe_pass(t->up, t->up_cs, chunk, bytes);
         full = r == 0 && weir_conn_full(t->up, t->up_cs);
         if (full && weir_list_empty(&t->out.blocked))
@@ -378,6 +377,15 @@ void weir_txn_request_end(struct weir_txn *t) {
         send_request_end(t);
 }
 
+/*
+ * A server may say of an HTTP/2 request that it did not look at it, and one that may be repeated can meet the end of an idle
+ * connection: is all of its content still here, to be kept for that?
+ */
+static bool may_come_back(const struct weir_txn *t) {
+    return !t->kept && !t->is_mirror && !t->req.wants_upgrade && t->held.len == t->out.bytes &&
+           (weir_conn_is_h2(t->up) || t->idempotent);
+}
+
 void weir_txn_upstream_open(struct weir_txn *t) {
     struct weir_codec *codec = t->up->codec;
     bool end = t->req.body == WEIR_BODY_NONE;
@@ -397,10 +405,10 @@ void weir_txn_upstream_open(struct weir_txn *t) {
         r = weir_mesh_send_request(t, end);
     else if (r == 0)
         r = codec->ops->send_head(codec, t->up_cs, &t->req, end);
-    if (r == 0 && t->held.len > 0) {
-        t->replayable = false;
+    if (r == 0 && !end && may_come_back(t))
+        weir_retry_keep_held(t);
+    if (r == 0 && t->held.len > 0)
         r = codec->ops->send_data(codec, t->up_cs, &t->held);
-    }
     weir_conn_dirty(t->up);
     if (r < 0) {
         weir_txn_reply_fault(
@@ -488,6 +496,7 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
     }
     t->phase = WEIR_TXN_RELAY;
     t->res_started = true;
+    weir_retry_end(t);
     if (t->res.body == WEIR_BODY_TUNNEL)
         begin_tunnel(t);
     weir_conn_dirty(t->down);
@@ -566,10 +575,11 @@ static bool may_retry(const struct weir_txn *t, struct weir_fault fault, bool re
         return false;
     if (t->phase == WEIR_TXN_LEASE)
         return fault.kind != WEIR_FAULT_IDENTITY;
-    if (!t->replayable || t->out.bytes > 0)
-        return fault.kind == WEIR_FAULT_GOAWAY && t->out.bytes == 0;
+    if (t->out.bytes > 0 && !t->kept)
+        return false;
     return fault.kind == WEIR_FAULT_GOAWAY ||
-           (reused && (fault.kind == WEIR_FAULT_EOF || fault.kind == WEIR_FAULT_RESET));
+           (t->idempotent && reused &&
+            (fault.kind == WEIR_FAULT_EOF || fault.kind == WEIR_FAULT_RESET));
 }
 
 void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool reused) {
@@ -583,6 +593,10 @@ void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool 
     if (!retry) {
         if (!weir_retry_schedule(t, fault))
             weir_txn_reply_fault(t, fault, detail);
+        return;
+    }
+    if (!connecting && weir_retry_replay(t) < 0) {
+        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, INTERNAL), "");
         return;
     }
     t->fresh = reused;

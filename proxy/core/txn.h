@@ -45,7 +45,7 @@ struct weir_txn {
     bool req_end;                  /* the request is complete (received) */
     bool res_started;              /* a final response head was queued downstream */
     bool tunnel;                   /* after 101 */
-    bool replayable;               /* idempotent and nothing of its content was passed on */
+    bool idempotent;               /* its method says that it may be repeated */
     bool fresh;                    /* the next attempt must not use a pooled connection */
     bool is_mirror;                /* of another txn: no downstream, nobody waits for it (mirror.c) */
     bool identified;               /* the downstream peer is a verified mesh peer */
@@ -66,7 +66,7 @@ struct weir_txn {
     struct weir_lb_endpoint *endpoint, *tried[WEIR_TXN_TRIES];
     struct weir_target *target;
     uint32_t attempts, retries;    /* retries: those that the route asked for */
-    struct weir_bufq *kept;        /* request content so far, for a retry; NULL = none is kept */
+    struct weir_bufq *kept;        /* request content so far, for another attempt; NULL = not kept */
     uint16_t status;
     struct weir_fault fault;
     const char *fault_detail;

@@ -396,6 +396,81 @@ static void a_stream_behind_a_goaway_is_asked_elsewhere(void **state) {
     flow_end(&f);
 }
 
+static void content_goes_along_with_a_stream_that_was_not_looked_at(void **state) {
+    struct flow f;
+    struct h2_peer *c, *s, *s2;
+    struct h2_msg *m, *r;
+
+    (void)state;
+    flow_h2(&f, "");
+    c = h2_client(&f, NULL);
+    m = h2_ask(c, "POST", "/", NULL, false);
+    h2_data(m, "one ", 4, false);
+    s = h2_server(&f, NULL);
+    r = take(s);
+    h2_data(m, "two ", 4, false);
+    flow_run(&f);
+    assert_string_equal(h2_text(r), "one two ");
+    h2_goaway(s, 0, NGHTTP2_NO_ERROR);
+    s2 = h2_server(&f, NULL);
+    h2_data(m, "three", 5, true);
+    flow_run(&f);
+    r = take(s2);
+    assert_true(r->end);
+    assert_string_equal(h2_text(r), "one two three");
+    h2_answer(r, "200", "all of it");
+    flow_run(&f);
+    assert_string_equal(h2_text(m), "all of it");
+    assert_int_equal(flow_count(&f, WEIR_C_RETRIES), 1);
+    flow_end(&f);
+}
+
+static void content_beyond_what_is_kept_is_not_sent_again(void **state) {
+    static char body[20000];
+    struct flow f;
+    struct h2_peer *c, *s;
+    struct h2_msg *m;
+
+    (void)state;
+    flow_h2(&f, "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec: {limits: "
+                "{pipeBytes: 16384}}\n");
+    c = h2_client(&f, NULL);
+    m = h2_ask(c, "POST", "/", NULL, false);
+    s = h2_server(&f, NULL);
+    h2_data(m, body, sizeof(body), false);
+    flow_run(&f);
+    assert_int_equal(take(s)->len, sizeof(body));
+    h2_goaway(s, 0, NGHTTP2_NO_ERROR);
+    flow_run(&f);
+    assert_null(mem_next_dial(f.net));
+    assert_string_equal(h2_field(m, "x-weir-reason"), "upstream_goaway");
+    flow_end(&f);
+}
+
+static void content_once_answered_is_no_longer_kept(void **state) {
+    static char body[20000];
+    struct flow f;
+    struct h2_peer *c, *s;
+    struct h2_msg *m, *r;
+
+    (void)state;
+    flow_h2(&f, "");
+    c = h2_client(&f, NULL);
+    m = h2_ask(c, "POST", "/", NULL, false);
+    s = h2_server(&f, NULL);
+    h2_data(m, body, 1000, false);
+    r = take(s);
+    h2_head(r, "200", NULL, false);
+    flow_run(&f);
+    h2_data(m, body, sizeof(body), true);
+    flow_run(&f);
+    h2_data(r, "done", 4, true);
+    flow_run(&f);
+    assert_string_equal(h2_text(m), "done");
+    assert_int_equal(r->len, sizeof(body) + 1000);
+    flow_end(&f);
+}
+
 static void a_refused_stream_is_asked_again_and_not_for_ever(void **state) {
     struct flow f;
     struct h2_peer *c, *s;
@@ -843,6 +918,9 @@ int main(void) {
         cmocka_unit_test(an_upload_that_stops_is_ended_alone),
         cmocka_unit_test(a_server_that_gives_no_window_is_reset_alone),
         cmocka_unit_test(a_stream_behind_a_goaway_is_asked_elsewhere),
+        cmocka_unit_test(content_goes_along_with_a_stream_that_was_not_looked_at),
+        cmocka_unit_test(content_beyond_what_is_kept_is_not_sent_again),
+        cmocka_unit_test(content_once_answered_is_no_longer_kept),
         cmocka_unit_test(a_refused_stream_is_asked_again_and_not_for_ever),
         cmocka_unit_test(a_reset_by_the_server_is_its_answer),
         cmocka_unit_test(a_dying_connection_is_not_asked_again),
