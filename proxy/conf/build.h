@@ -38,6 +38,7 @@ int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *
 int weir_decode_grpc_route(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_grant(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_route_policy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_netpol(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_backend_policy(struct weir_dec *d, const struct weir_node *n, void *out);
@@ -78,6 +79,7 @@ const struct weir_object *const *weir_objects_cors(void);
 const struct weir_object *const *weir_objects_grpc(void);
 const struct weir_object *const *weir_objects_gateway(void);
 const struct weir_object *const *weir_objects_grant(void);
+const struct weir_object *const *weir_objects_route_policy(void);
 const struct weir_object *const *weir_objects_policy(void);
 const struct weir_object *const *weir_objects_backend(void);
 const struct weir_object *const *weir_objects_weir(void);

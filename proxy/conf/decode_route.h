@@ -47,6 +47,14 @@ int weir_decode_match_type(struct weir_dec *d, const struct weir_node *n, void *
 /* Why no normalised request could have this path; NULL = it could. */
 const char *weir_path_fault(const char *path);
 
+/* RoutePolicy: linking settles the rules it is for. */
+struct weir_draft_route_policy {
+    struct weir_draft head;
+    struct weir_policy_target *targets;
+    uint32_t n_targets;
+    struct weir_route_policy value;
+};
+
 /* ReferenceGrant: only needed while backends are linked. */
 struct weir_grant_from {
     const char *group, *kind, *namespace_;

@@ -69,10 +69,19 @@ static int compare_namespace_age(const void *va, const void *vb) {
     return r != 0 ? r : weir_link_compare_age(va, vb);
 }
 
-/* Kinds of which the older goes first. */
-static bool by_age(enum weir_kind_id kind) {
-    return kind == WEIR_KIND_HTTP_ROUTE || kind == WEIR_KIND_GRPC_ROUTE ||
-           kind == WEIR_KIND_BACKEND_POLICY;
+/* Where age decides between two objects of a kind, the oldest first. */
+static int (*order_of(enum weir_kind_id kind))(const void *, const void *) {
+    switch (kind) {
+    case WEIR_KIND_HTTP_ROUTE:
+    case WEIR_KIND_GRPC_ROUTE:
+    case WEIR_KIND_ROUTE_POLICY:
+    case WEIR_KIND_BACKEND_POLICY:
+        return weir_link_compare_age;
+    case WEIR_KIND_PEER_AUTH:
+        return compare_namespace_age;
+    default:
+        return compare_names;
+    }
 }
 
 static int sort_drafts(struct weir_link *l, enum weir_kind_id kind) {
@@ -90,10 +99,7 @@ static int sort_drafts(struct weir_link *l, enum weir_kind_id kind) {
     for (struct weir_draft *draft = list->first; draft != NULL; draft = draft->next) {
         sorted[i++] = draft;
     }
-    qsort(sorted, list->n, sizeof(*sorted),
-          by_age(kind)                  ? weir_link_compare_age
-          : kind == WEIR_KIND_PEER_AUTH ? compare_namespace_age
-                                        : compare_names);
+    qsort(sorted, list->n, sizeof(*sorted), order_of(kind));
     l->sorted[kind] = sorted;
     return 0;
 }
@@ -302,8 +308,9 @@ static int link_bootstrap(struct weir_link *l) {
 
 int weir_build_link(struct weir_build *b) {
     static int (*const steps[])(struct weir_link *) = {
-        weir_link_namespaces,       weir_link_pods,   weir_link_services, weir_link_endpoints,
-        weir_link_gateways,         weir_link_routes, link_netpols,       link_peer_auths,
+        weir_link_namespaces,       weir_link_pods,     weir_link_services,
+        weir_link_endpoints,        weir_link_gateways, weir_link_routes,
+        weir_link_route_policies,   link_netpols,       link_peer_auths,
         weir_link_backend_policies, link_bootstrap,
     };
     struct weir_link l = { .b = b, .s = b->snapshot };

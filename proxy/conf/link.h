@@ -11,6 +11,8 @@ struct weir_link {
     struct weir_snapshot *s;
     struct weir_draft **sorted[WEIR_KINDS]; /* same order as the snapshot's arrays */
     uint32_t n_endpoints;                   /* of all services so far */
+    struct weir_htab
+        targets; /* what policies were attached to: "Policy Kind/namespace/name/section" */
 };
 
 /* At the draft's, or the given, place. */
@@ -34,5 +36,7 @@ int weir_link_gateways(struct weir_link *l);
 int weir_link_backend_policies(struct weir_link *l);
 /* Parents and backends; marks the service ports that a route makes L7. */
 int weir_link_routes(struct weir_link *l);
+/* What RoutePolicies say of rules, after the routes. */
+int weir_link_route_policies(struct weir_link *l);
 
 #endif

@@ -257,6 +257,14 @@ struct weir_retry {
     uint64_t backoff_us; /* before each; 25 ms unless stated */
 };
 
+/* Who answers Expect: 100-continue: whoever serves the request, or the proxy at once. */
+enum weir_expect { WEIR_EXPECT_UNSET, WEIR_EXPECT_FORWARD, WEIR_EXPECT_LOCAL };
+
+/* What RoutePolicies state of a rule; 0 = none does. */
+struct weir_route_policy {
+    enum weir_expect expect;
+};
+
 struct weir_route_rule {
     const char *name; /* "" = unnamed */
     struct weir_route_match
@@ -270,6 +278,7 @@ struct weir_route_rule {
     uint64_t timeout_backend_us;
     struct weir_retry *retry;                      /* NULL = not given */
     bool has_timeout_request, has_timeout_backend; /* given; with value 0 it means "no timeout" */
+    struct weir_route_policy policy;
 };
 
 enum weir_parent_kind { WEIR_PARENT_SERVICE, WEIR_PARENT_GATEWAY };

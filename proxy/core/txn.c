@@ -13,9 +13,11 @@
 #include "base/asan.h"
 #include "base/mem.h"
 #include "core/filter.h"
+#include "core/interim.h"
 #include "core/pipe.h"
 #include "core/pool.h"
 #include "core/retry.h"
+#include "core/upgrade.h"
 #include "http/hop.h"
 
 #define ARENA_BLOCK 4096u
@@ -314,10 +316,15 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
         weir_txn_reply_fault(t, fault, t->fault_detail);
         return;
     }
+    if (t->req.body != WEIR_BODY_NONE) {
+        weir_conn_watch(t->down);
+        if (weir_interim_request(t) < 0) {
+            weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, INTERNAL), "");
+            return;
+        }
+    }
     weir_txn_aim(t);
     set_timeouts(t);
-    if (t->req.body != WEIR_BODY_NONE)
-        weir_conn_watch(t->down);
     if (weir_retry_of(t))
         weir_retry_begin(t);
     attempt(t);
@@ -462,12 +469,7 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
         return;
     }
     if (informational) {
-        if (t->req.version == WEIR_HTTP_10)
-            return; /* RFC 9110 15.2: not to an HTTP/1.0 client */
-        r = codec->ops->send_head(codec, t->down_cs, &t->res, false);
-        if (r < 0)
-            bad_response(t, r);
-        weir_conn_dirty(t->down);
+        weir_interim_response(t);
         return;
     }
     if (weir_retry_of(t) && weir_retry_wants(weir_retry_of(t), t->res.status) &&

@@ -51,6 +51,7 @@ struct weir_txn {
     bool identified;               /* the downstream peer is a verified mesh peer */
     bool marked;                   /* an HTTP/1 request, sent on to a mesh peer over HTTP/2 */
     bool carried;                  /* such a request, received from one */
+    bool continued;                /* the client was told 100 Continue */
     bool made_key;                 /* the Sec-WebSocket-Key is ours */
     struct weir_bufq held;         /* request content before there is a connection to send it on */
     struct weir_flow_side out, in; /* request, response */
@@ -124,15 +125,6 @@ int weir_mesh_take_response(struct weir_txn *t);
 int weir_mesh_mark_response(struct weir_txn *t);
 /* The whole response is queued: an HTTP/2 client need not send the rest of its request. May end the txn. */
 void weir_txn_stop_upload(struct weir_txn *t);
-
-/* upgrade.c: only for requests that want to switch protocols. */
-/* Before the head goes upstream. 0, -ENOMEM. */
-int weir_upgrade_request(struct weir_txn *t);
-/* The final answer: may it be passed on? Kind NONE = yes. */
-struct weir_fault weir_upgrade_response(struct weir_txn *t);
-/* A tunnel in which nothing moves for an hour is ended: begins the watch; its deadline. */
-void weir_upgrade_watch(struct weir_txn *t);
-void weir_upgrade_look(struct weir_txn *t);
 
 /* reply.c: sends t->res with that content as an answer of our own; its body kind is set here. */
 void weir_txn_reply_local(struct weir_txn *t, struct weir_slice body);

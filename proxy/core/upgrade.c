@@ -3,7 +3,8 @@
  * A request to switch protocols, whatever the versions on the two sides: the codecs show RFC 8441's CONNECT in HTTP/1's shape, so what is
  * left is WebSocket's handshake, which only HTTP/1 has, answers that are no tunnel, and how long a silent tunnel lives.
  */
-#include "core/txn.h"
+#include "core/upgrade.h"
+
 #include "http/websocket.h"
 
 #define SILENT_US (3600ull * 1000 * 1000)

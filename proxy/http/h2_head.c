@@ -355,6 +355,10 @@ int weir_h2_head_request(struct weir_h2_stream *st, bool end) {
         head->body = WEIR_BODY_LENGTH;
     else
         head->body = end ? WEIR_BODY_NONE : WEIR_BODY_STREAM;
+    if (end && head->expect_continue) { /* RFC 9110 10.1.1: nothing to wait for */
+        head->expect_continue = false;
+        (void)weir_head_drop(head, WEIR_SLICE("expect"));
+    }
     return 0;
 }
 

@@ -64,9 +64,10 @@ static char *section(const struct weir_object *object) {
 
 static void the_lists_of_fields_are_those_of_the_tables(void **state) {
     const struct weir_object *const *const rooms[] = {
-        weir_objects_meta(),    weir_objects_core(),   weir_objects_pod(),  weir_objects_route(),
-        weir_objects_filter(),  weir_objects_cors(),   weir_objects_grpc(), weir_objects_grant(),
-        weir_objects_gateway(), weir_objects_policy(), weir_objects_weir(),
+        weir_objects_meta(),    weir_objects_core(),   weir_objects_pod(),
+        weir_objects_route(),   weir_objects_filter(), weir_objects_cors(),
+        weir_objects_grpc(),    weir_objects_grant(),  weir_objects_gateway(),
+        weir_objects_policy(),  weir_objects_weir(),   weir_objects_route_policy(),
         weir_objects_backend(),
     };
     char *docs = read_docs();
