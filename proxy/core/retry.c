@@ -59,6 +59,9 @@ static int share(struct weir_bufq *to, const struct weir_bufq *from) {
 }
 
 void weir_retry_keep_held(struct weir_txn *t) {
+    if (t->kept || t->is_mirror || t->req.wants_upgrade || t->held.len != t->out.bytes ||
+        !(weir_conn_is_h2(t->up) || t->idempotent))
+        return;
     keep_begin(t);
     if (t->kept &&
         (t->held.len > weir_worker_limits(t->worker)->pipe_bytes || share(t->kept, &t->held) < 0))
@@ -75,6 +78,18 @@ void weir_retry_keep(struct weir_txn *t, struct weir_chunk *chunk, struct weir_s
     if (t->kept->len + bytes.len > weir_worker_limits(t->worker)->pipe_bytes ||
         weir_bufq_append_ref(t->kept, chunk, bytes) < 0)
         weir_retry_end(t);
+}
+
+bool weir_retry_safe(const struct weir_txn *t, struct weir_fault fault, bool reused) {
+    if (t->res_started || t->attempts >= WEIR_TXN_TRIES || !t->down_cs || t->worker->stopped)
+        return false;
+    if (t->phase == WEIR_TXN_LEASE)
+        return fault.kind != WEIR_FAULT_IDENTITY;
+    if (t->out.bytes > 0 && !t->kept)
+        return false;
+    return fault.kind == WEIR_FAULT_GOAWAY ||
+           (t->idempotent && reused &&
+            (fault.kind == WEIR_FAULT_EOF || fault.kind == WEIR_FAULT_RESET));
 }
 
 bool weir_retry_wants(const struct weir_retry *retry, uint16_t status) {

@@ -10,13 +10,18 @@ static inline const struct weir_retry *weir_retry_of(const struct weir_txn *t) {
 }
 /* A request under a route that retries begins: its content is kept from now on. */
 void weir_retry_begin(struct weir_txn *t);
-/* The same with what is held, for a request whose first attempt is about to be sent. Up to limits.pipeBytes; beyond them nothing is kept. */
+/*
+ * The request is about to be sent. Where it may come back without a route's retry (a server can say of an HTTP/2 request that it did not
+ * look at it; an idempotent one can meet the end of an idle connection), its content is kept from now on.
+ */
 void weir_retry_keep_held(struct weir_txn *t);
 /* All that was kept is held to be sent again. 0, -ENOMEM. */
 int weir_retry_replay(struct weir_txn *t);
-/* Content of a request that is kept. */
+/* Content of a request whose content is kept. Beyond limits.pipeBytes none is. */
 void weir_retry_keep(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes);
 void weir_retry_end(struct weir_txn *t);
+/* The attempt failed: is another one safe, since the server cannot have acted on this one? `reused`: on a connection that had served before. */
+bool weir_retry_safe(const struct weir_txn *t, struct weir_fault fault, bool reused);
 /* Does the route not want this answer? */
 bool weir_retry_wants(const struct weir_retry *retry, uint16_t status);
 /*

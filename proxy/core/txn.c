@@ -384,15 +384,6 @@ void weir_txn_request_end(struct weir_txn *t) {
         send_request_end(t);
 }
 
-/*
- * A server may say of an HTTP/2 request that it did not look at it, and one that may be repeated can meet the end of an idle
- * connection: is all of its content still here, to be kept for that?
- */
-static bool may_come_back(const struct weir_txn *t) {
-    return !t->kept && !t->is_mirror && !t->req.wants_upgrade && t->held.len == t->out.bytes &&
-           (weir_conn_is_h2(t->up) || t->idempotent);
-}
-
 void weir_txn_upstream_open(struct weir_txn *t) {
     struct weir_codec *codec = t->up->codec;
     bool end = t->req.body == WEIR_BODY_NONE;
@@ -412,7 +403,7 @@ void weir_txn_upstream_open(struct weir_txn *t) {
         r = weir_mesh_send_request(t, end);
     else if (r == 0)
         r = codec->ops->send_head(codec, t->up_cs, &t->req, end);
-    if (r == 0 && !end && may_come_back(t))
+    if (r == 0 && !end)
         weir_retry_keep_held(t);
     if (r == 0 && t->held.len > 0)
         r = codec->ops->send_data(codec, t->up_cs, &t->held);
@@ -571,21 +562,8 @@ void weir_txn_upstream_closed(struct weir_txn *t) {
     weir_pool_release(up);
 }
 
-/* Another attempt is safe only if the server cannot have acted on this one. */
-static bool may_retry(const struct weir_txn *t, struct weir_fault fault, bool reused) {
-    if (t->res_started || t->attempts >= WEIR_TXN_TRIES || !t->down_cs || t->worker->stopped)
-        return false;
-    if (t->phase == WEIR_TXN_LEASE)
-        return fault.kind != WEIR_FAULT_IDENTITY;
-    if (t->out.bytes > 0 && !t->kept)
-        return false;
-    return fault.kind == WEIR_FAULT_GOAWAY ||
-           (t->idempotent && reused &&
-            (fault.kind == WEIR_FAULT_EOF || fault.kind == WEIR_FAULT_RESET));
-}
-
 void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool reused) {
-    bool retry = may_retry(t, fault, reused);
+    bool retry = weir_retry_safe(t, fault, reused);
     bool connecting = t->phase == WEIR_TXN_LEASE;
     const char *detail = t->up && t->up->info.fault_reason ? t->up->info.fault_reason : "";
 
