@@ -2,8 +2,10 @@
 /*
  * N requests through the whole core over memory streams, for callgrind (bench/micro/run.sh): a reverse proxy, one keep-alive
  * connection on each side, steady after the first few. What it costs here is weir's own work, without kernel and without noise.
+ * In the cases routes-M it is a sidecar, and M HTTPRoutes are attached to the service called; requests go round ten of them.
  *
  *     exchange CASE N
+ *     exchange --reload M    how long a configuration of M routes takes until it can be put in force
  *
  * It ends with 1 when an answer is not the expected one.
  */
@@ -11,6 +13,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "../../tests/flow/flow.h"
 
@@ -21,6 +24,7 @@ struct script {
     const char *request, *response;
     size_t content; /* bytes sent behind the response's head */
     bool log;
+    unsigned routes; /* 0 = a reverse proxy */
 };
 
 /* What wrk asks and nginx answers. */
@@ -54,17 +58,73 @@ static const struct script scripts[] = {
     { .name = "h1-post", .request = post_request, .response = nginx_response },
     { .name = "h1-chunked", .request = wrk_request, .response = chunked_response },
     { .name = "h1-64k", .request = wrk_request, .response = long_response, .content = 65536 },
+    { .name = "routes-10", .response = nginx_response, .routes = 10 },
+    { .name = "routes-1000", .response = nginx_response, .routes = 1000 },
+    { .name = "routes-10000", .response = nginx_response, .routes = 10000 },
 };
+
+#define N_REQUESTS 10u
+static char requests[N_REQUESTS][160];
+
+/* What every route says; ten routes share a host name. */
+static char *routes_yaml(unsigned n) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&text, &size);
+
+    assert_non_null(f);
+    fputs("apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c}]}\n"
+          "status: {podIP: 10.1.0.1}\n---\n"
+          "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nspec: {pod: default/web}\n---\n"
+          "apiVersion: v1\nkind: Service\nmetadata: {name: api}\n"
+          "spec: {clusterIP: 10.96.0.10, ports: [{name: http, port: 80}]}\n---\n"
+          "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: api-1, labels: "
+          "{kubernetes.io/service-name: api}}\naddressType: IPv4\n"
+          "ports: [{name: http, port: 8080}]\nendpoints: [{addresses: [10.1.0.2]}]\n",
+          f);
+    for (unsigned i = 0; i < n; i++)
+        fprintf(f,
+                "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n"
+                "metadata: {name: r%u}\nspec:\n"
+                "  parentRefs: [{kind: Service, group: \"\", name: api, port: 80}]\n"
+                "  hostnames: [host-%05u.example.com]\n"
+                "  rules:\n  - matches: [{path: {value: /team/app-%05u}}]\n"
+                "    backendRefs: [{name: api, port: 80}]\n",
+                i, i / 10, i);
+    fclose(f);
+    return text;
+}
+
+static void make_requests(const struct script *s) {
+    for (unsigned i = 0; i < N_REQUESTS; i++) {
+        unsigned route = s->routes ? i * (s->routes - 1) / (N_REQUESTS - 1) : 0;
+
+        snprintf(requests[i], sizeof(requests[i]),
+                 "GET /team/app-%05u/items/42 HTTP/1.1\r\nHost: host-%05u.example.com\r\n\r\n",
+                 route, route / 10);
+    }
+}
+
+static struct mem_conn *client_of(struct flow *f, const struct script *s) {
+    struct mem_conn *c = flow_client(f);
+
+    if (s->routes) {
+        mem_info(c)->has_original = true;
+        weir_parse_ip("10.96.0.10", &mem_info(c)->original);
+        mem_info(c)->original_port = 80;
+    }
+    return c;
+}
 
 static char content[65536];
 
 static bool once(struct flow *f, struct mem_conn *client, struct mem_conn *server,
-                 const struct script *s, size_t answer) {
+                 const struct script *s, const char *request, size_t answer) {
     bool right;
 
     mem_received_clear(server);
     mem_received_clear(client);
-    mem_send(client, s->request);
+    mem_send(client, request);
     mem_run(f->net);
     mem_send(server, s->response);
     if (s->content)
@@ -79,17 +139,23 @@ static bool once(struct flow *f, struct mem_conn *client, struct mem_conn *serve
 }
 
 static bool run(const struct script *s, unsigned long n) {
+    char *yaml = s->routes ? routes_yaml(s->routes) : NULL;
     struct mem_conn *client, *server;
     struct flow f;
     size_t answer;
     bool right = true;
 
-    flow_reverse(&f, s->yaml ? s->yaml : "");
+    make_requests(s);
+    if (s->routes)
+        flow_start(&f, WEIR_DIR_OUTBOUND, yaml);
+    else
+        flow_reverse(&f, s->yaml ? s->yaml : "");
+    free(yaml);
     if (!s->log)
         f.worker.access_sink = NULL;
     mem_buffer_size(f.net, 256 * 1024);
-    client = flow_client(&f);
-    flow_send(&f, client, s->request);
+    client = client_of(&f, s);
+    flow_send(&f, client, s->routes ? requests[0] : s->request);
     server = flow_server(&f);
     mem_send(server, s->response);
     if (s->content)
@@ -98,9 +164,39 @@ static bool run(const struct script *s, unsigned long n) {
     answer = mem_received_len(client);
     flow_expect_starts(client, "HTTP/1.1 200 ");
     for (unsigned long i = 0; i < n && right; i++)
-        right = once(&f, client, server, s, answer);
+        right =
+            once(&f, client, server, s, s->routes ? requests[i % N_REQUESTS] : s->request, answer);
     flow_end(&f);
     return right;
+}
+
+static double seconds(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* From text to a runtime that workers could take, and until they have taken it. */
+static int reload(unsigned n) {
+    char *yaml = routes_yaml(n);
+    double begin, built;
+    struct weir_runtime *rt;
+    struct flow f;
+
+    flow_start(&f, WEIR_DIR_OUTBOUND, yaml);
+    begin = seconds();
+    rt = flow_runtime(&f, yaml);
+    built = seconds();
+    weir_worker_offer(&f.worker, rt);
+    mem_post(f.net);
+    flow_run(&f);
+    printf(
+        "%u routes: %.0f ms to read, check and compile %zu bytes, %.1f ms until a worker has it\n",
+        n, (built - begin) * 1e3, strlen(yaml), (seconds() - built) * 1e3);
+    flow_end(&f);
+    free(yaml);
+    return 0;
 }
 
 int main(int argc, char **argv) {
@@ -109,9 +205,11 @@ int main(int argc, char **argv) {
             puts(scripts[i].name);
         return 0;
     }
+    if (argc == 3 && strcmp(argv[1], "--reload") == 0)
+        return reload((unsigned)strtoul(argv[2], NULL, 10));
     for (size_t i = 0; argc == 3 && i < WEIR_ARRAY_LEN(scripts); i++)
         if (strcmp(scripts[i].name, argv[1]) == 0)
             return run(&scripts[i], strtoul(argv[2], NULL, 10)) ? 0 : 1;
-    fprintf(stderr, "usage: exchange CASE N | --list\n");
+    fprintf(stderr, "usage: exchange CASE N | --reload ROUTES | --list\n");
     return 2;
 }

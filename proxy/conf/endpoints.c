@@ -68,6 +68,7 @@ static int copy_ports(struct weir_link *l, const struct weir_draft_service *draf
     service->n_ports = draft->n_ports;
     for (uint32_t j = 0; j < draft->n_ports; j++) {
         service->ports[j] = draft->ports[j].value;
+        service->ports[j].index = l->s->n_service_ports++;
     }
     return 0;
 }

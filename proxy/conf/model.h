@@ -153,6 +153,7 @@ struct weir_service_port {
     struct weir_endpoint *endpoints; /* of all slices of this service and port name */
     uint32_t n_endpoints;
     const struct weir_backend_policy *policy; /* NULL = none */
+    uint32_t index;                           /* among all ports of all services of the snapshot */
 };
 
 struct weir_service {

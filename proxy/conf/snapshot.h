@@ -20,6 +20,7 @@ struct weir_snapshot {
     struct weir_namespace *namespaces;
     struct weir_pod *pods;
     struct weir_service *services;
+    uint32_t n_service_ports; /* of all services */
     struct weir_http_route
         *routes; /* oldest first, then by namespace/name (Gateway API precedence) */
     struct weir_gateway *gateways;

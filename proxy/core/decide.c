@@ -57,7 +57,7 @@ static struct weir_fault route(struct weir_txn *t) {
     if ((rule->n_filters > 0 || (backend && backend->n_filters > 0)) && weir_filter_answers(t))
         return no_fault;
     if (backend && backend->service && backend->service_port)
-        t->cluster = weir_runtime_cluster(t->epoch->rt, backend->service, backend->service_port);
+        t->cluster = weir_runtime_cluster(t->epoch->rt, backend->service_port);
     return t->cluster ? no_fault : WEIR_FAULT(LOCAL, NO_BACKEND);
 }
 

@@ -86,7 +86,7 @@ void weir_mirror_start(struct weir_txn *t, const struct weir_mirror *mirror) {
     m->is_mirror = true;
     m->parent = t->parent;
     if (backend->service && backend->service_port)
-        m->cluster = weir_runtime_cluster(t->epoch->rt, backend->service, backend->service_port);
+        m->cluster = weir_runtime_cluster(t->epoch->rt, backend->service_port);
     if (m->cluster)
         weir_txn_aim(m);
     if (!m->target || copy_head(m, &t->req) < 0) {

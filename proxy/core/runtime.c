@@ -41,23 +41,9 @@ static void addr_key(uint8_t key[18], const struct weir_ip *ip, uint16_t port) {
     key[17] = (uint8_t)port;
 }
 
-int weir_cluster_name(char *buf, size_t size, const struct weir_service *svc,
-                      const struct weir_service_port *port) {
-    int n = snprintf(buf, size, "%s/%s:%u", svc->meta.namespace_, svc->meta.name, port->port);
-
-    return n < 0 || (size_t)n >= size ? -1 : n;
-}
-
-struct weir_cluster *weir_runtime_cluster(struct weir_runtime *rt, const struct weir_service *svc,
+struct weir_cluster *weir_runtime_cluster(const struct weir_runtime *rt,
                                           const struct weir_service_port *port) {
-    char name[600];
-    int n = weir_cluster_name(name, sizeof(name), svc, port);
-    struct weir_hnode *node;
-
-    if (n < 0)
-        return NULL;
-    node = weir_htab_find(&rt->cluster_by_name, weir_slice_make(name, (size_t)n));
-    return node ? WEIR_CONTAINER_OF(node, struct weir_cluster, node) : NULL;
+    return rt->cluster_of_port[port->index];
 }
 
 struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip,
@@ -134,14 +120,13 @@ static int build_table(struct weir_runtime *rt, const struct attach *at,
     return weir_route_table_new(&params, ret_table);
 }
 
-static int add_cluster(struct weir_runtime *rt, struct weir_cluster *c) {
+/* There is room for it: build() counted. */
+static struct weir_cluster *add_cluster(struct weir_runtime *rt, const struct weir_cluster *c) {
     struct weir_cluster *slot = &rt->clusters[rt->n_clusters];
 
     *slot = *c;
-    slot->index = rt->n_clusters;
-    slot->node.key = weir_slice_from_str(slot->name);
-    rt->n_clusters++;
-    return weir_htab_add(&rt->cluster_by_name, &slot->node);
+    slot->index = rt->n_clusters++;
+    return slot;
 }
 
 /* What the policy leaves open is as the Proxy's limits have it. */
@@ -177,13 +162,12 @@ static int build_service_clusters(struct weir_runtime *rt) {
                 .mesh = rt->tls.mesh_client != NULL,
                 .connection = connection_of(rt, port->policy),
             };
-            int r;
 
             if (port->proto != WEIR_PROTO_TCP)
                 continue;
-            r = c.name ? add_cluster(rt, &c) : -ENOMEM;
-            if (r < 0)
-                return r;
+            if (!c.name)
+                return -ENOMEM;
+            rt->cluster_of_port[port->index] = add_cluster(rt, &c);
         }
     }
     return 0;
@@ -217,7 +201,7 @@ static int build_outbound(struct weir_runtime *rt) {
             p->dir = WEIR_DIR_OUTBOUND;
             p->port = port->port;
             p->http = port->l7;
-            p->own = weir_runtime_cluster(rt, svc, port);
+            p->own = weir_runtime_cluster(rt, port);
             p->name = p->own ? p->own->name : "";
             addr_key(p->addr_key, &svc->ips[k / svc->n_ports], port->port);
             p->node.key = weir_slice_make((char *)p->addr_key, sizeof(p->addr_key));
@@ -242,7 +226,6 @@ static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_pro
     struct weir_cluster c = { .proto = app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1,
                               .connection = connection_of(rt, NULL) };
     struct weir_endpoint *e;
-    int r;
 
     if (p) {
         p->http |= http;
@@ -267,10 +250,7 @@ static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_pro
     p->name = c.name;
     p->http = http;
     p->mtls = weir_snapshot_mtls(rt->snapshot, rt->pod, port);
-    r = add_cluster(rt, &c);
-    if (r < 0)
-        return r;
-    p->own = &rt->clusters[rt->n_clusters - 1];
+    p->own = add_cluster(rt, &c);
     rt->n_inbound++;
     return 0;
 }
@@ -376,7 +356,6 @@ static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_para
     const struct weir_proxy_spec *spec = &rt->snapshot->proxy;
     struct weir_endpoint *e = weir_arena_calloc(&rt->arena, params->n_to + 1, sizeof(*e));
     struct weir_cluster c = { .name = "to", .endpoints = e, .n_endpoints = params->n_to };
-    int r;
 
     c.proxy_send = spec->proxy_send;
     c.connection = connection_of(rt, NULL);
@@ -399,11 +378,8 @@ static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_para
         c.tls = first->scheme == WEIR_TO_HTTPS ? rt->tls.to : NULL;
         c.sni = spec->to_sni[0] ? spec->to_sni : first->host;
     }
-    r = add_cluster(rt, &c);
-    if (r < 0)
-        return r;
     rt->reverse->dir = WEIR_DIR_REVERSE;
-    rt->reverse->own = &rt->clusters[rt->n_clusters - 1];
+    rt->reverse->own = add_cluster(rt, &c);
     rt->reverse->name = "to";
     rt->reverse->tls = rt->tls.server;
     return 0;
@@ -439,19 +415,19 @@ static int find_pod(struct weir_runtime *rt, char **ret_why) {
 static int build(struct weir_runtime *rt, const struct weir_runtime_params *params,
                  char **ret_why) {
     const struct weir_snapshot *s = rt->snapshot;
-    size_t n = 2;
+    size_t n = 2 + s->n_service_ports;
     int r;
 
     build_limits(rt);
     r = find_pod(rt, ret_why);
     if (r != 0)
         return r;
-    for (uint32_t i = 0; i < s->n_services; i++)
-        n += s->services[i].n_ports;
     n += count_inbound(rt);
     rt->clusters = weir_arena_calloc(&rt->arena, n, sizeof(*rt->clusters));
     rt->inbound = weir_arena_calloc(&rt->arena, count_inbound(rt) + 1, sizeof(*rt->inbound));
-    if (!rt->clusters || !rt->inbound)
+    rt->cluster_of_port =
+        weir_arena_calloc(&rt->arena, s->n_service_ports, sizeof(struct weir_cluster *));
+    if (!rt->clusters || !rt->inbound || !rt->cluster_of_port)
         return -ENOMEM;
     r = build_service_clusters(rt);
     if (r == 0 && rt->pod)
@@ -478,7 +454,6 @@ int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runti
     }
     weir_ref_init(&rt->ref);
     weir_arena_init(&rt->arena, 16384);
-    weir_htab_init(&rt->cluster_by_name, table_seed);
     weir_htab_init(&rt->outbound_by_addr, table_seed);
     rt->snapshot = weir_snapshot_ref(params->snapshot);
     rt->tls = params->tls;
@@ -511,7 +486,6 @@ struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt) {
     free_parents(rt->gateways, rt->n_gateways);
     weir_authz_free(rt->authz);
     weir_tls_set_deinit(&rt->tls);
-    weir_htab_deinit(&rt->cluster_by_name);
     weir_htab_deinit(&rt->outbound_by_addr);
     weir_arena_deinit(&rt->arena);
     weir_snapshot_unref(rt->snapshot);

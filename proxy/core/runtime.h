@@ -23,9 +23,8 @@ enum weir_upstream_proto { WEIR_UP_H1, WEIR_UP_H2, WEIR_UP_ALPN /* TLS decides *
 
 /* One set of endpoints a request can be sent to. */
 struct weir_cluster {
-    struct weir_hnode node; /* key: name */
-    const char *name;       /* "namespace/name:port", "inbound:port" or the --to list */
-    uint32_t index;         /* in runtime->clusters */
+    const char *name; /* "namespace/name:port", "inbound:port" or the --to list */
+    uint32_t index;   /* in runtime->clusters */
     const struct weir_endpoint *endpoints;
     uint32_t n_endpoints;
     enum weir_upstream_proto proto;
@@ -77,8 +76,8 @@ struct weir_runtime {
     struct weir_codec_limits limits;
     struct weir_cluster *clusters;
     uint32_t n_clusters;
-    struct weir_htab cluster_by_name;
-    struct weir_parent *reverse; /* NULL = no --listen */
+    struct weir_cluster **cluster_of_port; /* by weir_service_port.index; NULL = not TCP */
+    struct weir_parent *reverse;           /* NULL = no --listen */
     struct weir_parent *outbound, *inbound, *gateways;
     uint32_t n_outbound, n_inbound, n_gateways;
     struct weir_htab outbound_by_addr;
@@ -108,11 +107,8 @@ struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct 
                                           uint16_t port);
 struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port);
 struct weir_parent *weir_runtime_gateway(struct weir_runtime *rt, const char *key);
-/* The cluster of a Service port, or NULL. */
-struct weir_cluster *weir_runtime_cluster(struct weir_runtime *rt, const struct weir_service *svc,
+/* The cluster of a Service's port, or NULL when it is none of TCP. The port is one of rt->snapshot. */
+struct weir_cluster *weir_runtime_cluster(const struct weir_runtime *rt,
                                           const struct weir_service_port *port);
-/* "namespace/name:port" into buf; returns the length or -1 when it does not fit. */
-int weir_cluster_name(char *buf, size_t size, const struct weir_service *svc,
-                      const struct weir_service_port *port);
 
 #endif

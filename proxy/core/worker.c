@@ -99,7 +99,8 @@ static int stage(struct weir_worker *w, struct weir_runtime *rt, struct weir_tar
     int r = 0;
 
     for (uint32_t i = 0; i < rt->n_clusters; i++) {
-        struct weir_hnode *n = weir_htab_find(&w->target_by_name, rt->clusters[i].node.key);
+        struct weir_hnode *n =
+            weir_htab_find(&w->target_by_name, weir_slice_from_str(rt->clusters[i].name));
 
         targets[i] =
             n ? WEIR_CONTAINER_OF(n, struct weir_target, node) : target_new(w, &rt->clusters[i]);
