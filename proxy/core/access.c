@@ -2,7 +2,7 @@
 /* Gathers what an access line says at the end of a request or a relayed connection, and counts it. */
 #include <stdio.h>
 
-#include "core/txn.h"
+#include "core/relay.h"
 #include "http/fault.h"
 
 #define LINES_MAX                                                                                  \
@@ -104,11 +104,13 @@ void weir_relay_log(struct weir_conn *down, struct weir_fault fault, const char 
         .bytes_in = down->stream->bytes_in,
         .bytes_out = down->stream->bytes_out,
         .duration_us = now - down->since,
-        .attempts = 1,
+        .attempts = down->search ? down->search->n_tried : 1,
         .downstream_ip = down->info.remote,
         .downstream_port = down->info.remote_port,
         .route = "",
-        .service = up && up->target ? up->target->name : "",
+        .service = up             ? up->target->name
+                   : down->search ? down->search->target->name
+                                  : "",
         .peer = down->info.peer ? down->info.peer->uri : "",
         .conn_id = down->id,
     };

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "core/pipe.h"
 #include "core/pool.h"
+#include "core/relay.h"
 #include "core/txn.h"
 
 #define OUT_LIMIT (128u * 1024u)

@@ -60,8 +60,7 @@ struct weir_conn {
     uint64_t head_due;            /* when the oldest of them must be complete */
     uint64_t linger_left;         /* bytes still thrown away before giving up */
     struct weir_stream_info info; /* set when the stream opened */
-    struct weir_origin
-        *source; /* down: what a PROXY header said; up: whose connection this is; or NULL */
+    struct weir_origin *source; /* of a PROXY header; up: whose connection this is; or NULL */
     /* downstream */
     const struct weir_listener *listener;
     struct weir_parent *parent; /* valid while parent_epoch is current */
@@ -72,11 +71,13 @@ struct weir_conn {
     char *expect;                      /* SPIFFE id demanded of the server; NULL = none */
     uint64_t tls_generation; /* ordinary TLS: of the configuration it was made by; else 0 */
     uint8_t proto;           /* enum weir_upstream_proto asked for */
+    uint64_t expires;        /* us: then it takes no further exchange */
+    uint32_t n_requests;     /* that it was given */
     bool pooled;             /* idle in the pool */
-    bool
-        used_before; /* carried an exchange (down: has begun one): a death may be the keep-alive race */
+    bool used_before; /* carried an exchange (down: began one): its death may be the keep-alive race */
     bool no_more;           /* no further exchange may start here */
     struct weir_conn *peer; /* RELAY: the other side */
+    struct weir_relay_search *search; /* RELAY, downstream: until an endpoint is connected */
 };
 
 /* Both roles. `stream` is taken over. NULL = no memory (the stream is left alone). */
@@ -135,16 +136,5 @@ bool weir_peer_allowed(const struct weir_conn *c, const struct weir_runtime *rt,
 extern const struct weir_codec_events weir_up_codec_events;
 void weir_up_open(struct weir_conn *c);
 void weir_up_deadline(struct weir_conn *c);
-
-/* relay.c: turns a downstream connection whose bytes are not ours to read into a byte relay to an endpoint of `target`. */
-void weir_relay_start(struct weir_conn *down, struct weir_target *target);
-/* The same before anybody has spoken; a client that then speaks first is sniffed as if it had not been begun. */
-void weir_relay_start_tentative(struct weir_conn *down, struct weir_target *target);
-void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
-void weir_relay_eof(struct weir_conn *c);
-void weir_relay_open(struct weir_conn *up);
-void weir_relay_drain(struct weir_conn *c);
-void weir_relay_deadline(struct weir_conn *up);
-void weir_relay_fail(struct weir_conn *c, struct weir_fault fault);
 
 #endif

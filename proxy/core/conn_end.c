@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "core/pipe.h"
 #include "core/pool.h"
+#include "core/relay.h"
 #include "core/txn.h"
 
 #define LINGER_US    (2u * 1000u * 1000u)
@@ -69,7 +70,7 @@ static void tell_txns(struct weir_conn *c, struct weir_fault fault) {
 /* From here on it takes part in nothing. */
 static void retire(struct weir_conn *c) {
     if (c->is_up)
-        weir_pool_remove(c);
+        weir_pool_closed(c);
     weir_deadline_deinit(&c->worker->wheel, &c->deadline);
     weir_list_unlink(&c->dirty);
     c->state = WEIR_CONN_CLOSED;
@@ -128,6 +129,10 @@ void weir_conn_fail(struct weir_conn *c, struct weir_fault fault) {
                  : c->is_up                    ? WEIR_SIDE_UPSTREAM
                                                : WEIR_SIDE_DOWNSTREAM;
     count_failed(c, fault);
+    if (relayed && weir_relay_again(c, fault)) {
+        shut(c, true);
+        return;
+    }
     if (relayed)
         weir_relay_fail(c, fault);
     else if (alone && !c->is_up && c->state != WEIR_CONN_LINGER)
@@ -164,6 +169,7 @@ void weir_conn_closed(void *arg) {
     if (c->codec)
         c->codec->ops->free(c->codec);
     weir_conn_held_free(c);
+    weir_relay_search_free(c);
     weir_bufq_deinit(&c->out);
     weir_free(c->expect);
     weir_free(c->source);

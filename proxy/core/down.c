@@ -5,6 +5,7 @@
  */
 #include "base/mem.h"
 #include "core/pipe.h"
+#include "core/relay.h"
 #include "core/source.h"
 #include "core/txn.h"
 #include "http/fault.h"

@@ -4,30 +4,16 @@
  * newest first; HTTP/2 connections stay in `shared` and are leased by the stream. A connection never serves another
  * identity than the one it was opened for.
  */
-#include "core/pool.h"
+#include "core/pool_internal.h"
 
 #include <stdio.h>
 
 #include "base/mem.h"
 #include "core/source.h"
 
-#define WAITING_MAX 100u /* txns that wait for one connecting HTTP/2 connection */
+#define JOINING_MAX 100u /* txns on one connecting HTTP/2 connection */
 
-struct weir_pool {
-    struct weir_list idle, shared;
-    uint32_t n_idle;
-    char *expect;        /* the identity to demand of the endpoint, "" = none; as of `generation` */
-    uint64_t generation; /* 0 = not yet known */
-};
-
-void weir_conn_aim(struct weir_conn *c, struct weir_target *target, struct weir_lb_endpoint *e) {
-    c->target = target;
-    c->endpoint = e;
-    target->users++;
-    weir_lb_use(target->lb, e);
-}
-
-static struct weir_pool *pool_of(struct weir_lb_endpoint *e) {
+struct weir_pool *weir_pool_of(struct weir_lb_endpoint *e) {
     struct weir_pool *p = e->pool;
 
     if (p)
@@ -37,6 +23,8 @@ static struct weir_pool *pool_of(struct weir_lb_endpoint *e) {
         return NULL;
     weir_list_init(&p->idle);
     weir_list_init(&p->shared);
+    weir_list_init(&p->waiting);
+    weir_list_init(&p->node);
     e->pool = p;
     return p;
 }
@@ -88,7 +76,7 @@ int weir_pool_expect(const struct weir_worker *w, const struct weir_cluster *c,
     *ret_expect = "";
     if (!c->mesh)
         return 0;
-    return pool_of(e) ? expect_of(w, e, e->pool, ret_expect) : -ENOMEM;
+    return weir_pool_of(e) ? expect_of(w, e, e->pool, ret_expect) : -ENOMEM;
 }
 
 static int want_of(const struct weir_worker *w, const struct weir_cluster *c,
@@ -116,64 +104,142 @@ static bool suits(const struct weir_conn *c, const struct want *want) {
            strcmp(c->expect ? c->expect : "", want->expect) == 0;
 }
 
-static void attach(struct weir_txn *t, struct weir_conn *c) {
+/* It takes no further exchange: it has lived as long, or carried as much, as its terms allow. */
+static void wear_out(struct weir_conn *c) {
+    weir_count(&c->worker->metrics, WEIR_C_UP_WORN_OUT, 1);
+    weir_pool_remove(c);
+}
+
+void weir_pool_attach(struct weir_txn *t, struct weir_conn *c) {
+    uint32_t most = t->cluster->connection.requests;
+
     t->up = c;
     weir_list_push_back(&c->txns, &t->up_node);
+    if (++c->n_requests >= most && most > 0)
+        wear_out(c);
     if (c->state == WEIR_CONN_HTTP)
         weir_txn_upstream_open(t);
 }
 
-static struct weir_conn *find_shared(struct weir_pool *p, const struct want *want) {
-    WEIR_LIST_FOREACH (it, &p->shared) {
-        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
-        uint32_t waiting = 0;
+/* Past its lifetime it is closed, or left to those it serves. */
+static bool is_old(struct weir_conn *c) {
+    if (weir_worker_now(c->worker) < c->expires)
+        return false;
+    wear_out(c);
+    if (weir_list_empty(&c->txns) && c->state == WEIR_CONN_HTTP)
+        weir_conn_close(c);
+    return true;
+}
 
-        if (c->no_more || !suits(c, want))
-            continue;
-        if (c->state == WEIR_CONN_HTTP && !c->codec->must_close &&
-            c->codec->n_active < c->codec->max_active)
-            return c;
-        if (c->state != WEIR_CONN_CONNECTING)
-            continue;
-        WEIR_LIST_FOREACH (n, &c->txns)
-            waiting++;
-        if (waiting < WAITING_MAX)
+static bool joinable(const struct weir_conn *c) {
+    uint32_t joining = 0;
+
+    if (c->state == WEIR_CONN_HTTP)
+        return !c->codec->must_close && c->codec->n_active < c->codec->max_active;
+    if (c->state != WEIR_CONN_CONNECTING)
+        return false;
+    WEIR_LIST_FOREACH (n, &c->txns)
+        joining++;
+    return joining < JOINING_MAX;
+}
+
+static struct weir_conn *find_shared(struct weir_pool *p, const struct want *want) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &p->shared) {
+        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
+
+        if (!c->no_more && suits(c, want) && joinable(c) && !is_old(c))
             return c;
     }
     return NULL;
 }
 
+/* Will others be able to use it, as far as one can know before it is open? */
+static bool may_share(const struct want *want, const struct weir_lb_endpoint *e) {
+    return want->proto == WEIR_UP_H2 || (want->proto == WEIR_UP_ALPN && e->alpn != WEIR_UP_H1);
+}
+
+static void take_out(struct weir_pool *p, struct weir_conn *c) {
+    weir_list_unlink(&c->pool_node);
+    p->n_idle--;
+    c->pooled = false;
+    weir_count(&c->worker->metrics, WEIR_C_UP_IDLE, (uint64_t)-1);
+}
+
 static struct weir_conn *find_idle(struct weir_pool *p, const struct want *want) {
-    WEIR_LIST_FOREACH (it, &p->idle) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &p->idle) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
 
-        if (!suits(c, want))
+        if (!suits(c, want) || is_old(c))
             continue;
-        weir_list_unlink(&c->pool_node);
-        p->n_idle--;
-        c->pooled = false;
-        weir_count(&c->worker->metrics, WEIR_C_UP_IDLE, (uint64_t)-1);
+        take_out(p, c);
         return c;
     }
     return NULL;
 }
 
-/* What connections to the endpoints of a target may do; of one that vanished from the configuration as by default. */
-static const struct weir_connection_spec *terms_of(const struct weir_worker *w,
-                                                   const struct weir_target *target) {
-    return target->conf ? &target->conf->connection : &weir_worker_limits(w)->upstream;
+/* There is room for one more connection, if need be in the place of one that nobody uses. */
+static bool has_room(const struct weir_worker *w, const struct weir_target *target,
+                     struct weir_pool *p) {
+    const struct weir_connection_spec *terms = weir_pool_terms(w, target);
+
+    if (p->n_open < terms->connections)
+        return true;
+    if (!weir_list_empty(&p->idle)) {
+        weir_conn_close(WEIR_CONTAINER_OF(p->idle.prev, struct weir_conn, pool_node));
+        return true;
+    }
+    WEIR_LIST_FOREACH (it, &p->shared) {
+        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, pool_node);
+
+        if (c->state == WEIR_CONN_HTTP && weir_list_empty(&c->txns)) {
+            weir_conn_close(c);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void aim(struct weir_conn *c, const struct weir_pool_dial *how, struct weir_pool *p) {
+    const struct weir_connection_spec *terms = weir_pool_terms(c->worker, how->target);
+    uint64_t spread = terms->lifetime_us / 10 + 1; /* so that they do not end in step */
+
+    c->target = how->target;
+    c->endpoint = how->endpoint;
+    how->target->users++;
+    weir_lb_use(how->target->lb, how->endpoint);
+    p->n_open++;
+    c->expires = WEIR_NEVER;
+    if (terms->lifetime_us)
+        c->expires = c->since + terms->lifetime_us - weir_worker_random(c->worker) % spread;
+}
+
+void weir_pool_closed(struct weir_conn *up) {
+    struct weir_pool *p = up->endpoint ? up->endpoint->pool : NULL;
+
+    weir_pool_remove(up);
+    if (!p)
+        return;
+    p->n_open--;
+    weir_pool_room(up->worker, p);
 }
 
 int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
                    struct weir_conn **ret_conn) {
-    const struct weir_connection_spec *terms = terms_of(w, how->target);
+    uint64_t connect_us =
+        how->connect_us ? how->connect_us : weir_pool_terms(w, how->target)->connect_us;
     struct weir_dial d = { .ip = how->endpoint->ip,
                            .port = how->endpoint->port,
-                           .timeout_us = terms->connect_us };
+                           .timeout_us = connect_us };
+    struct weir_pool *p = weir_pool_of(how->endpoint);
     struct weir_stream *s;
     struct weir_conn *c;
-    int r = w->net->ops->dial(w->net, &d, &s);
+    int r;
 
+    if (!p)
+        return -ENOMEM;
+    if (!has_room(w, how->target, p))
+        return WEIR_LEASE_FULL;
+    r = w->net->ops->dial(w->net, &d, &s);
     if (r < 0)
         return r;
     c = weir_conn_new(w, s, true);
@@ -182,7 +248,7 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
         return -ENOMEM;
     }
     c->state = WEIR_CONN_CONNECTING;
-    weir_conn_aim(c, how->target, how->endpoint);
+    aim(c, how, p);
     if (how->expect[0])
         c->expect = weir_strndup(how->expect, strlen(how->expect));
     if (how->source)
@@ -207,13 +273,13 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
         return r;
     }
     weir_worker_deadline(w, &c->deadline,
-                         weir_worker_now(w) + terms->connect_us +
+                         weir_worker_now(w) + connect_us +
                              (how->tls ? weir_worker_limits(w)->handshake_timeout_us : 0));
     *ret_conn = c;
     return 0;
 }
 
-/* The connection is made, not yet open. */
+/* The connection is made, not yet open. As weir_pool_dial. */
 static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **ret_conn) {
     struct weir_runtime *rt = t->epoch->rt;
     bool mesh = want->expect[0] != '\0';
@@ -226,23 +292,20 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
                                   .expect = want->expect };
     int r = weir_pool_dial(t->worker, &how, ret_conn);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     (*ret_conn)->proto = want->proto;
     (*ret_conn)->tls_generation = want->tls_generation;
     return 0;
 }
 
-int weir_pool_lease(struct weir_txn *t) {
-    struct weir_pool *p = pool_of(t->endpoint);
-    struct weir_conn *c = NULL;
+int weir_pool_obtain(struct weir_txn *t, struct weir_conn **ret_conn) {
+    struct weir_pool *p = t->endpoint->pool;
     struct weir_origin client;
+    struct weir_conn *c;
     struct want want;
-    int r;
+    int r = want_of(t->worker, t->cluster, t->epoch->rt, t->endpoint, &want);
 
-    if (!p)
-        return -ENOMEM;
-    r = want_of(t->worker, t->cluster, t->epoch->rt, t->endpoint, &want);
     if (r < 0)
         return r;
     if (t->cluster->proxy_send && t->down) {
@@ -254,27 +317,58 @@ int weir_pool_lease(struct weir_txn *t) {
         c = find_idle(p, &want);
     if (!c) {
         r = dial(t, &want, &c);
-        if (r < 0)
+        if (r != 0)
             return r;
-        if (want.proto == WEIR_UP_H2)
+        if (may_share(&want, t->endpoint))
             weir_list_push_front(&p->shared, &c->pool_node);
     }
-    attach(t, c);
+    *ret_conn = c;
     return 0;
 }
 
-void weir_pool_share(struct weir_conn *up) {
-    struct weir_pool *p = pool_of(up->endpoint);
+/* ---- what becomes of a connection ---- */
+
+static void share(struct weir_conn *up) {
+    struct weir_pool *p = weir_pool_of(up->endpoint);
 
     if (p && !up->no_more && weir_list_empty(&up->pool_node))
         weir_list_push_front(&p->shared, &up->pool_node);
 }
 
+/*
+ * What TLS has settled on decides whether others can use the connection too. It is remembered of the endpoint, so that of requests that come
+ * together to one where it is HTTP/1 each dials its own connection, and to others all wait for one.
+ */
+void weir_pool_opened(struct weir_conn *up, bool h2) {
+    if (up->proto == WEIR_UP_ALPN)
+        up->endpoint->alpn = h2 ? WEIR_UP_H2 : WEIR_UP_H1;
+    if (h2) {
+        share(up);
+        return;
+    }
+    weir_list_unlink(&up->pool_node);
+    while (!weir_list_empty(&up->txns) && up->txns.next != up->txns.prev) {
+        struct weir_txn *t = WEIR_CONTAINER_OF(up->txns.prev, struct weir_txn, up_node);
+        int r;
+
+        weir_list_unlink(&t->up_node);
+        t->up = NULL;
+        up->n_requests--;
+        r = weir_pool_lease(t);
+        if (r != 0)
+            weir_txn_upstream_failed(t,
+                                     r == WEIR_LEASE_FULL ? WEIR_FAULT(UPSTREAM, LIMIT_CONNECTIONS)
+                                                          : WEIR_FAULT(UPSTREAM, CONNECT_FAILED),
+                                     false);
+    }
+}
+
 void weir_pool_release(struct weir_conn *up) {
     struct weir_worker *w = up->worker;
     const struct weir_limits_spec *limits = weir_worker_limits(w);
-    struct weir_pool *p;
+    struct weir_pool *p = up->endpoint->pool;
 
+    weir_pool_room(w, p);
     if (up->state != WEIR_CONN_HTTP || !weir_list_empty(&up->txns))
         return;
     up->used_before = true;
@@ -284,11 +378,10 @@ void weir_pool_release(struct weir_conn *up) {
         return;
     }
     up->since = weir_worker_now(w);
-    weir_worker_deadline(w, &up->deadline, up->since + terms_of(w, up->target)->idle_us);
+    weir_worker_deadline(w, &up->deadline, up->since + weir_pool_terms(w, up->target)->idle_us);
     if (weir_conn_is_h2(up))
         return;
-    p = pool_of(up->endpoint);
-    if (!p || p->n_idle >= limits->pool_idle) {
+    if (p->n_idle >= limits->pool_idle) {
         weir_conn_close(up);
         return;
     }
@@ -303,17 +396,14 @@ void weir_pool_remove(struct weir_conn *up) {
 
     up->no_more = true;
     weir_list_unlink(&up->pool_node);
-    if (up->pooled) {
-        p->n_idle--;
-        up->pooled = false;
-        weir_count(&up->worker->metrics, WEIR_C_UP_IDLE, (uint64_t)-1);
-    }
+    if (up->pooled)
+        take_out(p, up);
 }
 
 void weir_pool_forget(struct weir_lb_endpoint *e) {
     struct weir_pool *p = e->pool;
 
-    if (!p || !weir_list_empty(&p->idle) || !weir_list_empty(&p->shared))
+    if (!p || !weir_list_empty(&p->idle) || !weir_list_empty(&p->shared) || p->n_waiting > 0)
         return;
     weir_free(p->expect);
     e->pool = weir_free(p);
@@ -323,7 +413,7 @@ void weir_pool_forget(struct weir_lb_endpoint *e) {
 static bool still_wanted(struct weir_worker *w, const struct weir_conn *c) {
     struct want want;
 
-    if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf || !pool_of(c->endpoint))
+    if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf)
         return false;
     if (want_of(w, c->target->conf, w->epoch->rt, c->endpoint, &want) < 0)
         return false;
@@ -333,6 +423,7 @@ static bool still_wanted(struct weir_worker *w, const struct weir_conn *c) {
 }
 
 void weir_pool_review(struct weir_worker *w) {
+    weir_pool_review_waiting(w);
     WEIR_LIST_FOREACH_SAFE (it, next, &w->ups) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
 

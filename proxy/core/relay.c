@@ -3,6 +3,7 @@
  * Opaque TCP between a downstream connection and one endpoint: bytes both ways, half-close kept, a slow side slows the other. Used for what a sidecar
  * was handed and must not read (the application's own TLS, protocols that are not HTTP).
  */
+#include "core/relay.h"
 #include "base/mem.h"
 #include "core/pool.h"
 #include "core/txn.h"
@@ -75,6 +76,7 @@ static void retract(struct weir_conn *down) {
     struct weir_conn *up = down->peer;
 
     down->tentative = false;
+    weir_relay_search_free(down);
     down->peer = up->peer = NULL;
     down->state = WEIR_CONN_SNIFF;
     down->since = weir_worker_now(down->worker);
@@ -129,6 +131,7 @@ void weir_relay_open(struct weir_conn *up) {
     struct weir_conn *down = up->peer;
 
     up->state = WEIR_CONN_RELAY;
+    weir_relay_search_free(down);
     weir_lb_report(up->target->lb, up->endpoint, true, weir_worker_now(up->worker));
     up->since = weir_worker_now(up->worker);
     weir_worker_deadline(up->worker, &up->deadline, up->since + 1000000);
@@ -191,41 +194,112 @@ static int wanted(const struct weir_conn *down, const struct weir_target *target
     return weir_pool_expect(down->worker, target->conf, e, ret_expect);
 }
 
-static int dial(struct weir_conn *down, struct weir_target *target, struct weir_lb_endpoint *e,
-                struct weir_conn **ret_up) {
-    struct weir_pool_dial how = { .target = target, .endpoint = e };
-    int r = wanted(down, target, e, &how.expect);
+void weir_relay_search_free(struct weir_conn *down) {
+    if (down->search)
+        down->search->target->users--;
+    down->search = weir_free(down->search);
+}
+
+static bool was_tried(const struct weir_relay_search *s, const struct weir_lb_endpoint *e) {
+    for (uint32_t i = 0; i < s->n_tried; i++)
+        if (s->tried[i] == e)
+            return true;
+    return false;
+}
+
+/* NULL = none that was not tried. */
+static struct weir_lb_endpoint *pick(const struct weir_conn *down) {
+    struct weir_relay_search *s = down->search;
+    struct weir_lb_endpoint *e =
+        weir_lb_pick(s->target->lb, weir_worker_now(down->worker), s->tried, s->n_tried);
+
+    return e && !was_tried(s, e) ? e : NULL;
+}
+
+/* A try behind which there may be another leaves it half of the time. As weir_pool_dial. */
+static int dial(struct weir_conn *down, struct weir_lb_endpoint *e, struct weir_conn **ret_up) {
+    struct weir_relay_search *s = down->search;
+    struct weir_pool_dial how = { .target = s->target,
+                                  .endpoint = e,
+                                  .connect_us = s->due - weir_worker_now(down->worker) };
+    int r = wanted(down, s->target, e, &how.expect);
 
     if (r < 0)
         return r;
+    s->tried[s->n_tried++] = e;
+    if (s->n_tried < WEIR_TXN_TRIES && pick(down))
+        how.connect_us = how.connect_us / 2 + 1;
     if (how.expect[0])
         how.tls = down->worker->epoch->rt->tls.mesh_client_tcp;
     return weir_pool_dial(down->worker, &how, ret_up);
 }
 
+/* 0 = under way, -errno, WEIR_LEASE_FULL, WEIR_LEASE_NONE. */
+static int search(struct weir_conn *down) {
+    struct weir_relay_search *s = down->search;
+    int r = WEIR_LEASE_NONE;
+
+    while (s->n_tried < WEIR_TXN_TRIES && weir_worker_now(down->worker) < s->due) {
+        struct weir_lb_endpoint *e = pick(down);
+        struct weir_conn *up = NULL;
+
+        if (!e)
+            break;
+        weir_lb_use(s->target->lb, e);
+        r = dial(down, e, &up);
+        if (e->users == 1)
+            weir_pool_forget(e);
+        weir_lb_unuse(s->target->lb, e);
+        if (r == 0) {
+            up->peer = down;
+            down->peer = up;
+            return 0;
+        }
+    }
+    return r;
+}
+
+bool weir_relay_again(struct weir_conn *up, struct weir_fault fault) {
+    struct weir_conn *down = up->peer;
+
+    if (!up->is_up || up->state != WEIR_CONN_CONNECTING || !down->search ||
+        fault.kind == WEIR_FAULT_IDENTITY || fault.side != WEIR_SIDE_UPSTREAM)
+        return false;
+    down->peer = NULL;
+    if (search(down) == 0) {
+        up->peer = NULL;
+        weir_count(&up->worker->metrics, WEIR_C_RETRIES, 1);
+        return true;
+    }
+    down->peer = up;
+    return false;
+}
+
+static void refuse(struct weir_conn *down, struct weir_fault fault) {
+    weir_relay_log(down, fault, "");
+    weir_count_fault(&down->worker->metrics, fault);
+    weir_conn_cut(down);
+}
+
 static void start(struct weir_conn *down, struct weir_target *target, bool tentative) {
     struct weir_worker *w = down->worker;
-    struct weir_lb_endpoint *e = weir_lb_pick(target->lb, weir_worker_now(w), NULL, 0);
-    struct weir_conn *up = NULL;
-    int r;
+    int r = -ENOMEM;
 
     if (!tentative)
         weir_count(&w->metrics, WEIR_C_RELAYS, 1);
-    if (!e) {
-        weir_conn_fail(down, WEIR_FAULT(LOCAL, NO_ENDPOINT));
+    down->search = weir_calloc(1, sizeof(*down->search));
+    if (down->search) {
+        down->search->target = target;
+        target->users++;
+        down->search->due = weir_worker_now(w) + weir_pool_terms(w, target)->connect_us;
+        r = search(down);
+    }
+    if (r != 0) {
+        refuse(down, r == WEIR_LEASE_NONE   ? WEIR_FAULT(LOCAL, NO_ENDPOINT)
+                     : r == WEIR_LEASE_FULL ? WEIR_FAULT(UPSTREAM, LIMIT_CONNECTIONS)
+                                            : WEIR_FAULT(UPSTREAM, CONNECT_FAILED));
         return;
     }
-    weir_lb_use(target->lb, e);
-    r = dial(down, target, e, &up);
-    if (e->users == 1)
-        weir_pool_forget(e);
-    weir_lb_unuse(target->lb, e);
-    if (r < 0) {
-        weir_conn_fail(down, WEIR_FAULT(UPSTREAM, CONNECT_FAILED));
-        return;
-    }
-    up->peer = down;
-    down->peer = up;
     down->state = WEIR_CONN_RELAY;
     down->tentative = tentative;
     weir_deadline_clear(&down->deadline);

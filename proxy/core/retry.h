@@ -3,7 +3,7 @@
 #ifndef WEIR_CORE_RETRY_H
 #define WEIR_CORE_RETRY_H
 
-#include "core/txn.h"
+#include "core/timeout.h"
 
 static inline const struct weir_retry *weir_retry_of(const struct weir_txn *t) {
     return t->decision.rule ? t->decision.rule->retry : NULL;
@@ -29,8 +29,5 @@ bool weir_retry_wants(const struct weir_retry *retry, uint16_t status);
  * is ended. False: there is to be none, and nothing has changed.
  */
 bool weir_retry_schedule(struct weir_txn *t, struct weir_fault why);
-
-/* txn.c: keeps the deadline at the earliest of what is due. */
-void weir_txn_arm(struct weir_txn *t);
 
 #endif

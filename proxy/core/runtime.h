@@ -19,7 +19,7 @@ enum weir_direction { WEIR_DIR_REVERSE, WEIR_DIR_GATEWAY, WEIR_DIR_OUTBOUND, WEI
 const char *weir_direction_name(enum weir_direction dir);
 
 /* What is spoken to the endpoints of a cluster. */
-enum weir_upstream_proto { WEIR_UP_H1, WEIR_UP_H2, WEIR_UP_ALPN /* TLS decides */ };
+enum weir_upstream_proto { WEIR_UP_H1 = 1, WEIR_UP_H2, WEIR_UP_ALPN /* TLS decides */ };
 
 /* One set of endpoints a request can be sent to. */
 struct weir_cluster {

@@ -17,6 +17,7 @@
 #include "core/pipe.h"
 #include "core/pool.h"
 #include "core/retry.h"
+#include "core/timeout.h"
 #include "core/upgrade.h"
 #include "http/hop.h"
 
@@ -25,8 +26,6 @@
 
 /* ---- birth and death ---- */
 
-static void deadline_fired(struct weir_deadline *d);
-static void attempt(struct weir_txn *t);
 static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
 
 static void side_init(struct weir_flow_side *s, bool is_request) {
@@ -81,8 +80,8 @@ struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch 
     weir_head_init(&t->res, &t->arena);
     side_init(&t->out, true);
     side_init(&t->in, false);
-    weir_deadline_init(&t->deadline, deadline_fired);
-    t->request_due = t->backend_due = t->retry_due = WEIR_NEVER;
+    weir_deadline_init(&t->deadline, weir_txn_deadline);
+    t->request_due = t->backend_due = t->retry_due = t->head_due = t->waiting_due = WEIR_NEVER;
     t->t_begin = weir_worker_now(w);
     t->fault_detail = "";
     return t;
@@ -138,6 +137,7 @@ void weir_txn_aim(struct weir_txn *t) {
 static void release_endpoint(struct weir_txn *t) {
     if (!t->endpoint)
         return;
+    weir_pool_leave(t);
     t->endpoint->outstanding--;
     if (t->endpoint->users == 1)
         weir_pool_forget(t->endpoint);
@@ -153,7 +153,7 @@ struct weir_conn *weir_txn_detach(struct weir_txn *t) {
     weir_list_unlink(&t->up_node);
     t->up = NULL;
     t->up_cs = NULL;
-    t->backend_due = WEIR_NEVER;
+    t->backend_due = t->head_due = WEIR_NEVER;
     release_endpoint(t);
     return up;
 }
@@ -201,49 +201,6 @@ void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
     weir_txn_free(t);
 }
 
-/* ---- time ---- */
-
-void weir_txn_arm(struct weir_txn *t) {
-    uint64_t due = t->request_due < t->backend_due ? t->request_due : t->backend_due;
-
-    if (t->retry_due < due)
-        due = t->retry_due;
-    if (due != WEIR_NEVER)
-        weir_worker_deadline(t->worker, &t->deadline, due);
-}
-
-static void deadline_fired(struct weir_deadline *d) {
-    struct weir_txn *t = WEIR_CONTAINER_OF(d, struct weir_txn, deadline);
-    uint64_t now = weir_worker_now(t->worker);
-
-    if (t->tunnel) {
-        weir_upgrade_look(t);
-        return;
-    }
-    if (now >= t->request_due) {
-        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, TIMEOUT_REQUEST), "");
-    } else if (now >= t->retry_due) {
-        t->retry_due = WEIR_NEVER;
-        weir_txn_arm(t);
-        attempt(t);
-    } else if (now < t->backend_due) {
-        weir_txn_arm(t);
-    } else if (!weir_retry_schedule(t, WEIR_FAULT(LOCAL, TIMEOUT_BACKEND))) {
-        weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, TIMEOUT_BACKEND), "");
-    }
-}
-
-static void set_timeouts(struct weir_txn *t) {
-    const struct weir_route_rule *rule = t->decision.rule;
-    uint64_t us = weir_worker_limits(t->worker)->request_timeout_us;
-
-    if (rule && rule->has_timeout_request)
-        us = rule->timeout_request_us;
-    if (us != 0)
-        t->request_due = t->t_begin + us;
-    weir_txn_arm(t);
-}
-
 /* ---- the way up ---- */
 
 int weir_txn_lease(struct weir_txn *t) {
@@ -252,7 +209,7 @@ int weir_txn_lease(struct weir_txn *t) {
     t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried,
                                t->attempts < WEIR_TXN_TRIES ? t->attempts : WEIR_TXN_TRIES);
     if (!t->endpoint)
-        return 1;
+        return WEIR_LEASE_NONE;
     weir_lb_use(t->target->lb, t->endpoint);
     t->endpoint->outstanding++;
     t->up_ip = t->endpoint->ip;
@@ -262,7 +219,7 @@ int weir_txn_lease(struct weir_txn *t) {
     return weir_pool_lease(t);
 }
 
-static void attempt(struct weir_txn *t) {
+void weir_txn_attempt(struct weir_txn *t) {
     const struct weir_route_rule *rule = t->decision.rule;
     int r;
 
@@ -273,6 +230,8 @@ static void attempt(struct weir_txn *t) {
     r = weir_txn_lease(t);
     if (r < 0)
         weir_txn_upstream_failed(t, WEIR_FAULT(UPSTREAM, CONNECT_FAILED), false);
+    else if (r == WEIR_LEASE_FULL)
+        weir_txn_upstream_failed(t, WEIR_FAULT(UPSTREAM, LIMIT_CONNECTIONS), false);
     else if (r > 0)
         weir_txn_reply_fault(t, WEIR_FAULT(LOCAL, NO_ENDPOINT), t->target->name);
 }
@@ -324,10 +283,10 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
         }
     }
     weir_txn_aim(t);
-    set_timeouts(t);
+    weir_txn_set_timeouts(t);
     if (weir_retry_of(t))
         weir_retry_begin(t);
-    attempt(t);
+    weir_txn_attempt(t);
 }
 
 void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct weir_slice bytes) {
@@ -363,7 +322,7 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
 static void send_request_end(struct weir_txn *t) {
     int r = 0;
 
-    t->out.done = true;
+    weir_txn_await_head(t);
     if (t->req.body != WEIR_BODY_NONE || t->tunnel)
         r = t->up->codec->ops->send_end(t->up->codec, t->up_cs,
                                         t->down_cs ? t->down_cs->trailers : NULL);
@@ -414,7 +373,7 @@ void weir_txn_upstream_open(struct weir_txn *t) {
         return;
     }
     if (end) {
-        t->out.done = true;
+        weir_txn_await_head(t);
         return;
     }
     weir_pipe_resume(&t->out, t->down, t->down_cs);
@@ -468,6 +427,7 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
         return;
     if (chunk)
         t->res_chunk = weir_chunk_ref(chunk);
+    t->head_due = WEIR_NEVER;
     t->t_response = weir_worker_now(t->worker);
     t->status = t->res.status;
     if (t->req.wants_upgrade) {
@@ -582,5 +542,5 @@ void weir_txn_upstream_failed(struct weir_txn *t, struct weir_fault fault, bool 
     t->fresh = reused;
     t->out.done = false;
     weir_count(&t->worker->metrics, WEIR_C_RETRIES, 1);
-    attempt(t);
+    weir_txn_attempt(t);
 }

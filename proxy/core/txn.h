@@ -73,7 +73,7 @@ struct weir_txn {
     const char *fault_detail;
     struct weir_slice request_id;
     struct weir_deadline deadline;
-    uint64_t request_due, backend_due, retry_due;
+    uint64_t request_due, backend_due, retry_due, head_due, waiting_due; /* or WEIR_NEVER */
     uint64_t tunnel_bytes; /* at the last look whether a tunnel is silent */
     uint64_t t_begin, t_sent, t_response, wall_begin;
     struct weir_ip up_ip;
@@ -91,7 +91,7 @@ struct weir_txn *weir_txn_take_free(struct weir_worker *w);
 struct weir_conn *weir_txn_detach(struct weir_txn *t);
 /* Its target is that of t->cluster. */
 void weir_txn_aim(struct weir_txn *t);
-/* Picks an endpoint and asks for a connection to it; 0, -errno as weir_pool_lease, 1 = no endpoint. */
+/* Picks an endpoint and asks for a connection to it; 0, -errno, enum weir_lease. */
 int weir_txn_lease(struct weir_txn *t);
 /* Downstream events. */
 void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk);

@@ -2,6 +2,7 @@
 /* The upstream role: a connection that opened, the answers on it, its deadlines. */
 #include "core/pipe.h"
 #include "core/pool.h"
+#include "core/relay.h"
 #include "core/txn.h"
 
 void weir_up_open(struct weir_conn *c) {
@@ -15,8 +16,7 @@ void weir_up_open(struct weir_conn *c) {
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
     }
-    if (h2)
-        weir_pool_share(c);
+    weir_pool_opened(c, h2);
     WEIR_LIST_FOREACH_SAFE (it, next, &c->txns) {
         struct weir_txn *t = WEIR_CONTAINER_OF(it, struct weir_txn, up_node);
 

@@ -252,6 +252,7 @@ static void on_turn(void *arg) {
     struct weir_list batch;
 
     w->turning = true;
+    weir_pool_serve(w);
     /* Connections made dirty while flushing are flushed in the same turn: their bytes are ready now. */
     for (unsigned round = 0; round < 8 && !weir_list_empty(&w->dirty); round++) {
         weir_list_init(&batch);
@@ -319,6 +320,7 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
     weir_list_init(&w->downs);
     weir_list_init(&w->ups);
     weir_list_init(&w->dirty);
+    weir_list_init(&w->waited);
     weir_list_init(&w->free_txns);
     weir_bufq_init(&w->access, w->pool, 0);
     weir_deadline_init(&w->drain_deadline, drain_over);

@@ -62,6 +62,7 @@ struct weir_worker {
     bool stopped;
     struct weir_list downs, ups; /* struct weir_conn.node */
     struct weir_list dirty;      /* struct weir_conn.dirty */
+    struct weir_list waited;     /* pool.c: endpoints whose connections are waited for */
     struct weir_list free_txns;
     uint32_t n_free_txns;
     struct weir_limit connections; /* downstream; this worker's share of limits.connections */

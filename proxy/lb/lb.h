@@ -21,6 +21,7 @@ struct weir_lb_endpoint {
     bool present;                     /* in the current set; false: no new requests */
     uint32_t users;                   /* pooled connections and txns that point here */
     const struct weir_endpoint *conf; /* in the snapshot this set was last updated from */
+    uint8_t alpn; /* core's: what TLS last settled on; 0 = not known */
     void *pool;                       /* core's: the connections to this endpoint */
 };
 

@@ -22,6 +22,8 @@ enum weir_counter {
     WEIR_C_UP_CONNECTIONS, /* dialled */
     WEIR_C_UP_ACTIVE,      /* gauge */
     WEIR_C_UP_IDLE,        /* gauge: pooled */
+    WEIR_C_UP_WAITING,       /* gauge: requests that wait for a connection */
+    WEIR_C_UP_WORN_OUT,      /* connections retired for their lifetime or number of requests */
     WEIR_C_UP_CONNECT_FAILED,
     WEIR_C_UP_BYTES_IN,
     WEIR_C_UP_BYTES_OUT,

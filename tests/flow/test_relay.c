@@ -296,6 +296,98 @@ static void a_relay_ends_with_the_drain(void **state) {
     flow_end(&f);
 }
 
+#define THREE(policy)                                                                              \
+    PODS SERVICE_OF("db", "10.96.0.20", "tcp-db")                                                  \
+        SLICE_OF("db", "10.9.0.2, 10.9.0.3, 10.9.0.4", "tcp-db") policy
+
+static void another_endpoint_is_tried_in_place_of_one_that_refuses(void **state) {
+    struct flow f;
+    struct mem_conn *c, *a, *b, *d;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_OUTBOUND, THREE("") PROXY("web"));
+    c = outbound(&f, "10.96.0.20");
+    flow_send(&f, c, "\x01hello");
+    a = mem_next_dial(f.net);
+    mem_dial_refuse(a);
+    flow_run(&f);
+    b = mem_next_dial(f.net);
+    assert_non_null(b);
+    mem_dial_refuse(b);
+    d = flow_server(&f);
+    assert_true(memcmp(&mem_dial(a)->ip, &mem_dial(b)->ip, 16) != 0);
+    assert_true(memcmp(&mem_dial(a)->ip, &mem_dial(d)->ip, 16) != 0);
+    assert_true(memcmp(&mem_dial(b)->ip, &mem_dial(d)->ip, 16) != 0);
+    assert_string_equal(mem_received(d), "\x01hello");
+    flow_send(&f, d, "bye");
+    assert_string_equal(mem_received(c), "bye");
+    assert_int_equal(flow_count(&f, WEIR_C_RETRIES), 2);
+    assert_int_equal(flow_count(&f, WEIR_C_UP_CONNECT_FAILED), 2);
+    assert_int_equal(flow_count(&f, WEIR_C_RELAYS), 1);
+    flow_end(&f);
+}
+
+static void when_all_refuse_the_relay_is_reset_and_told_once(void **state) {
+    struct flow f;
+    struct mem_conn *c;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_OUTBOUND, THREE("") PROXY("web"));
+    c = outbound(&f, "10.96.0.20");
+    flow_send(&f, c, "\x01hello");
+    for (int i = 0; i < 3; i++) {
+        mem_dial_refuse(mem_next_dial(f.net));
+        flow_run(&f);
+    }
+    assert_null(mem_next_dial(f.net));
+    assert_true(mem_got_reset(c));
+    assert_int_equal(flow_faults(&f, WEIR_FAULT(UPSTREAM, CONNECT_FAILED)), 1);
+    flow_end(&f);
+}
+
+/* PROXY sets connectTimeout to 2 s: that is for all tries together. */
+static void an_endpoint_that_drops_leaves_time_for_another(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_OUTBOUND, THREE("") PROXY("web"));
+    c = outbound(&f, "10.96.0.20");
+    flow_send(&f, c, "\x01hello");
+    assert_non_null(mem_next_dial(f.net));
+    flow_wait(&f, 1200000);
+    s = flow_server(&f);
+    assert_string_equal(mem_received(s), "\x01hello");
+    flow_end(&f);
+    flow_start(&f, WEIR_DIR_OUTBOUND, THREE("") PROXY("web"));
+    c = outbound(&f, "10.96.0.20");
+    flow_send(&f, c, "\x01hello");
+    flow_wait(&f, 2400000);
+    assert_true(mem_got_reset(c));
+    assert_int_equal(flow_faults(&f, WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT)), 1);
+    flow_end(&f);
+}
+
+static void a_relay_beyond_the_limit_of_connections_is_refused(void **state) {
+    struct flow f;
+    struct mem_conn *c;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_OUTBOUND,
+               PODS SERVICE_OF("db", "10.96.0.20", "tcp-db") SLICE_OF("db", "10.9.0.2", "tcp-db")
+                   PROXY("web") "apiVersion: weir.dev/v1alpha1\nkind: BackendPolicy\n"
+                                "metadata: {name: b}\nspec: {targetRefs: [{kind: Service, name: "
+                                "db}], connection: {maxConnections: 1}}\n");
+    c = outbound(&f, "10.96.0.20");
+    flow_send(&f, c, "\x01");
+    flow_server(&f);
+    c = outbound(&f, "10.96.0.20");
+    flow_send(&f, c, "\x01");
+    assert_true(mem_got_reset(c));
+    assert_int_equal(flow_faults(&f, WEIR_FAULT(UPSTREAM, LIMIT_CONNECTIONS)), 1);
+    flow_end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hello_in_two_pieces_is_waited_for),
@@ -306,6 +398,10 @@ int main(void) {
         cmocka_unit_test(a_relay_counts_each_end_once),
         cmocka_unit_test(a_client_that_leaves_a_dialling_relay_is_no_failed_dial),
         cmocka_unit_test(a_refused_relay_counts_against_the_endpoint),
+        cmocka_unit_test(another_endpoint_is_tried_in_place_of_one_that_refuses),
+        cmocka_unit_test(when_all_refuse_the_relay_is_reset_and_told_once),
+        cmocka_unit_test(an_endpoint_that_drops_leaves_time_for_another),
+        cmocka_unit_test(a_relay_beyond_the_limit_of_connections_is_refused),
         cmocka_unit_test(a_slow_end_slows_the_other),
         cmocka_unit_test(the_end_waits_for_the_last_bytes),
         cmocka_unit_test(a_relay_that_is_silent_for_an_hour_is_closed),
