@@ -3,6 +3,7 @@
 #include "core/timeout.h"
 
 #include "core/retry.h"
+#include "core/upgrade.h"
 
 void weir_txn_arm(struct weir_txn *t) {
     uint64_t due = t->request_due < t->backend_due ? t->request_due : t->backend_due;
