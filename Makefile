@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static test lint test-guest demo bench micro clean install
+.PHONY: all deps build static test lint fuzz test-guest demo bench micro clean install
 
 all: build
 
@@ -34,6 +34,12 @@ test: deps
 lint: deps $(BUILD)/build.ninja
 	@tools/deps.sh test
 	@meson test -C $(BUILD) --suite lint --print-errorlogs
+
+# Each libFuzzer target for SECONDS (60) from its committed corpus; F=target for one of them. Fails when something is found.
+SECONDS := 60
+fuzz: deps
+	@tools/deps.sh fuzz
+	@$(PYTHON) tools/fuzz.py --seconds $(SECONDS) $(F)
 
 # KEEP=1 leaves the demo up.
 demo: build

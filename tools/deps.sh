@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools/deps.sh build|test|demo|bench|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
+# tools/deps.sh build|test|fuzz|demo|bench|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
@@ -8,6 +8,7 @@ build="gcc libc6-dev make meson ninja-build pkg-config clang llvm libbpf-dev lib
 libyaml-dev libjansson-dev libpcre2-dev libcmocka-dev curl ca-certificates python3"
 test="libclang-rt-dev python3-pytest python3-h2 python3-websockets python3-grpcio python3-httpx python3-hypothesis python3-yaml iproute2 util-linux openssl tcpdump nghttp2-client nghttp2-server wrk dwarves procps \
 netcat-openbsd libasan-dev"
+fuzz="libclang-rt-dev"
 demo="iproute2 util-linux openssl tcpdump curl procps python3"
 bench="wrk nghttp2-client openssl python3"
 micro="valgrind"
@@ -37,11 +38,12 @@ have_bpftool() { [ -x /usr/sbin/bpftool ] || ls /usr/lib/linux-tools/*/bpftool >
 case "${1:-}" in
 build) want="$build" ;;
 test) want="$test" ;;
+fuzz) want="$fuzz" ;;
 demo) want="$demo" ;;
 bench) want="$bench" ;;
 micro) want="$micro" ;;
 guest) want="$guest" ;;
-*) echo "usage: tools/deps.sh build|test|demo|bench|micro|guest" >&2; exit 2 ;;
+*) echo "usage: tools/deps.sh build|test|fuzz|demo|bench|micro|guest" >&2; exit 2 ;;
 esac
 
 missing=""

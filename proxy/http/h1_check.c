@@ -7,6 +7,7 @@
  */
 #include "http/h1_internal.h"
 
+#include "http/hop.h"
 #include "http/uri.h"
 
 /* More options in Connection than this are an attempt to make us compare them all with all fields.
@@ -77,26 +78,12 @@ static void read_te(struct weir_head *head, struct weir_slice value) {
             head->te_trailers = true;
 }
 
-/* Content_Length is Content-Length to a CGI-like server. */
-static bool imitates_framing(struct weir_slice name) {
-    static const char *const names[] = { "content-length", "transfer-encoding" };
-    if (name.len != 14 && name.len != 17)
-        return false;
-    const char *real = names[name.len == 17];
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i] == '_' ? '-' : (char)(name.ptr[i] | 0x20);
-        if (c != real[i])
-            return false;
-    }
-    return true;
-}
-
 int weir_h1_field_check(struct weir_h1 *h, struct weir_head *head, struct weir_field *field,
                         bool *ret_keep) {
     *ret_keep = true;
     switch (field->id) {
     case WEIR_FIELD_OTHER:
-        return imitates_framing(field->name) ? wrong(h, WEIR_FAULT_BAD_FRAMING) : 0;
+        return weir_hop_imitates_framing(field->name) ? wrong(h, WEIR_FAULT_BAD_FRAMING) : 0;
     case WEIR_FIELD_CONTENT_LENGTH:
         return check_length(h, head, field->value);
     case WEIR_FIELD_TRANSFER_ENCODING:

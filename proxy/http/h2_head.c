@@ -13,6 +13,7 @@
 #include "http/h2_internal.h"
 
 #include "http/carry.h"
+#include "http/hop.h"
 #include "http/uri.h"
 
 #define FIELD_OVERHEAD 32u /* RFC 9113 6.5.2 */
@@ -124,6 +125,10 @@ static void field_meaning(struct weir_h2_stream *st, struct weir_head *head) {
     struct weir_field *field = &head->fields[head->n_fields - 1];
 
     switch (field->id) {
+    case WEIR_FIELD_OTHER:
+        if (weir_hop_imitates_framing(field->name))
+            blame(st, WEIR_FAULT_BAD_FRAMING);
+        break;
     case WEIR_FIELD_HOST:
         if (!head->is_response) {
             st->host = field->value;
@@ -192,30 +197,6 @@ int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcb
     return 0;
 }
 
-/* Fields that have no business behind the content: framing, routing, authentication (RFC
- * 9110 6.5.1), identity. */
-static bool trailer_allowed(enum weir_field_id id) {
-    switch (id) {
-    case WEIR_FIELD_HOST:
-    case WEIR_FIELD_CONNECTION:
-    case WEIR_FIELD_CONTENT_LENGTH:
-    case WEIR_FIELD_TRANSFER_ENCODING:
-    case WEIR_FIELD_TE:
-    case WEIR_FIELD_TRAILER:
-    case WEIR_FIELD_UPGRADE:
-    case WEIR_FIELD_KEEP_ALIVE:
-    case WEIR_FIELD_PROXY_CONNECTION:
-    case WEIR_FIELD_HTTP2_SETTINGS:
-    case WEIR_FIELD_EXPECT:
-    case WEIR_FIELD_COOKIE:
-    case WEIR_FIELD_AUTHORIZATION:
-    case WEIR_FIELD_FORWARDED:
-        return false;
-    default:
-        return true;
-    }
-}
-
 int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcbuf *name,
                          nghttp2_rcbuf *value) {
     const struct weir_codec_limits *limits = h->base.limits;
@@ -224,8 +205,7 @@ int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_r
 
     if (!charge(h, st, f.name.len + f.value.len, limits->trailer_bytes))
         return 0;
-    if (!trailer_allowed(weir_field_id(f.name)) ||
-        weir_slice_starts_with(f.name, WEIR_SLICE("x-forwarded-")))
+    if (!weir_trailer_allowed(f.name))
         return 0;
     if (trailers->n_fields >= limits->fields) {
         blame(st, WEIR_FAULT_TOO_MANY_FIELDS);
@@ -236,7 +216,10 @@ int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_r
     return weir_head_add(trailers, f.name, f.value);
 }
 
-/* RFC 9113 8.2.3: one field, crumbs joined with "; ", at the place of the first. */
+/*
+ * RFC 9113 8.2.3: one field, crumbs joined with "; ", at the place of the first. An empty crumb says nothing, and would leave a blank at
+ * the end, which is malformed when it goes on over HTTP/2.
+ */
 static int join_cookies(struct weir_head *head) {
     struct weir_field *first = NULL;
     size_t size = 0, used = 0;
@@ -256,7 +239,7 @@ static int join_cookies(struct weir_head *head) {
                 first = &head->fields[n];
             n++;
         }
-        if (field->id != WEIR_FIELD_COOKIE)
+        if (field->id != WEIR_FIELD_COOKIE || field->value.len == 0)
             continue;
         if (used) {
             memcpy(text + used, "; ", 2);

@@ -27,5 +27,7 @@ void weir_hop_strip_disguised(struct weir_head *head);
  * caching or content-* fields; '_' and the like count as '-'. Codecs leave the others out of cs->trailers.
  */
 bool weir_trailer_allowed(struct weir_slice name);
+/* Content_Length and the like: framing to a CGI-like server, an unknown field to everybody else. Refused in both versions. */
+bool weir_hop_imitates_framing(struct weir_slice name);
 
 #endif

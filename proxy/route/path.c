@@ -57,6 +57,11 @@ static int unescape(struct weir_slice path, size_t i, char *buf, size_t *ret_n) 
     return PATH_OK;
 }
 
+/* A parameter begins here, or what a server that decodes first takes for one. */
+static bool is_parameter(const char *buf, size_t n) {
+    return buf[0] == ';' || (n >= 3 && memcmp(buf, "%3B", 3) == 0);
+}
+
 /* Closes the segment that starts behind buf[start - 1] == '/' and ends at len; `last`: no '/'
  * follows it. */
 static int segment_close(char *buf, size_t start, size_t *len, bool last) {
@@ -65,7 +70,7 @@ static int segment_close(char *buf, size_t start, size_t *len, bool last) {
 
     while (dots < n && dots < 3 && buf[start + dots] == '.')
         dots++;
-    if (dots > 0 && dots < 3 && dots < n && buf[start + dots] == ';')
+    if (dots > 0 && dots < 3 && dots < n && is_parameter(buf + start + dots, n - dots))
         return PATH_REFUSED;
     if (n > 0 && (dots != n || dots > 2)) {
         if (!last)

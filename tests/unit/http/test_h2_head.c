@@ -99,6 +99,14 @@ static const struct refusal refusals[] = {
       0,
       WEIR_FAULT_BAD_FIELD,
       { GET_HEAD, { "content-length", "18446744073709551616", 0 } } },
+    { "an imitated length",
+      400,
+      WEIR_FAULT_BAD_FRAMING,
+      { GET_HEAD, { "content_length", "5", 0 } } },
+    { "an imitated coding",
+      400,
+      WEIR_FAULT_BAD_FRAMING,
+      { GET_HEAD, { "transfer_encoding", "chunked", 0 } } },
     { "a length and no content",
       0,
       WEIR_FAULT_BAD_FRAMING,
@@ -251,7 +259,8 @@ static const struct {
         { "cookie", "a=1", 0 },
         { "y", "", 0 },
         { "cookie", "b=2", 0 },
-        { "cookie", "c", 0 } } },
+        { "cookie", "c", 0 },
+        { "cookie", "", 0 } } },
     { "POST http a.example / 0|content-length: 0", { POST_HEAD, { "content-length", "0", 0 } } },
     { "GET http a.example / none", { GET_HEAD, { "expect", "100-Continue", 0 } } },
     { "GET http a.example / none|x: \xe4\t~", { GET_HEAD, { "x", "\xe4\t~", 0 } } },
@@ -312,7 +321,10 @@ static void trailers_are_filtered(void **state) {
                  LIST({ "grpc-status", "0", 0 }, { "authorization", "x", 0 }, { "cookie", "x", 0 },
                       { "trailer", "x", 0 }, { "x-forwarded-for", "1", 0 },
                       { "x-forwarded-client-cert", "1", 0 }, { "forwarded", "1", 0 },
-                      { "te", "trailers", 0 }, { "host", "b", 0 }, { "sum", "5", 0 }));
+                      { "te", "trailers", 0 }, { "host", "b", 0 }, { "sum", "5", 0 },
+                      { "x_forwarded_for", "1", 0 }, { "x-envoy-peer", "1", 0 },
+                      { "l5d-client-id", "1", 0 }, { "x-weir-h1", "1t", 0 },
+                      { "content-encoding", "gzip", 0 }, { "set-cookie", "a=b", 0 }));
     assert_int_equal(wire_go(&w), 0);
     owner_expect(&w.o, "begin 1\nhead 1 POST http a.example / stream\ndata 1 abc\n"
                        "end 1|grpc-status: 0|sum: 5\n");
