@@ -8,6 +8,7 @@
  * the end is sent. The last frame has END_STREAM.
  */
 #include <assert.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -184,7 +185,9 @@ static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk
         return;
     }
     weir_hop_strip(h);
-    if (!h->is_response && !(s->flags & FLAG_MESH))
+    if (!h->is_response && s->flags & FLAG_MESH)
+        weir_hop_strip_disguised(h);
+    else if (!h->is_response)
         weir_hop_strip_identity(h);
     if (s->to->codec->ops->send_head(s->to->codec, s->to->cs, h,
                                      !informational && h->body == WEIR_BODY_NONE) < 0) {
@@ -314,7 +317,7 @@ static bool is(struct weir_slice s, const char *text) {
 static bool in(struct weir_slice name, const char *const *list) {
     char folded[64] = "";
     for (size_t i = 0; i < name.len && i < sizeof(folded) - 1; i++)
-        folded[i] = name.ptr[i] == '_' ? '-' : name.ptr[i];
+        folded[i] = isalnum((unsigned char)name.ptr[i]) ? name.ptr[i] : '-';
     for (; *list; list++) {
         size_t n = strlen(*list);
         if ((*list)[n - 1] == '-' ? strncasecmp(folded, *list, n) == 0
@@ -354,14 +357,22 @@ static const struct weir_slice *value_of(const struct list *l, const char *name)
     return NULL;
 }
 
-/* A field that must arrive. */
+/* As every proxy spells it. */
+static bool is_plain(struct weir_slice name) {
+    for (size_t i = 0; i < name.len; i++)
+        if (!isalnum((unsigned char)name.ptr[i]) && name.ptr[i] != '-')
+            return false;
+    return true;
+}
+
+/* A field that must arrive; Expect may, and is looked at by its own tests. */
 static bool goes_on(const struct said *s, struct weir_slice name) {
-    static const char *const hop[] = { "content-length", "te", "http2-settings", "x-weir-h1",
-                                       NULL };
+    static const char *const hop[] = { "content-length", "te",     "http2-settings",
+                                       "x-weir-h1",      "expect", NULL };
     bool request = !(s->flags & FLAG_RESPONSE);
     if (name.ptr[0] == ':' || in(name, hop) || (request && is(name, "host")))
         return false;
-    return !request || s->flags & FLAG_MESH || !in(name, claims);
+    return !request || !in(name, claims) || (s->flags & FLAG_MESH && is_plain(name));
 }
 
 /* Every field that was said and goes on, in order, and no other but what weir writes itself. */
