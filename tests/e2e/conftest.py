@@ -63,6 +63,8 @@ def proxy(tmp_path):
     for p in started:
         p.stop()
     assert not crashed, crashed[0].err()
+    for p in started:
+        p.no_sanitizer_report()
 
 
 @pytest.fixture

@@ -90,6 +90,10 @@ class Proxy:
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def no_sanitizer_report(self):
+        """With WEIR=build/san/weir: what it found until the process ended, leaks included."""
+        assert "Sanitizer" not in self.err() and "runtime error:" not in self.err(), self.err()[-8000:]
+
     def alive(self):
         return self.process.poll() is None
 
