@@ -42,6 +42,7 @@ int weir_decode_route_policy(struct weir_dec *d, const struct weir_node *n, void
 int weir_decode_netpol(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_backend_policy(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_authz(struct weir_dec *d, const struct weir_node *n, void *out); /* draft_authz.h */
 int weir_decode_proxy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out);
 
@@ -82,6 +83,7 @@ const struct weir_object *const *weir_objects_grant(void);
 const struct weir_object *const *weir_objects_route_policy(void);
 const struct weir_object *const *weir_objects_policy(void);
 const struct weir_object *const *weir_objects_backend(void);
+const struct weir_object *const *weir_objects_authz(void);
 const struct weir_object *const *weir_objects_weir(void);
 const struct weir_object *const *weir_objects_meta(void);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf/decode_route.h"
+#include "conf/draft_authz.h"
 #include "conf/parse.h"
 #include "conf/suggest.h"
 #include "conf/syntax.h"
@@ -79,6 +80,11 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
                                    sizeof(struct weir_draft_backend_policy),
                                    weir_decode_backend_policy,
                                    .namespaced = true },
+    [WEIR_KIND_AUTHZ] = { "AuthorizationPolicy",
+                          { "security.istio.io/v1", "security.istio.io/v1beta1" },
+                          sizeof(struct weir_draft_authz),
+                          weir_decode_authz,
+                          .namespaced = true },
     [WEIR_KIND_PROXY] = { "Proxy",
                           { "weir.dev/v1alpha1" },
                           sizeof(struct weir_draft_proxy),
@@ -93,8 +99,7 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
 
 /* Kinds that a later version will read: refused like any other, but not as if they were misspelt.
  */
-static const char *const known_kinds[] = { "BackendTLSPolicy", "AuthorizationPolicy", "TLSRoute",
-                                           "TCPRoute" };
+static const char *const known_kinds[] = { "BackendTLSPolicy", "TLSRoute", "TCPRoute" };
 
 static int decode_created(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r;

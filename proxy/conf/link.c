@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/draft_authz.h"
+
 #define NAME_LABEL "kubernetes.io/metadata.name"
 
 int weir_link_warn(struct weir_link *l, const struct weir_draft *draft,
@@ -76,6 +78,7 @@ static int (*order_of(enum weir_kind_id kind))(const void *, const void *) {
     case WEIR_KIND_GRPC_ROUTE:
     case WEIR_KIND_ROUTE_POLICY:
     case WEIR_KIND_BACKEND_POLICY:
+    case WEIR_KIND_AUTHZ:
         return weir_link_compare_age;
     case WEIR_KIND_PEER_AUTH:
         return compare_namespace_age;
@@ -279,6 +282,46 @@ static int link_peer_auths(struct weir_link *l) {
     return r;
 }
 
+/* A target that is not there protects nothing yet, which is told. */
+static int link_target(struct weir_link *l, const struct weir_draft *draft,
+                       struct weir_authz_target *target) {
+    const char *ns = draft->meta.namespace_;
+
+    if (!target->gateway) {
+        target->service = weir_snapshot_service(l->s, ns, target->name);
+        if (target->service != NULL) {
+            return 0;
+        }
+    } else if (weir_link_find(l, "Gateway", ns, target->name) != NULL) {
+        return 0;
+    }
+    return weir_link_warn(l, draft, NULL, "spec.targetRefs", "there is no %s %s/%s",
+                          target->gateway ? "Gateway" : "Service", ns, target->name);
+}
+
+static int link_authz(struct weir_link *l) {
+    struct weir_snapshot *s = l->s;
+    uint32_t n = l->b->drafts[WEIR_KIND_AUTHZ].n;
+    int r = 0;
+
+    s->authz = weir_arena_calloc(&s->arena, n, sizeof(*s->authz));
+    if (n > 0 && s->authz == NULL) {
+        return -ENOMEM;
+    }
+    s->n_authz = n;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct weir_draft *draft = l->sorted[WEIR_KIND_AUTHZ][i];
+        struct weir_authz_policy *policy = &s->authz[i];
+
+        *policy = ((const struct weir_draft_authz *)draft)->value;
+        policy->meta = draft->meta;
+        for (uint32_t t = 0; t < policy->n_targets && r == 0; t++) {
+            r = link_target(l, draft, &policy->targets[t]);
+        }
+    }
+    return r;
+}
+
 static int link_bootstrap(struct weir_link *l) {
     const struct weir_draft *proxy = l->b->drafts[WEIR_KIND_PROXY].first,
                             *agent = l->b->drafts[WEIR_KIND_AGENT].first;
@@ -311,7 +354,8 @@ int weir_build_link(struct weir_build *b) {
         weir_link_namespaces,       weir_link_pods,     weir_link_services,
         weir_link_endpoints,        weir_link_gateways, weir_link_routes,
         weir_link_route_policies,   link_netpols,       link_peer_auths,
-        weir_link_backend_policies, link_bootstrap,
+        weir_link_backend_policies, link_authz,
+        link_bootstrap,
     };
     struct weir_link l = { .b = b, .s = b->snapshot };
     int r = 0;

@@ -16,5 +16,8 @@ int weir_decode_annotation_word(struct weir_dec *d, const struct weir_node *n, c
 /* Calls fn on the annotation's node, with its path, if it is there as a string. */
 int weir_decode_annotation(struct weir_dec *d, const struct weir_node *n, const char *key,
                            weir_decode_fn *fn, void *out);
+/* "true" or "false" of that annotation; untouched when it is not there. */
+int weir_decode_audit(struct weir_dec *d, const struct weir_node *n, const char *key,
+                      bool *ret_audit);
 
 #endif

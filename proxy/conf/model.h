@@ -343,6 +343,7 @@ struct weir_netpol {
     struct weir_meta meta;
     struct weir_selector pods;
     bool ingress, egress; /* policyTypes, with the documented defaults */
+    bool audit; /* annotation weir.dev/audit: what it would deny is told, not denied */
     struct weir_netpol_rule *ingress_rules, *egress_rules;
     uint32_t n_ingress_rules, n_egress_rules;
 };

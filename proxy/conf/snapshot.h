@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/ref.h"
+#include "conf/authz.h"
 #include "conf/model.h"
 
 struct weir_snapshot {
@@ -28,7 +29,8 @@ struct weir_snapshot {
     struct weir_peer_auth *peer_auths;
     struct weir_backend_policy *backend_policies; /* oldest first */
     uint32_t n_namespaces, n_pods, n_services, n_routes, n_gateways, n_netpols, n_peer_auths;
-    uint32_t n_backend_policies;
+    struct weir_authz_policy *authz; /* oldest first, then by namespace/name */
+    uint32_t n_backend_policies, n_authz;
     struct weir_index *index; /* private: what the lookups below use */
 };
 

@@ -89,6 +89,10 @@ void weir_txn_log(struct weir_txn *t) {
     r.route = route;
     r.service = t->cluster ? t->cluster->name : "";
     r.peer = t->identified ? info->peer->uri : "";
+    if (t->judged) {
+        r.would_deny = t->judged->would_deny;
+        r.audited = t->judged->noted;
+    }
     r.conn_id = t->down->id;
     emit(t->worker, &r, t->fault);
 }

@@ -128,9 +128,8 @@ void weir_down_idle(struct weir_conn *c);
 void weir_down_deadline(struct weir_conn *c);
 /* The parent requests of this connection are routed by, in the current epoch; NULL = gone. */
 struct weir_parent *weir_down_parent(struct weir_conn *c);
-/* decide.c: may this peer call the application at all? Only its own sidecar (inbound) says no; then *ret_policy says by which policy. */
-bool weir_peer_allowed(const struct weir_conn *c, const struct weir_runtime *rt,
-                       const char **ret_policy);
+/* judge.c: may these bytes, which are no HTTP, be relayed to the application? If not, *ret_policy says by which policy. */
+bool weir_judge_relay(struct weir_conn *c, const char **ret_policy);
 
 /* up.c */
 extern const struct weir_codec_events weir_up_codec_events;

@@ -61,28 +61,15 @@ static struct weir_fault route(struct weir_txn *t) {
     return t->cluster ? no_fault : WEIR_FAULT(LOCAL, NO_BACKEND);
 }
 
-bool weir_peer_allowed(const struct weir_conn *c, const struct weir_runtime *rt,
-                       const char **ret_policy) {
-    const struct weir_stream_info *info = &c->info;
-    struct weir_authz_flow f = { .source = info->remote,
-                                 .port = info->local_port,
-                                 .proven = info->peer != NULL };
-
-    if (c->dir != WEIR_DIR_INBOUND || !rt->authz)
-        return true;
-    if (info->peer) {
-        f.ns = weir_slice_from_str(info->peer->ns);
-        f.account = weir_slice_from_str(info->peer->account);
-    }
-    return weir_authz_allows(rt->authz, &f, ret_policy);
-}
-
 /* The mesh may have become stricter since the connection began. */
 static bool proven_enough(const struct weir_txn *t) {
     return t->identified || t->down->dir != WEIR_DIR_INBOUND || t->parent->mtls != WEIR_MTLS_STRICT;
 }
 
 struct weir_fault weir_txn_decide(struct weir_txn *t) {
+    struct weir_fault fault;
+    int r = 0;
+
     t->parent = weir_down_parent(t->down);
     if (!t->parent)
         return WEIR_FAULT(LOCAL, NO_ROUTE);
@@ -90,10 +77,13 @@ struct weir_fault weir_txn_decide(struct weir_txn *t) {
         return WEIR_FAULT(DOWNSTREAM, CONNECT_REFUSED);
     if (!proven_enough(t))
         return WEIR_FAULT(DOWNSTREAM, IDENTITY);
-    if (weir_peer_allowed(t->down, t->epoch->rt, &t->fault_detail))
+    if (!t->parent->rbac && !t->epoch->rt->authz)
         return route(t);
-    if (!t->identified)
-        return WEIR_FAULT(DOWNSTREAM, DENIED);
-    weir_count(&t->worker->metrics, WEIR_C_IDENTITY_REFUSED, 1);
-    return WEIR_FAULT(DOWNSTREAM, IDENTITY);
+    /* What is judged is what is forwarded. */
+    if (t->parent->rbac)
+        r = normalize(t);
+    if (r != 0)
+        return r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_TARGET) : WEIR_FAULT(LOCAL, INTERNAL);
+    fault = weir_judge_txn(t);
+    return fault.kind == WEIR_FAULT_NONE ? route(t) : fault;
 }

@@ -89,7 +89,7 @@ static bool expects_server(struct weir_conn *c, const struct weir_parent *p) {
     return is_sidecar(c) && !p->http && p->own &&
            weir_detect_server_first(&c->worker->detect, c->dir, port) &&
            (c->dir == WEIR_DIR_OUTBOUND || c->info.peer || p->mtls != WEIR_MTLS_STRICT) &&
-           weir_peer_allowed(c, c->worker->epoch->rt, &policy);
+           weir_judge_relay(c, &policy);
 }
 
 /* What it carries is for its first bytes to say. */
@@ -163,7 +163,7 @@ static void start_relay(struct weir_conn *c, bool silent) {
 
     if (!p || !p->own)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
-    else if (!weir_peer_allowed(c, c->worker->epoch->rt, &policy))
+    else if (!weir_judge_relay(c, &policy))
         refuse_relay(c, policy);
     else if (silent)
         weir_relay_start_tentative(c, weir_worker_target(c->worker, p->own));

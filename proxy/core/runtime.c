@@ -250,6 +250,7 @@ static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_pro
     p->name = c.name;
     p->http = http;
     p->mtls = weir_snapshot_mtls(rt->snapshot, rt->pod, port);
+    p->rbac = rt->rbac;
     p->own = add_cluster(rt, &c);
     rt->n_inbound++;
     return 0;
@@ -344,6 +345,9 @@ static int build_gateways(struct weir_runtime *rt, const struct weir_runtime_par
                 return -ENOMEM;
             rt->n_gateways++;
             r = build_table(rt, &at, &p->routes);
+            if (r == 0)
+                r = weir_rbac_new(&(struct weir_rbac_place){ s, rt->pod, g }, &p->rbac_owned);
+            p->rbac = p->rbac_owned;
             if (r == 0 && l->tls)
                 r = gateway_tls(p, l, params, ret_why);
             if (r != 0)
@@ -398,7 +402,9 @@ static void build_limits(struct weir_runtime *rt) {
 static int find_pod(struct weir_runtime *rt, char **ret_why) {
     const char *text = rt->snapshot->proxy.pod;
     const char *slash = strchr(text, '/');
+    struct weir_rbac_place place = { .snapshot = rt->snapshot };
     char ns[256];
+    int r;
 
     if (text[0] == '\0')
         return 0;
@@ -409,7 +415,9 @@ static int find_pod(struct weir_runtime *rt, char **ret_why) {
             return -ENOMEM;
         return 1;
     }
-    return weir_authz_new(rt->snapshot, rt->pod, &rt->authz);
+    place.pod = rt->pod;
+    r = weir_authz_new(rt->snapshot, rt->pod, &rt->authz);
+    return r == 0 ? weir_rbac_new(&place, &rt->rbac) : r;
 }
 
 static int build(struct weir_runtime *rt, const struct weir_runtime_params *params,
@@ -476,6 +484,7 @@ static void free_parents(struct weir_parent *p, uint32_t n) {
         weir_route_table_free(p[i].routes);
         weir_route_table_free(p[i].near);
         weir_tls_ctx_unref(p[i].tls_owned);
+        weir_rbac_free(p[i].rbac_owned);
     }
 }
 
@@ -485,6 +494,7 @@ struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt) {
     free_parents(rt->outbound, rt->n_outbound);
     free_parents(rt->gateways, rt->n_gateways);
     weir_authz_free(rt->authz);
+    weir_rbac_free(rt->rbac);
     weir_tls_set_deinit(&rt->tls);
     weir_htab_deinit(&rt->outbound_by_addr);
     weir_arena_deinit(&rt->arena);

@@ -11,6 +11,7 @@
 #include "conf/snapshot.h"
 #include "http/codec.h"
 #include "route/authz.h"
+#include "route/rbac.h"
 #include "route/route.h"
 #include "tls/tls.h"
 
@@ -48,6 +49,8 @@ struct weir_parent {
     struct weir_tls_ctx *tls; /* gateway listener's certificate; borrowed from `tls_owned` */
     struct weir_tls_ctx *tls_owned;
     enum weir_mtls_mode mtls; /* inbound */
+    const struct weir_rbac *rbac; /* inbound, gateway: AuthorizationPolicies in force; NULL = none */
+    struct weir_rbac *rbac_owned; /* gateway */
     bool http;                /* declared to be HTTP: the client speaks first, however late */
     uint16_t port;            /* inbound, gateway: local port; outbound: the Service's */
     const char *gateway;      /* gateway listeners: "namespace/name/listener", else NULL */
@@ -83,6 +86,7 @@ struct weir_runtime {
     struct weir_htab outbound_by_addr;
     const struct weir_pod *pod; /* the sidecar's pod, or NULL */
     struct weir_authz *authz;   /* for pod */
+    struct weir_rbac *rbac;     /* for pod; NULL = no AuthorizationPolicy is */
 };
 
 struct weir_runtime_params {

@@ -71,6 +71,7 @@ struct weir_txn {
     uint16_t status;
     struct weir_fault fault;
     const char *fault_detail;
+    const struct weir_rbac_answer *judged; /* what AuthorizationPolicies said; NULL = nothing */
     struct weir_slice request_id;
     struct weir_deadline deadline;
     uint64_t request_due, backend_due, retry_due, head_due, waiting_due; /* or WEIR_NEVER */
@@ -114,6 +115,8 @@ void weir_txn_abort_upstream(struct weir_txn *t, struct weir_fault why);
 
 /* decide.c: may this request pass, and where to: sets t->cluster. Returns the fault that says why not. */
 struct weir_fault weir_txn_decide(struct weir_txn *t);
+/* judge.c: the policies' part of it, inbound and at gateways. Kind NONE = it may pass. */
+struct weir_fault weir_judge_txn(struct weir_txn *t);
 
 /* mesh.c: HTTP/1 messages over the HTTP/2 between two weir proxies. All: 0, -errno. */
 /* Sends the request head upstream, marked if that is a verified mesh peer. As send_head. */

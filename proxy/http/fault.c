@@ -99,7 +99,7 @@ static const struct weir_fault_answer common[WEIR_FAULT_KINDS] = {
     ROW(IDENTITY, 403, true, CANCEL, "UAEX", "identity",
         "The identity of the client is not one that is allowed here.")
     ROW(DENIED, 403, false, CANCEL, "UAEX", "denied",
-        "The request is denied by policy.")
+        "RBAC: access denied.")
     ROW(NO_ROUTE, 404, false, CANCEL, "NR", "no_route",
         "No route matches the request.")
     ROW(NO_BACKEND, 500, false, CANCEL, "NC", "no_backend",

@@ -100,6 +100,8 @@ static void text(struct weir_pen *pen, const struct weir_access_record *r) {
         weir_pen_lit(pen, " from=");
         weir_pen_addr(pen, &r->downstream_ip, r->downstream_port);
     }
+    pair(pen, WEIR_SLICE(" would_deny="), r->would_deny);
+    pair(pen, WEIR_SLICE(" audited="), r->audited);
     weir_pen_lit(pen, " attempts=");
     weir_pen_u64(pen, r->attempts);
     weir_pen_lit(pen, " us=");
@@ -167,6 +169,10 @@ static void json(struct weir_pen *pen, const struct weir_access_record *r) {
     json_string(pen, WEIR_SLICE(",\"reason\":"),
                 is_set(r->reason) ? str(r->reason) : WEIR_SLICE_NONE);
     json_string(pen, WEIR_SLICE(",\"detail\":"), str(r->fault_detail));
+    if (is_set(r->would_deny))
+        json_string(pen, WEIR_SLICE(",\"would_deny\":"), str(r->would_deny));
+    if (is_set(r->audited))
+        json_string(pen, WEIR_SLICE(",\"audited\":"), str(r->audited));
     json_number(pen, WEIR_SLICE(",\"attempts\":"), r->attempts);
     json_number(pen, WEIR_SLICE(",\"duration_us\":"), r->duration_us);
     json_number(pen, WEIR_SLICE(",\"upstream_us\":"), r->upstream_us);

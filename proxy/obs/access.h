@@ -25,6 +25,7 @@ struct weir_access_record {
     const char *route;                       /* "namespace/name[/rule]", "" = none */
     const char *service;                     /* "namespace/name:port" or the --to URL, "" = none */
     const char *peer;                        /* SPIFFE id, "" = none */
+    const char *would_deny, *audited; /* policies in audit mode, of action AUDIT; "" = none */
     uint64_t conn_id;
 };
 

@@ -38,6 +38,9 @@ enum weir_counter {
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
     WEIR_C_IDENTITY_REFUSED,
+    WEIR_C_AUTHZ_DENIED,     /* requests and relays, by AuthorizationPolicies */
+    WEIR_C_AUTHZ_WOULD_DENY, /* allowed, by policies in audit mode not */
+    WEIR_C_AUTHZ_AUDITED,    /* matched by a policy with action AUDIT */
     WEIR_C_MIRRORS,     /* copies of requests begun */
     WEIR_C_MIRRORS_LOST,
     WEIR_C_ACCESS_LOST, /* access lines dropped because standard output is slow */
