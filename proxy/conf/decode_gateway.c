@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "conf/build.h"
+#include "conf/link.h"
 #include "conf/syntax.h"
 
 #define GATEWAY_GROUP "gateway.networking.k8s.io"
@@ -128,7 +128,7 @@ static int decode_protocol(struct weir_dec *d, const struct weir_node *n, void *
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    *(bool *)out = i == 1;
+    *(enum weir_listener_protocol *)out = i == 1 ? WEIR_LISTENER_HTTPS : WEIR_LISTENER_HTTP;
     return r == 0 && i > 1 ? weir_dec_error(d, n, "%s is not supported by this version", words[i])
                            : r;
 }
@@ -158,7 +158,7 @@ static const struct weir_field listener_fields[] = {
     WEIR_F_REQ("name", struct weir_draft_listener, value.name, decode_section),
     WEIR_F("hostname", struct weir_draft_listener, value.hostname, decode_listener_hostname),
     WEIR_F_REQ("port", struct weir_draft_listener, value.port, weir_dec_port),
-    WEIR_F_REQ("protocol", struct weir_draft_listener, value.tls, decode_protocol),
+    WEIR_F_REQ("protocol", struct weir_draft_listener, value.protocol, decode_protocol),
     WEIR_F_SELF("tls", decode_tls),
     WEIR_F_SELF("allowedRoutes", decode_allowed),
 };
@@ -172,16 +172,18 @@ static int decode_listener(struct weir_dec *d, const struct weir_node *n, void *
 
     value->name = value->hostname = value->cert_file = value->key_file = "";
     listener->from = WEIR_FROM_SAME;
+    listener->place = weir_dec_place(d, n);
     int r = weir_dec_object(d, n, &listener_object, listener);
     if (r != 0 || errors != d->problems->n_errors) {
         return r;
     }
-    if (value->tls && (value->cert_file[0] == '\0' || value->key_file[0] == '\0')) {
+    bool tls = value->protocol != WEIR_LISTENER_HTTP;
+    if (tls && (value->cert_file[0] == '\0' || value->key_file[0] == '\0')) {
         return weir_dec_error_in(d, n, "tls",
                                  "protocol HTTPS needs tls.options with \"weir.dev/cert-file\" and "
                                  "\"weir.dev/key-file\"");
     }
-    if (!value->tls && weir_node_get(n, "tls") != NULL) {
+    if (!tls && weir_node_get(n, "tls") != NULL) {
         return weir_dec_error_in(d, n, "tls", "not allowed with protocol HTTP");
     }
     return 0;
@@ -200,6 +202,25 @@ static const struct weir_field gateway_spec_fields[] = {
 static const struct weir_object gateway_spec_object =
     WEIR_OBJECT("Gateway.spec", gateway_spec_fields);
 
+/* Beside those before it. */
+static int check_listener(struct weir_dec *d, const struct weir_node *n,
+                          const struct weir_draft_gateway *gateway, uint32_t index) {
+    const struct weir_gateway_listener *listener = &gateway->listeners[index].value;
+
+    for (uint32_t i = 0; i < index; i++) {
+        const struct weir_gateway_listener *other = &gateway->listeners[i].value;
+        const char *why = weir_listener_conflict(other, listener);
+
+        if (strcmp(other->name, listener->name) == 0) {
+            return weir_dec_error_in(d, n, "name", "two listeners have the same name");
+        }
+        if (why != NULL) {
+            return weir_dec_error_in(d, n, "port", "the listener %.64s %s", other->name, why);
+        }
+    }
+    return 0;
+}
+
 static int decode_gateway_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_gateway *gateway = out;
     const struct weir_node *listeners = weir_node_get(n, "listeners");
@@ -215,13 +236,11 @@ static int decode_gateway_spec(struct weir_dec *d, const struct weir_node *n, vo
     weir_dec_enter(d, "listeners", 0);
     WEIR_NODE_FOREACH(it, listeners) {
         weir_dec_enter(d, NULL, i);
-        for (uint32_t j = 0; j < i && r == 0; j++) {
-            if (strcmp(gateway->listeners[j].value.name, gateway->listeners[i].value.name) == 0) {
-                r = weir_dec_error_in(d, it, "name", "two listeners have the same name");
-                break;
-            }
-        }
+        r = check_listener(d, it, gateway, i);
         weir_dec_leave(d);
+        if (r != 0) {
+            break;
+        }
         i++;
     }
     weir_dec_leave(d);

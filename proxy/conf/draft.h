@@ -116,6 +116,7 @@ struct weir_draft_route {
 /* Who may attach to a Gateway's listener. */
 struct weir_draft_listener {
     struct weir_gateway_listener value;
+    struct weir_place place;
     enum { WEIR_FROM_SAME, WEIR_FROM_ALL, WEIR_FROM_NONE, WEIR_FROM_SELECTOR } from;
     struct weir_selector namespaces;
     bool no_http_routes, no_grpc_routes; /* kinds is given and does not name that one */

@@ -2,7 +2,7 @@
 /*
  * Drafts -> the snapshot's arrays, sorted so that the same objects give the same snapshot in
  * whatever order their files were read; namespaces, pods, policies and the bootstrap documents are
- * settled here, services' endpoints in endpoints.c, routes and gateways in routes.c. Runs only when
+ * settled here, services' endpoints in endpoints.c, gateways in gateways.c, routes in routes.c. Runs only when
  * no document had an error: what it finds (a reference to nothing, an address held twice) is a
  * warning, since objects of a cluster come and go independently.
  */
@@ -76,6 +76,7 @@ static int (*order_of(enum weir_kind_id kind))(const void *, const void *) {
     switch (kind) {
     case WEIR_KIND_HTTP_ROUTE:
     case WEIR_KIND_GRPC_ROUTE:
+    case WEIR_KIND_GATEWAY:
     case WEIR_KIND_ROUTE_POLICY:
     case WEIR_KIND_BACKEND_POLICY:
     case WEIR_KIND_AUTHZ:

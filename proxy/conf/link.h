@@ -32,6 +32,9 @@ int weir_link_pods(struct weir_link *l);
 int weir_link_services(struct weir_link *l);
 int weir_link_endpoints(struct weir_link *l);
 int weir_link_gateways(struct weir_link *l);
+/* Why two listeners cannot both be served; NULL = they can. */
+const char *weir_listener_conflict(const struct weir_gateway_listener *a,
+                                   const struct weir_gateway_listener *b);
 /* BackendPolicies to the Service ports they are for. */
 int weir_link_backend_policies(struct weir_link *l);
 /* Parents and backends; marks the service ports that a route makes L7. */

@@ -304,10 +304,12 @@ struct weir_http_route {
     uint32_t n_rules;
 };
 
+enum weir_listener_protocol { WEIR_LISTENER_HTTP, WEIR_LISTENER_HTTPS };
+
 struct weir_gateway_listener {
     const char *name, *hostname;
     uint16_t port;
-    bool tls;                         /* protocol HTTPS */
+    enum weir_listener_protocol protocol;
     const char *cert_file, *key_file; /* tls.options weir.dev/cert-file, weir.dev/key-file */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTPRoutes and Gateways: what a parentRef attaches to and what a backendRef leads to. A parent's
+ * Routes: what a parentRef attaches to and what a backendRef leads to. A parent's
  * sectionName and a listener's allowedRoutes are settled here, so that who compiles routes finds
  * only attachments that are allowed. A reference to nothing stays in the snapshot (its share of
  * requests is answered with an error) and is warned about.
@@ -10,32 +10,6 @@
 
 #include "conf/decode_route.h"
 #include "conf/link.h"
-
-int weir_link_gateways(struct weir_link *l) {
-    struct weir_snapshot *s = l->s;
-    uint32_t n = l->b->drafts[WEIR_KIND_GATEWAY].n;
-    int r = 0;
-
-    s->gateways = weir_arena_calloc(&s->arena, n, sizeof(*s->gateways));
-    if (n > 0 && s->gateways == NULL) {
-        return -ENOMEM;
-    }
-    for (uint32_t i = 0; i < n && r == 0; i++) {
-        const struct weir_draft *draft = l->sorted[WEIR_KIND_GATEWAY][i];
-        const struct weir_draft_gateway *gateway = (const struct weir_draft_gateway *)draft;
-        if (strcmp(gateway->class_name, WEIR_GATEWAY_CLASS) != 0) {
-            r = weir_link_warn(l, draft, NULL, "spec.gatewayClassName",
-                               "\"%.64s\" is another controller's class; only \"" WEIR_GATEWAY_CLASS
-                               "\" is served",
-                               gateway->class_name);
-            continue;
-        }
-        s->gateways[s->n_gateways] = gateway->value;
-        s->gateways[s->n_gateways].meta = draft->meta;
-        s->n_gateways++;
-    }
-    return r;
-}
 
 struct parent_walk {
     struct weir_link *l;

@@ -6,6 +6,7 @@
 #include "core/conn.h"
 
 #include "base/mem.h"
+#include "core/hello.h"
 #include "core/pipe.h"
 #include "core/pool.h"
 #include "core/relay.h"
@@ -387,6 +388,9 @@ static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes
         break;
     case WEIR_CONN_SNIFF:
         weir_down_read(c, chunk, bytes);
+        break;
+    case WEIR_CONN_HELLO:
+        weir_hello_read(c, chunk, bytes);
         break;
     case WEIR_CONN_RELAY:
         weir_relay_read(c, chunk, bytes);

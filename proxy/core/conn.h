@@ -14,11 +14,13 @@ struct weir_cstream;
 struct weir_txn;
 
 /*
- *  SNIFF -> HANDSHAKE -> HTTP -> LINGER -> CLOSED     downstream (SNIFF -> HTTP without TLS, SNIFF -> RELAY opaque)
+ *  SNIFF -> HANDSHAKE -> HTTP -> LINGER -> CLOSED     downstream (SNIFF -> HTTP without TLS, SNIFF -> RELAY opaque; HELLO
+ *                                                     instead of SNIFF on a Gateway's port with TLS)
  *  CONNECTING -> HTTP -> CLOSED                       upstream (CONNECTING -> RELAY opaque)
  */
 enum weir_conn_state {
     WEIR_CONN_SNIFF,      /* waiting for the first bytes */
+    WEIR_CONN_HELLO,      /* waiting for the ClientHello */
     WEIR_CONN_HANDSHAKE,  /* TLS, server side */
     WEIR_CONN_CONNECTING, /* TCP and TLS, client side */
     WEIR_CONN_HTTP,
@@ -62,7 +64,7 @@ struct weir_conn {
     struct weir_stream_info info; /* set when the stream opened */
     struct weir_origin *source; /* of a PROXY header; up: whose connection this is; or NULL */
     /* downstream */
-    const struct weir_listener *listener;
+    uint16_t port;              /* gateway: of the listener */
     struct weir_parent *parent; /* valid while parent_epoch is current */
     struct weir_epoch *parent_epoch;
     /* upstream */
@@ -118,18 +120,6 @@ bool weir_conn_output_stalled(struct weir_conn *c);
 bool weir_conn_full(const struct weir_conn *c, const struct weir_cstream *cs);
 bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs);
 bool weir_conn_is_h2(const struct weir_conn *c);
-
-/* down.c */
-void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct weir_listener *l);
-extern const struct weir_codec_events weir_down_codec_events;
-void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes);
-void weir_down_open(struct weir_conn *c);
-void weir_down_idle(struct weir_conn *c);
-void weir_down_deadline(struct weir_conn *c);
-/* The parent requests of this connection are routed by, in the current epoch; NULL = gone. */
-struct weir_parent *weir_down_parent(struct weir_conn *c);
-/* judge.c: may these bytes, which are no HTTP, be relayed to the application? If not, *ret_policy says by which policy. */
-bool weir_judge_relay(struct weir_conn *c, const char **ret_policy);
 
 /* up.c */
 extern const struct weir_codec_events weir_up_codec_events;

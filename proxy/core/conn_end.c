@@ -110,7 +110,8 @@ void weir_conn_cut(struct weir_conn *c) {
 static void count_failed(struct weir_conn *c, struct weir_fault fault) {
     struct weir_worker *w = c->worker;
 
-    if (c->state == WEIR_CONN_HANDSHAKE || c->state == WEIR_CONN_CONNECTING)
+    if (c->state == WEIR_CONN_HELLO || c->state == WEIR_CONN_HANDSHAKE ||
+        c->state == WEIR_CONN_CONNECTING)
         count_handshake(&w->metrics, fault);
     if (c->state != WEIR_CONN_CONNECTING || fault.side != WEIR_SIDE_UPSTREAM)
         return;

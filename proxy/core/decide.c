@@ -66,13 +66,50 @@ static bool proven_enough(const struct weir_txn *t) {
     return t->identified || t->down->dir != WEIR_DIR_INBOUND || t->parent->mtls != WEIR_MTLS_STRICT;
 }
 
-struct weir_fault weir_txn_decide(struct weir_txn *t) {
-    struct weir_fault fault;
+/*
+ * Several listeners behind one port: the authority says whose request it is. Over TLS it has to be the one whose certificate was shown: a
+ * request for another (a browser that reuses the connection, RFC 9110 15.5.20) is sent back.
+ */
+static struct weir_fault find_listener(struct weir_txn *t) {
+    const struct weir_port *port = t->parent->at;
+    struct weir_parent *meant;
+    struct weir_slice host = WEIR_SLICE_NONE;
+    uint16_t number;
     int r = 0;
 
-    t->parent = weir_down_parent(t->down);
-    if (!t->parent)
+    if (t->req.authority.len > 0)
+        r = weir_authority_parse(&t->arena, t->req.authority, &host, &number);
+    else if (port->tls)
+        return no_fault; /* HTTP/1.0: the certificate has said it */
+    if (r != 0)
+        return r < 0 ? WEIR_FAULT(LOCAL, INTERNAL) : WEIR_FAULT(DOWNSTREAM, BAD_AUTHORITY);
+    meant = weir_port_listener(port, host);
+    if (!meant)
         return WEIR_FAULT(LOCAL, NO_ROUTE);
+    if (port->tls && meant != t->parent)
+        return WEIR_FAULT(DOWNSTREAM, MISDIRECTED);
+    t->parent = meant;
+    return no_fault;
+}
+
+/* Whose routes count. */
+static struct weir_fault find_parent(struct weir_txn *t) {
+    const struct weir_conn *down = t->down;
+
+    t->parent = weir_down_parent(t->down);
+    if (t->parent)
+        return t->parent->at && t->parent->at->n > 1 ? find_listener(t) : no_fault;
+    /* The name of its handshake is served no more: another connection may find who does. */
+    return down->dir == WEIR_DIR_GATEWAY && down->info.tls ? WEIR_FAULT(DOWNSTREAM, MISDIRECTED)
+                                                           : WEIR_FAULT(LOCAL, NO_ROUTE);
+}
+
+struct weir_fault weir_txn_decide(struct weir_txn *t) {
+    struct weir_fault fault = find_parent(t);
+    int r = 0;
+
+    if (fault.kind != WEIR_FAULT_NONE)
+        return fault;
     if (t->req.method == WEIR_METHOD_CONNECT)
         return WEIR_FAULT(DOWNSTREAM, CONNECT_REFUSED);
     if (!proven_enough(t))

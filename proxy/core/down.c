@@ -3,20 +3,30 @@
  * The downstream role: what a new connection is (sniffing, TLS, mesh or the application's own), its requests as txns,
  * its deadlines.
  */
+#include "core/down.h"
+
 #include "base/mem.h"
+#include "core/hello.h"
 #include "core/pipe.h"
 #include "core/relay.h"
 #include "core/source.h"
 #include "core/txn.h"
+#include "http/client_hello.h"
 #include "http/fault.h"
 #include "http/sniff.h"
 
-#define SNIFF_MAX 16384u
 /* How long an idle client has, once it was told that we go, before it is told which request was the last. */
 #define DRAIN_NOTICE_US (1000u * 1000u)
 
 static bool is_sidecar(const struct weir_conn *c) {
     return c->dir == WEIR_DIR_INBOUND || c->dir == WEIR_DIR_OUTBOUND;
+}
+
+/* Without TLS any will do here: each request says whose it is (decide.c). */
+static struct weir_parent *gateway_parent(const struct weir_conn *c, const struct weir_port *port) {
+    if (!port || !port->tls || !c->info.tls)
+        return port ? port->first : NULL;
+    return weir_port_listener(port, weir_slice_from_str(c->info.sni));
 }
 
 struct weir_parent *weir_down_parent(struct weir_conn *c) {
@@ -33,7 +43,7 @@ struct weir_parent *weir_down_parent(struct weir_conn *c) {
         c->parent = rt->reverse;
         break;
     case WEIR_DIR_GATEWAY:
-        c->parent = weir_runtime_gateway(rt, c->listener->gateway);
+        c->parent = gateway_parent(c, weir_runtime_port(rt, c->port));
         break;
     case WEIR_DIR_OUTBOUND:
         c->parent = weir_runtime_outbound(rt, &c->info.original, c->info.original_port);
@@ -45,8 +55,7 @@ struct weir_parent *weir_down_parent(struct weir_conn *c) {
     return c->parent;
 }
 
-/* Puts TLS between the connection and its stream; what was sniffed goes through it. */
-static int start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
+int weir_down_start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
     struct weir_tls_stream_params params = { .lower = c->stream,
                                              .pool = c->worker->pool,
                                              .ctx = ctx,
@@ -69,8 +78,7 @@ static int start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
     c->state = WEIR_CONN_HANDSHAKE;
     c->reading = true;
     weir_worker_deadline(c->worker, &c->deadline,
-                         weir_worker_now(c->worker) +
-                             weir_worker_limits(c->worker)->handshake_timeout_us);
+                         c->since + weir_worker_limits(c->worker)->handshake_timeout_us);
     weir_stream_read_start(tls);
     return 0;
 }
@@ -110,6 +118,18 @@ static void await_bytes(struct weir_conn *c, struct weir_parent *p) {
     weir_conn_update_reading(c);
 }
 
+static bool begins_with_tls(const struct weir_parent *p) {
+    return p->at ? p->at->tls : p->tls != NULL;
+}
+
+/* On a Gateway's port the ClientHello says with which certificate. */
+static void begin_tls(struct weir_conn *c, const struct weir_parent *p) {
+    if (p->at)
+        weir_hello_begin(c);
+    else if (weir_down_start_tls(c, p->tls) < 0)
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+}
+
 void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct weir_listener *l) {
     struct weir_conn *c = NULL;
     struct weir_parent *p;
@@ -125,7 +145,7 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
         return;
     }
     c->dir = (uint8_t)l->dir;
-    c->listener = l;
+    c->port = l->port;
     c->state = WEIR_CONN_SNIFF;
     weir_stream_info(s, &c->info);
     p = weir_down_parent(c);
@@ -137,10 +157,10 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
         c->header_due = true;
         sniff_on(c);
         weir_conn_update_reading(c);
-    } else if (!p->tls) {
+    } else if (begins_with_tls(p)) {
+        begin_tls(c, p);
+    } else {
         await_bytes(c, p);
-    } else if (start_tls(c, p->tls) < 0) {
-        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
     }
 }
 
@@ -188,6 +208,7 @@ static bool is_mesh(const struct weir_client_hello *hello) {
 
 static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
     struct weir_client_hello hello = { WEIR_SLICE_NONE, WEIR_SLICE_NONE };
+    char join[WEIR_CLIENT_HELLO_MAX];
     struct weir_tls_ctx *ctx = c->worker->epoch->rt->tls.mesh_server;
     int r;
 
@@ -195,13 +216,13 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TLS));
         return;
     }
-    r = weir_client_hello_parse(bytes, &hello);
-    if (r == -EAGAIN && bytes.len < SNIFF_MAX) {
+    r = weir_client_hello_parse(bytes, join, &hello);
+    if (r == -EAGAIN && bytes.len < WEIR_CLIENT_HELLO_MAX) {
         sniff_on(c);
         return;
     }
     if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND && !c->info.tls && is_mesh(&hello)) {
-        if (start_tls(c, ctx) < 0)
+        if (weir_down_start_tls(c, ctx) < 0)
             weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
     }
@@ -239,14 +260,13 @@ static void sniffed(struct weir_conn *c, enum weir_sniff verdict, struct weir_sl
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
 }
 
-/* All held bytes in one piece; they nearly always are. ptr NULL = no memory. */
-static struct weir_slice held_bytes(struct weir_conn *c) {
+struct weir_slice weir_down_held(struct weir_conn *c) {
     struct weir_bufq joined;
     char *p;
 
     if (c->held->count > 1) {
         weir_bufq_init(&joined, c->worker->pool, 0);
-        p = c->held->len <= SNIFF_MAX ? weir_bufq_reserve(&joined, c->held->len) : NULL;
+        p = c->held->len <= WEIR_CLIENT_HELLO_MAX ? weir_bufq_reserve(&joined, c->held->len) : NULL;
         if (!p) {
             weir_bufq_deinit(&joined);
             return WEIR_SLICE_NONE;
@@ -278,10 +298,9 @@ static bool header_taken(struct weir_conn *c) {
                                        : WEIR_FAULT(LOCAL, NO_ROUTE));
         return false;
     }
-    if (!p->tls)
+    if (!begins_with_tls(p))
         return c->held != NULL;
-    if (start_tls(c, p->tls) < 0)
-        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+    begin_tls(c, p);
     return false;
 }
 
@@ -295,7 +314,7 @@ void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_s
     }
     if (c->header_due && !header_taken(c))
         return;
-    all = held_bytes(c);
+    all = weir_down_held(c);
     if (!all.ptr) {
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, HEAD_TOO_LARGE));
         return;
@@ -428,6 +447,7 @@ void weir_down_deadline(struct weir_conn *c) {
     case WEIR_CONN_SNIFF:
         sniff_deadline(c);
         break;
+    case WEIR_CONN_HELLO:
     case WEIR_CONN_HANDSHAKE:
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TIMEOUT_HANDSHAKE));
         break;

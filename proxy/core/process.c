@@ -102,13 +102,28 @@ static int start_threads(struct weir_process *p) {
 
 /* ---- admin ---- */
 
+static int64_t earlier(int64_t t, const struct weir_tls_ctx *ctx) {
+    int64_t end = ctx ? weir_tls_ctx_not_after(ctx) : 0;
+
+    return end != 0 && (t == 0 || end < t) ? end : t;
+}
+
+/* Of all certificates that are shown, the one that ends first; 0 = none. */
+static int64_t cert_not_after(const struct weir_runtime *rt) {
+    int64_t t = earlier(earlier(0, rt->tls.mesh_server), rt->tls.server);
+
+    for (uint32_t i = 0; i < rt->n_gateways; i++)
+        t = earlier(t, rt->gateways[i].tls);
+    return t;
+}
+
 static struct weir_process_metrics process_metrics(struct weir_process *p) {
     struct weir_process_metrics m = { .generation = p->generation,
                                       .reloads = p->reloads,
                                       .reload_failures = p->reload_failures,
+                                      .cert_reloads = p->reloads,
+                                      .cert_reload_failures = p->cert_failures,
                                       .draining = p->draining };
-    const struct weir_tls_set *tls = &p->runtime->tls;
-    const struct weir_tls_ctx *own = tls->mesh_server ? tls->mesh_server : tls->server;
     struct weir_procstat st;
 
     weir_procstat_read(&st);
@@ -117,7 +132,7 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
     m.max_fds = st.max_fds;
     m.resident_bytes = st.resident_bytes;
     m.cpu_us = st.cpu_us;
-    m.cert_not_after_s = own ? weir_tls_ctx_not_after(own) : 0;
+    m.cert_not_after_s = cert_not_after(p->runtime);
     for (unsigned i = 0; i < p->n_threads; i++)
         m.unknown_original += weir_loop_unknown_original(p->threads[i].loop);
     return m;

@@ -15,11 +15,12 @@
 
 #define WEIR_CONFIG_MAX (256u * 1024u * 1024u) /* bytes of all documents */
 
-/* A listening address of a data thread, kept open until the thread ends. */
+/* A listening address of a data thread. */
 struct weir_listening {
     struct weir_listening *next;
     struct weir_listener listener;
-    char *key; /* direction, address and gateway listener it was opened for */
+    char *key;   /* direction and address */
+    bool wanted; /* by the configuration that is being taken */
 };
 
 struct weir_thread {
@@ -47,6 +48,8 @@ struct weir_process {
     struct weir_event *on_watch, *on_hup, *on_term, *on_int;
     struct weir_outlet outlet;
     uint64_t generation, reloads, reload_failures, start_s;
+    uint64_t cert_failures;   /* reloads refused because of a certificate, key or CA */
+    bool cert_refused;        /* the last load was */
     uint16_t fixed_port;      /* of --listen ADDR:0, chosen by the first thread */
     uint64_t max_connections; /* that the descriptor limit allows; 0 = unknown */
     bool draining;
@@ -61,7 +64,7 @@ void weir_process_reload(struct weir_process *p);
 int weir_process_watch(struct weir_process *p);
 
 /* listen.c */
-/* Opens what the runtime asks for and this thread does not listen on yet. 0 or -errno, said on stderr. */
+/* Opens what the runtime asks for and this thread does not listen on yet, closes what it no longer asks for. 0 or the first -errno; each is said on stderr. */
 int weir_thread_listen(struct weir_thread *t, struct weir_runtime *rt);
 void weir_thread_forget_listening(struct weir_thread *t);
 /* The control thread's admin, metrics and health addresses. */

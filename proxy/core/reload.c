@@ -235,6 +235,7 @@ int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime)
     char *why = NULL;
     int r = load_snapshot(p, &s);
 
+    p->cert_refused = false;
     if (r != 0)
         return r;
     p->params->overlay(s, p->params->arg);
@@ -242,14 +243,17 @@ int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime)
     r = check_whole(s);
     if (r == 0)
         r = resolve_to(&s->proxy, addrs, &params.n_to);
-    if (r == 0)
+    if (r == 0) {
         r = load_tls(&s->proxy, &params.tls);
+        p->cert_refused = r != 0;
+    }
     if (r == 0) {
         params.snapshot = s;
         r = weir_runtime_new(&params, ret_runtime, &why);
         if (r > 0 && why)
             weir_log(WEIR_LOG_ERROR, "config", "%s", why);
         weir_free(why);
+        p->cert_refused = r == WEIR_RUNTIME_CERTIFICATE;
     } else {
         weir_tls_set_deinit(&params.tls);
     }
@@ -265,6 +269,7 @@ void weir_process_reload(struct weir_process *p) {
 
     if (r != 0) {
         p->reload_failures++;
+        p->cert_failures += p->cert_refused;
         weir_log(WEIR_LOG_ERROR, "reload", "result=refused generation=%llu",
                  (unsigned long long)p->generation);
         return;
@@ -290,6 +295,23 @@ static void on_change(void *arg) {
         weir_process_reload(p);
 }
 
+/* Certificates of Gateway listeners, each file once. */
+static int watch_gateways(struct weir_process *p) {
+    const struct weir_snapshot *s = p->runtime->snapshot;
+    int r = 0;
+
+    for (uint32_t i = 0; i < s->n_gateways; i++)
+        for (uint32_t k = 0; r == 0 && k < s->gateways[i].n_listeners; k++) {
+            const struct weir_gateway_listener *l = &s->gateways[i].listeners[k];
+
+            if (l->cert_file[0])
+                r = weir_watch_add(p->watch, l->cert_file);
+            if (r == 0 && l->key_file[0])
+                r = weir_watch_add(p->watch, l->key_file);
+        }
+    return r;
+}
+
 int weir_process_watch(struct weir_process *p) {
     const struct weir_proxy_spec *spec = &p->runtime->snapshot->proxy;
     const char *files[] = { spec->cert,    spec->key,    spec->client_ca,   spec->to_ca,
@@ -307,5 +329,5 @@ int weir_process_watch(struct weir_process *p) {
     for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(files); i++)
         if (files[i][0])
             r = weir_watch_add(p->watch, files[i]);
-    return r;
+    return r == 0 ? watch_gateways(p) : r;
 }

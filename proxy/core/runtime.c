@@ -3,7 +3,7 @@
  * Builds struct weir_runtime. Everything here runs on the configuration thread: it may allocate and take its time; what it makes is read
  * only from then on.
  */
-#include "core/runtime.h"
+#include "core/runtime_build.h"
 
 #include <stdio.h>
 
@@ -63,10 +63,10 @@ struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port)
     return NULL;
 }
 
-struct weir_parent *weir_runtime_gateway(struct weir_runtime *rt, const char *key) {
-    for (uint32_t i = 0; i < rt->n_gateways; i++)
-        if (strcmp(rt->gateways[i].gateway, key) == 0)
-            return &rt->gateways[i];
+struct weir_port *weir_runtime_port(struct weir_runtime *rt, uint16_t number) {
+    for (uint32_t i = 0; i < rt->n_ports; i++)
+        if (rt->ports[i].number == number)
+            return &rt->ports[i];
     return NULL;
 }
 
@@ -84,20 +84,12 @@ static bool attached(const struct weir_http_route *route, enum weir_parent_kind 
     return false;
 }
 
-struct attach {
-    enum weir_parent_kind kind;
-    const struct weir_meta *meta;
-    const char *section, *hostname;
-    uint16_t port;
-    const char *ns; /* only routes of that namespace; NULL = of every one */
-};
-
 /* Routes of a Service: its producer's, from its own namespace, or its consumer's, from the pod's. */
-static bool wanted(const struct attach *at, const struct weir_http_route *route) {
+static bool wanted(const struct weir_attach *at, const struct weir_http_route *route) {
     return at->ns == NULL || strcmp(route->meta.namespace_, at->ns) == 0;
 }
 
-static int build_table(struct weir_runtime *rt, const struct attach *at,
+int weir_runtime_table(struct weir_runtime *rt, const struct weir_attach *at,
                        struct weir_route_table **ret_table) {
     const struct weir_snapshot *s = rt->snapshot;
     const struct weir_http_route **routes;
@@ -188,12 +180,12 @@ static int build_outbound(struct weir_runtime *rt) {
         for (uint32_t k = 0; k < svc->n_ports * svc->n_ips; k++) {
             const struct weir_service_port *port = &svc->ports[k % svc->n_ports];
             struct weir_parent *p = &rt->outbound[rt->n_outbound];
-            struct attach at = { .kind = WEIR_PARENT_SERVICE,
-                                 .meta = &svc->meta,
-                                 .section = "",
-                                 .hostname = "",
-                                 .port = port->port,
-                                 .ns = svc->meta.namespace_ };
+            struct weir_attach at = { .kind = WEIR_PARENT_SERVICE,
+                                      .meta = &svc->meta,
+                                      .section = "",
+                                      .hostname = "",
+                                      .port = port->port,
+                                      .ns = svc->meta.namespace_ };
             int r;
 
             if (port->proto != WEIR_PROTO_TCP)
@@ -206,10 +198,10 @@ static int build_outbound(struct weir_runtime *rt) {
             addr_key(p->addr_key, &svc->ips[k / svc->n_ports], port->port);
             p->node.key = weir_slice_make((char *)p->addr_key, sizeof(p->addr_key));
             rt->n_outbound++;
-            r = build_table(rt, &at, &p->routes);
+            r = weir_runtime_table(rt, &at, &p->routes);
             at.ns = rt->pod->meta.namespace_;
             if (r == 0 && strcmp(at.ns, svc->meta.namespace_) != 0)
-                r = build_table(rt, &at, &p->near);
+                r = weir_runtime_table(rt, &at, &p->near);
             if (r == 0)
                 r = weir_htab_add(&rt->outbound_by_addr, &p->node);
             if (r < 0 && r != -EEXIST)
@@ -288,72 +280,6 @@ static uint32_t count_inbound(const struct weir_runtime *rt) {
             for (uint32_t j = 0; j < s->services[i].ports[k].n_endpoints; j++)
                 n += is_local(rt, &s->services[i].ports[k].endpoints[j]);
     return n;
-}
-
-static int gateway_tls(struct weir_parent *p, const struct weir_gateway_listener *l,
-                       const struct weir_runtime_params *params, char **ret_why) {
-    struct weir_tls_params tp = { .mode = WEIR_TLS_SERVER,
-                                  .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
-    const char *why = "cannot read the file";
-    size_t n_cert = 0, n_key = 0;
-    char *cert = params->read_file(l->cert_file, &n_cert);
-    char *key = params->read_file(l->key_file, &n_key);
-    int r = 1;
-
-    if (cert && key) {
-        tp.material.cert_chain = weir_slice_make(cert, n_cert);
-        tp.material.key = weir_slice_make(key, n_key);
-        r = weir_tls_ctx_new(&tp, &p->tls_owned, &why);
-    }
-    if (r == 1 && asprintf(ret_why, "gateway listener %s: %s, %s: %s", p->gateway, l->cert_file,
-                           l->key_file, why) < 0)
-        r = -ENOMEM;
-    p->tls = p->tls_owned;
-    weir_free(cert);
-    weir_free(key);
-    return r;
-}
-
-static int build_gateways(struct weir_runtime *rt, const struct weir_runtime_params *params,
-                          char **ret_why) {
-    const struct weir_snapshot *s = rt->snapshot;
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < s->n_gateways; i++)
-        n += s->gateways[i].n_listeners;
-    rt->gateways = weir_arena_calloc(&rt->arena, n + 1, sizeof(*rt->gateways));
-    if (!rt->gateways)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < s->n_gateways; i++)
-        for (uint32_t k = 0; k < s->gateways[i].n_listeners; k++) {
-            const struct weir_gateway *g = &s->gateways[i];
-            const struct weir_gateway_listener *l = &g->listeners[k];
-            struct weir_parent *p = &rt->gateways[rt->n_gateways];
-            struct attach at = { .kind = WEIR_PARENT_GATEWAY,
-                                 .meta = &g->meta,
-                                 .section = l->name,
-                                 .hostname = l->hostname,
-                                 .port = l->port };
-            int r;
-
-            p->dir = WEIR_DIR_GATEWAY;
-            p->port = l->port;
-            p->gateway = weir_arena_printf(&rt->arena, "%s/%s/%s", g->meta.namespace_, g->meta.name,
-                                           l->name);
-            p->name = p->gateway;
-            if (!p->gateway)
-                return -ENOMEM;
-            rt->n_gateways++;
-            r = build_table(rt, &at, &p->routes);
-            if (r == 0)
-                r = weir_rbac_new(&(struct weir_rbac_place){ s, rt->pod, g }, &p->rbac_owned);
-            p->rbac = p->rbac_owned;
-            if (r == 0 && l->tls)
-                r = gateway_tls(p, l, params, ret_why);
-            if (r != 0)
-                return r;
-        }
-    return 0;
 }
 
 static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_params *params) {
@@ -443,7 +369,7 @@ static int build(struct weir_runtime *rt, const struct weir_runtime_params *para
     if (r == 0 && rt->pod)
         r = build_inbound(rt);
     if (r == 0)
-        r = build_gateways(rt, params, ret_why);
+        r = weir_runtime_gateways(rt, params, ret_why);
     if (r == 0 && s->proxy.listen[0])
         r = build_reverse(rt, params);
     return r;
@@ -493,6 +419,8 @@ struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt) {
         return NULL;
     free_parents(rt->outbound, rt->n_outbound);
     free_parents(rt->gateways, rt->n_gateways);
+    for (uint32_t i = 0; i < rt->n_ports; i++)
+        weir_hosts_deinit(&rt->ports[i].listeners);
     weir_authz_free(rt->authz);
     weir_rbac_free(rt->rbac);
     weir_tls_set_deinit(&rt->tls);

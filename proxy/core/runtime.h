@@ -11,6 +11,7 @@
 #include "conf/snapshot.h"
 #include "http/codec.h"
 #include "route/authz.h"
+#include "route/hosts.h"
 #include "route/rbac.h"
 #include "route/route.h"
 #include "tls/tls.h"
@@ -53,7 +54,19 @@ struct weir_parent {
     struct weir_rbac *rbac_owned; /* gateway */
     bool http;                /* declared to be HTTP: the client speaks first, however late */
     uint16_t port;            /* inbound, gateway: local port; outbound: the Service's */
-    const char *gateway;      /* gateway listeners: "namespace/name/listener", else NULL */
+    struct weir_port *at;     /* gateway listeners: where, with which others; else NULL */
+};
+
+/*
+ * The Gateway listeners of one port share its socket. Which of them is meant a client says: by SNI where they have TLS, and then
+ * its requests must be for that one; else by the authority of each request.
+ */
+struct weir_port {
+    uint16_t number;
+    bool tls;
+    struct weir_parent *first; /* of the oldest Gateway */
+    uint32_t n;
+    struct weir_hosts listeners; /* hostname -> struct weir_parent */
 };
 
 /* Contexts built from files; each may be NULL. The set owns one reference of each. */
@@ -83,6 +96,8 @@ struct weir_runtime {
     struct weir_parent *reverse;           /* NULL = no --listen */
     struct weir_parent *outbound, *inbound, *gateways;
     uint32_t n_outbound, n_inbound, n_gateways;
+    struct weir_port *ports;
+    uint32_t n_ports;
     struct weir_htab outbound_by_addr;
     const struct weir_pod *pod; /* the sidecar's pod, or NULL */
     struct weir_authz *authz;   /* for pod */
@@ -98,9 +113,12 @@ struct weir_runtime_params {
     char *(*read_file)(const char *path, size_t *ret_len);
 };
 
-/*
- * 0, -ENOMEM, or 1 = the configuration cannot be put in force; *ret_why says it (weir_free).
- */
+/* Positive outcomes: it cannot be put in force; *ret_why says why (weir_free). */
+enum {
+    WEIR_RUNTIME_REFUSED = 1,
+    WEIR_RUNTIME_CERTIFICATE = 2 /* because of a certificate, key or CA */
+};
+/* 0, -ENOMEM or one of these. */
 int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runtime **ret_runtime,
                      char **ret_why);
 struct weir_runtime *weir_runtime_ref(struct weir_runtime *rt);
@@ -110,7 +128,10 @@ struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt);
 struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip,
                                           uint16_t port);
 struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port);
-struct weir_parent *weir_runtime_gateway(struct weir_runtime *rt, const char *key);
+/* NULL = no Gateway listens there (any more). */
+struct weir_port *weir_runtime_port(struct weir_runtime *rt, uint16_t number);
+/* The listener of a port that serves that host (of SNI or authority); NULL = none. */
+struct weir_parent *weir_port_listener(const struct weir_port *port, struct weir_slice host);
 /* The cluster of a Service's port, or NULL when it is none of TCP. The port is one of rt->snapshot. */
 struct weir_cluster *weir_runtime_cluster(const struct weir_runtime *rt,
                                           const struct weir_service_port *port);

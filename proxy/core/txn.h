@@ -6,7 +6,7 @@
 #ifndef WEIR_CORE_TXN_H
 #define WEIR_CORE_TXN_H
 
-#include "core/conn.h"
+#include "core/down.h"
 #include "http/codec.h"
 
 #define WEIR_TXN_TRIES 3u /* attempts at most, the first included */

@@ -82,6 +82,8 @@ fail:
     return NULL;
 }
 
+static void drain_orphans(struct weir_worker *w);
+
 static struct weir_target *target_at(struct weir_list *it) {
     return WEIR_CONTAINER_OF(it, struct weir_target, link);
 }
@@ -177,6 +179,7 @@ int weir_worker_take(struct weir_worker *w) {
     w->connections.max = connection_share(w, rt->snapshot->proxy.limits.connections);
     if (old) {
         weir_pool_review(w);
+        drain_orphans(w);
         weir_epoch_unuse(old);
     }
     return 0;
@@ -200,27 +203,40 @@ static void drain_over(struct weir_deadline *d) {
     cut_all(&w->ups);
 }
 
+/* It finishes what runs, and begins nothing more. */
+static void drain_down(struct weir_conn *c) {
+    bool silent = (c->state == WEIR_CONN_SNIFF || c->state == WEIR_CONN_HELLO) && !c->held &&
+                  (c->dir == WEIR_DIR_REVERSE || c->dir == WEIR_DIR_GATEWAY);
+
+    if (silent)
+        weir_conn_close(c);
+    if (c->state != WEIR_CONN_HTTP)
+        return;
+    if (weir_list_empty(&c->txns) && !c->held && !weir_conn_is_h2(c)) {
+        weir_conn_close(c);
+        return;
+    }
+    c->codec->ops->drain(c->codec);
+    weir_conn_dirty(c);
+}
+
+/* Connections of a Gateway's port that the new configuration has not. */
+static void drain_orphans(struct weir_worker *w) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &w->downs) {
+        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
+
+        if (c->dir == WEIR_DIR_GATEWAY && !weir_runtime_port(w->epoch->rt, c->port))
+            drain_down(c);
+    }
+}
+
 void weir_worker_drain(struct weir_worker *w) {
     if (w->draining)
         return;
     w->draining = true;
     w->net->ops->stop_listening(w->net);
     WEIR_LIST_FOREACH_SAFE (it, next, &w->downs) {
-        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
-
-        bool silent = c->state == WEIR_CONN_SNIFF && !c->held &&
-                      (c->dir == WEIR_DIR_REVERSE || c->dir == WEIR_DIR_GATEWAY);
-
-        if (silent)
-            weir_conn_close(c);
-        if (c->state != WEIR_CONN_HTTP)
-            continue;
-        if (weir_list_empty(&c->txns) && !c->held && !weir_conn_is_h2(c)) {
-            weir_conn_close(c);
-            continue;
-        }
-        c->codec->ops->drain(c->codec);
-        weir_conn_dirty(c);
+        drain_down(WEIR_CONTAINER_OF(it, struct weir_conn, node));
     }
     WEIR_LIST_FOREACH_SAFE (it, next, &w->ups) {
         struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);

@@ -18,10 +18,10 @@
 #include "obs/access.h"
 #include "obs/metrics.h"
 
-/* What an accept callback belongs to. Lives as long as the process. */
+/* What an accept callback belongs to. */
 struct weir_listener {
     enum weir_direction dir;
-    const char *gateway; /* "namespace/name/listener", or NULL */
+    uint16_t port; /* Gateways' */
 };
 
 /* A runtime as this worker uses it, with a count of its own. */

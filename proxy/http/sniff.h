@@ -16,15 +16,4 @@ enum weir_sniff {
 /* Decides within the first 24 bytes. */
 enum weir_sniff weir_sniff(struct weir_slice bytes);
 
-struct weir_client_hello {
-    struct weir_slice sni;  /* borrowed from the input; empty = none */
-    struct weir_slice alpn; /* the ProtocolNameList's bytes: length-prefixed names; empty = none */
-};
-
-/* Reads SNI and ALPN of a ClientHello (RFC 8446 4.1.2), possibly split over several records' fragments is not followed. 0 = done, -EAGAIN = more bytes
- * are needed, -EINVAL = not a ClientHello. */
-int weir_client_hello_parse(struct weir_slice bytes, struct weir_client_hello *ret_hello);
-/* True when the ALPN list holds that name. */
-bool weir_client_hello_offers(const struct weir_client_hello *hello, struct weir_slice name);
-
 #endif

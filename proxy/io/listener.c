@@ -178,15 +178,24 @@ static void on_listener_closed(uv_handle_t *handle) {
     weir_free(handle->data);
 }
 
-void weir_listeners_close(struct weir_loop *loop) {
-    while (!weir_list_empty(&loop->listeners)) {
-        struct weir_listener *l =
-            WEIR_CONTAINER_OF(loop->listeners.next, struct weir_listener, link);
+static void listener_close(struct weir_listener *l) {
+    weir_list_unlink(&l->link);
+    l->closed = true;
+    uv_close((uv_handle_t *)&l->poll, on_listener_closed);
+    close(l->fd);
+}
 
-        weir_list_unlink(&l->link);
-        l->closed = true;
-        uv_close((uv_handle_t *)&l->poll, on_listener_closed);
-        close(l->fd);
+void weir_listeners_close(struct weir_loop *loop) {
+    while (!weir_list_empty(&loop->listeners))
+        listener_close(WEIR_CONTAINER_OF(loop->listeners.next, struct weir_listener, link));
+}
+
+void weir_loop_unlisten(struct weir_loop *loop, const void *user) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &loop->listeners) {
+        struct weir_listener *l = WEIR_CONTAINER_OF(it, struct weir_listener, link);
+
+        if (l->user == user)
+            listener_close(l);
     }
 }
 

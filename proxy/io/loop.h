@@ -27,6 +27,9 @@ struct weir_listen {
  * may be NULL. */
 int weir_loop_listen(struct weir_loop *loop, const struct weir_listen *listen, uint16_t *ret_port);
 
+/* Closes the listeners with that `user`. Clients that had connected and were not yet accepted are reset; accepted ones go on. */
+void weir_loop_unlisten(struct weir_loop *loop, const void *user);
+
 /* Runs until weir_loop_stop and everything is closed. */
 void weir_loop_run(struct weir_loop *loop);
 /* From the loop's own thread. Streams still open are closed with `closed` events. */

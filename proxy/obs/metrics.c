@@ -63,6 +63,11 @@ static const struct metric counter_table[WEIR_COUNTERS] = {
                                 "TLS handshakes completed." },
     [WEIR_C_TLS_FAILED] = { "weir_tls_handshake_failures_total", "counter",
                             "TLS handshakes that failed." },
+    [WEIR_C_TLS_UNKNOWN_NAME] = { "weir_tls_unknown_name_total", "counter",
+                                  "TLS clients that asked for a name no listener has." },
+    [WEIR_C_LISTEN_FAILED] = { "weir_listen_failures_total", "counter",
+                               "Addresses that a new configuration asked for and no worker could "
+                               "listen on." },
     [WEIR_C_IDENTITY_REFUSED] = { "weir_identity_refused_total", "counter",
                                   "Peers whose certificate was valid but not acceptable." },
     [WEIR_C_AUTHZ_DENIED] = { "weir_authorization_denied_total", "counter",
@@ -303,13 +308,17 @@ static void expose_config(struct weir_pen *pen, const struct weir_process_metric
                    p->reloads, p->reload_failures);
     if (p->cert_not_after_s) {
         head(pen, &METRIC("weir_certificate_expiry_timestamp_seconds", "gauge",
-                          "When the certificate in use ends, since the epoch."));
+                          "When the certificate in use that ends first does so, since the epoch."));
         weir_pen_lit(pen, "weir_certificate_expiry_timestamp_seconds ");
         weir_pen_i64(pen, p->cert_not_after_s);
         weir_pen_lit(pen, "\n");
     }
-    expose_results(pen, METRIC("weir_certificate_reloads_total", "counter", "Certificate reloads."),
-                   p->cert_reloads, p->cert_reload_failures);
+    expose_results(
+        pen,
+        METRIC("weir_certificate_reloads_total", "counter",
+               "Reloads, each of which reads certificates again; failure: refused because of "
+               "one."),
+        p->cert_reloads, p->cert_reload_failures);
     expose_one(pen, METRIC("weir_draining", "gauge", "1 while shutting down."), p->draining);
     expose_one(pen,
                METRIC("weir_original_destination_unknown_total", "counter",

@@ -37,6 +37,8 @@ enum weir_counter {
     WEIR_C_DETECT_CONTRARY, /* such a server expected, and the client spoke first */
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
+    WEIR_C_TLS_UNKNOWN_NAME, /* of these: no listener of the port has the name asked for */
+    WEIR_C_LISTEN_FAILED,
     WEIR_C_IDENTITY_REFUSED,
     WEIR_C_AUTHZ_DENIED,     /* requests and relays, by AuthorizationPolicies */
     WEIR_C_AUTHZ_WOULD_DENY, /* allowed, by policies in audit mode not */

@@ -251,6 +251,10 @@ int weir_watch_add(struct weir_watch *watch, const char *path) {
     int n = snprintf(absolute, sizeof(absolute), "%s/%s", cwd, path);
     if (n < 0 || (size_t)n >= sizeof(absolute))
         return -ENAMETOOLONG;
+    for (size_t i = 0; i < watch->n_paths; i++) {
+        if (strcmp(watch->paths[i], absolute) == 0)
+            return 0;
+    }
     char **paths = weir_reallocarray(watch->paths, watch->n_paths + 1, sizeof(*paths));
     if (!paths)
         return -ENOMEM;

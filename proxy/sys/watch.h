@@ -17,7 +17,7 @@ int weir_watch_new(struct weir_watch **ret_watch);
 /* Takes NULL; returns NULL. */
 struct weir_watch *weir_watch_free(struct weir_watch *watch);
 /* A file, or a directory of which each entry counts (names beginning with "." do not, "..data"
- * does). 0 or -errno. */
+ * does). One that is watched already stays so. 0 or -errno. */
 int weir_watch_add(struct weir_watch *watch, const char *path);
 /* Readable when there may be news: then call drain. Owned by the watch. */
 int weir_watch_fd(const struct weir_watch *watch);

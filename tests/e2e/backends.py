@@ -78,6 +78,11 @@ class SiteHandler(http.server.BaseHTTPRequestHandler):
                                "headers": [[k, v] for k, v in self.headers.items()],
                                "length": len(content), "name": self.server.site.name}).encode())
 
+    def do_name(self):
+        for _ in self.chunks_in():
+            pass
+        self.reply(self.server.site.name.encode())
+
     def do_bytes(self, n):
         self.send_response(200)
         self.send_header("Content-Length", n)

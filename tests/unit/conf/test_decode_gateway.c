@@ -20,8 +20,8 @@ static void listeners_are_read_in_full(void **state) {
     assert_string_equal(l[0].name, "plain");
     assert_string_equal(l[0].hostname, "");
     assert_int_equal(l[0].port, 80);
-    assert_false(l[0].tls);
-    assert_true(l[1].tls);
+    assert_int_equal(l[0].protocol, WEIR_LISTENER_HTTP);
+    assert_int_equal(l[1].protocol, WEIR_LISTENER_HTTPS);
     assert_string_equal(l[1].hostname, "*.example.com");
     assert_string_equal(l[1].cert_file, "c.pem");
     assert_string_equal(l[1].key_file, "k.pem");
