@@ -171,7 +171,7 @@ static void a_gateway_decides_by_the_policies_that_name_it(void **state) {
 
     (void)state;
     flow_start(&f, WEIR_DIR_GATEWAY, yaml);
-    f.listener.port = 80;
+    f.listener.port = 8000;
     c = flow_client(&f);
     weir_parse_ip("192.0.2.7", &mem_info(c)->remote);
     flow_send(&f, c, "GET / HTTP/1.1\r\nHost: SHOP.example\r\n\r\n");
