@@ -43,6 +43,7 @@ WEIR_HASH(weir_name, 65536, struct weir_name_key, struct weir_name_value);
 WEIR_HASH(weir_flow, 131072, struct weir_tuple, struct weir_facts);
 WEIR_HASH(weir_app_tuple, 131072, struct weir_tuple, __u8);
 WEIR_HASH(weir_canary, 4096, __u32, struct weir_canary_value);
+WEIR_HASH(weir_doomed, 65536, __u64, __u8);
 
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);

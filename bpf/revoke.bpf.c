@@ -35,6 +35,7 @@ extern int bpf_sock_destroy(struct sock_common *sk) __ksym __weak;
 __u64 weir_walk_checked = 0;
 __u64 weir_walk_listening[65536 / 64] = {}; /* ports: the iterator tells listeners first */
 __u8 weir_walk_services = 0;                /* write WEIR_EVENT_SERVICE records */
+__u8 weir_walk_doomed = 0;                  /* reset what weir_doomed lists */
 
 /* One socket under judgement; c.dst is the remote end, c.asked the local one. */
 struct walked {
@@ -156,6 +157,12 @@ static __noinline bool tell(struct seq_file *seq, struct sock_common *sk, const 
     return bpf_seq_write(seq, &e, sizeof(e)) == 0;
 }
 
+static __always_inline bool doomed(struct sock_common *sk) {
+    __u64 cookie = bpf_get_socket_cookie(sk);
+
+    return bpf_map_lookup_elem(&weir_doomed, &cookie) != NULL;
+}
+
 /* True: to be reset, and written down. */
 static __always_inline bool revoked(struct seq_file *seq, struct sock_common *sk, __u8 proto) {
     struct walked w = { .c.proto = proto };
@@ -165,6 +172,10 @@ static __always_inline bool revoked(struct seq_file *seq, struct sock_common *sk
         return false;
     if (!allowed(&w))
         return tell(seq, sk, &w, WEIR_EVENT_REVOKE);
+    if (weir_walk_doomed && doomed(sk)) {
+        w.c.reason = WEIR_DENY_ENDPOINT_GONE;
+        return tell(seq, sk, &w, WEIR_EVENT_REVOKE);
+    }
     if (weir_walk_services && w.known && (w.known->facts.flags & WEIR_FLOW_SERVICE) &&
         !tell(seq, sk, &w, WEIR_EVENT_SERVICE))
         return false;

@@ -4,7 +4,7 @@
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
-build="gcc libc6-dev make meson ninja-build pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev libssl-dev libnghttp2-dev libuv1-dev \
+build="gcc libc6-dev make meson ninja-build pkg-config clang llvm libbpf-dev libseccomp-dev libelf-dev zlib1g-dev libssl-dev libnghttp2-dev libuv1-dev \
 libyaml-dev libjansson-dev libpcre2-dev libcmocka-dev curl ca-certificates python3"
 test="libclang-rt-dev python3-pytest python3-h2 python3-websockets python3-grpcio python3-httpx python3-hypothesis python3-yaml iproute2 util-linux openssl tcpdump nghttp2-client nghttp2-server wrk dwarves procps \
 netcat-openbsd libasan-dev"

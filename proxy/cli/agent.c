@@ -15,6 +15,8 @@ static const struct weir_option options[] = {
     { "pin-dir", 0, "PATH", "where programs and maps are pinned (default /sys/fs/bpf/weir)" },
     { "node", 0, "NAME", "serve the pods of this node only" },
     { "admin", 'a', "PATH", "unix socket for weir status (default /run/weir/agent.sock)" },
+    { "helper", 0, "PATH", "socket of a running weir helper (default: start one of its own)" },
+    { "metrics", 0, "ADDR:PORT", "serve /metrics, /ready and /live there (default: nowhere)" },
     { "flow-log", 0, "FILE", "append flow records there; - is standard output" },
     { "flow-format", 0, "text|json", "of the flow log (default text)" },
     { "uninstall", 0, NULL, "detach and remove everything weir pinned, and prove it" },
@@ -42,6 +44,8 @@ static int run(struct weir_args *args) {
         .node = weir_args_value(args, "node"),
         .admin = weir_args_value(args, "admin"),
         .flow_log = weir_args_value(args, "flow-log"),
+        .helper = weir_args_value(args, "helper"),
+        .metrics = weir_args_value(args, "metrics"),
     };
 
     if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)

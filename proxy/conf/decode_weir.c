@@ -61,6 +61,8 @@ void weir_agent_spec_default(struct weir_agent_spec *spec) {
         .node = "",
         .admin = "/run/weir/agent.sock",
         .flow_log = "",
+        .helper = "",
+        .metrics = "",
         .hold_us = 10 * SECOND,
         .join = WEIR_JOIN_MODE_AUTO,
     };
@@ -347,6 +349,8 @@ static const struct weir_field agent_spec_fields[] = {
     WEIR_F("node", struct weir_agent_spec, node, weir_dec_string),
     WEIR_F("admin", struct weir_agent_spec, admin, weir_decode_path),
     WEIR_F("flowLog", struct weir_agent_spec, flow_log, decode_flow_log),
+    WEIR_F("helper", struct weir_agent_spec, helper, weir_decode_path),
+    WEIR_F("metrics", struct weir_agent_spec, metrics, decode_address),
     WEIR_F("holdTime", struct weir_agent_spec, hold_us, weir_dec_duration),
     WEIR_F("join", struct weir_agent_spec, join, decode_join),
 };

@@ -427,6 +427,8 @@ struct weir_agent_spec {
     const char *node;     /* nodeName served; "" = every pod that names a cgroup */
     const char *admin;    /* unix socket path for weir status/flows; default /run/weir/agent.sock */
     const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
+    const char *helper;   /* socket of a running weir helper; "" = the agent starts its own */
+    const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
     uint64_t hold_us;     /* how long SYNs of an unclassified cgroup are held back; 10 s */
     enum weir_join_mode join; /* of this node; off beats what pods say; auto */
     struct weir_place place;

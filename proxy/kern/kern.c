@@ -137,6 +137,7 @@ int weir_kern_open(const struct weir_kern_options *options, struct weir_kern **r
     k->lock_fd = k->cgroup_fd = -1;
     strcpy(k->pin_dir, options->pin_dir);
     strcpy(k->cgroup, options->cgroup);
+    k->helper = options->helper;
     weir_libbpf_log();
     r = open_parts(k, options);
     if (r != 0) {

@@ -15,11 +15,13 @@
 #include "weir/abi/flow.h"
 #include "weir/abi/maps.h"
 
+struct weir_helper;
 struct weir_kern;
 
 struct weir_kern_options {
     const char *cgroup; /* the pods' parent: absolute path of a cgroup2 directory, never its root */
     const char *pin_dir; /* absolute, on a bpffs; created when missing, its parent must exist */
+    struct weir_helper *helper; /* borrowed: enters pods for weir_kern_prove and weir_kern_revoke */
 };
 
 /* Positive outcomes. */
@@ -96,16 +98,13 @@ int weir_kern_epoch_next(struct weir_kern *k, uint64_t *ret_epoch);
 /* WEIR_META_* flags. */
 int weir_kern_set_flags(struct weir_kern *k, uint32_t flags);
 
-/* Pods on this node. netns_fd is borrowed. Attaching again replaces the program without a gap. 0,
+/* Pods on this node. netns_fd is borrowed, cookie is that namespace's. Attaching again replaces the program without a gap. 0,
  * -errno, REFUSED. */
-int weir_kern_pod_attach(struct weir_kern *k, uint32_t pod, int netns_fd);
+int weir_kern_pod_attach(struct weir_kern *k, uint32_t pod, int netns_fd, uint64_t cookie);
 /* 0, also when there was none, or -errno. */
 int weir_kern_pod_detach(struct weir_kern *k, uint32_t pod);
 /* Every pod whose namespace has a pinned program. fn returns nonzero to stop (forwarded). */
 int weir_kern_pod_each(struct weir_kern *k, int (*fn)(void *arg, uint32_t pod), void *arg);
-/* Cookie of the network namespace behind an open descriptor; enters it in a thread of its own. 0 or
- * -errno. */
-int weir_kern_netns_cookie(int netns_fd, uint64_t *ret_cookie);
 /* Sum over cores, index enum weir_reason. */
 int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]);
 /* "deny_ingress"; "" beyond the known ones. */

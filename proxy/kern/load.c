@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/slice.h"
+#include "kern/revoke.h"
 #include "kern/skel.h"
 #include "sys/log.h"
 

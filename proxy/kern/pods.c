@@ -13,13 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kern/netns.h"
 #include "kern/skel.h"
 #include "sys/log.h"
-
-int weir_kern_netns_cookie(int netns_fd, uint64_t *ret_cookie) {
-    return weir_netns_cookie(netns_fd, ret_cookie);
-}
 
 static int pod_path(const struct weir_kern *k, uint32_t pod, char *ret, size_t size) {
     char name[16];
@@ -80,17 +75,14 @@ static int attach(const char *path, int prog_fd, int netns_fd) {
     return r;
 }
 
-int weir_kern_pod_attach(struct weir_kern *k, uint32_t pod, int netns_fd) {
+int weir_kern_pod_attach(struct weir_kern *k, uint32_t pod, int netns_fd, uint64_t cookie) {
     struct weir_bpf *bpf;
     char path[PATH_MAX];
-    uint64_t cookie;
     int r;
 
     if (pod == 0)
         return -EINVAL;
-    r = weir_kern_netns_cookie(netns_fd, &cookie);
-    if (r == 0)
-        r = pod_path(k, pod, path, sizeof(path));
+    r = pod_path(k, pod, path, sizeof(path));
     if (r == 0)
         r = weir_object_load(k->pin_dir, pod, cookie, &bpf);
     if (r != 0)

@@ -15,6 +15,7 @@ struct weir_kern {
     char cgroup[PATH_MAX];
     int lock_fd;   /* pin_dir itself, flock()ed: one owner */
     int cgroup_fd; /* the pods' parent */
+    struct weir_helper *helper;
     bool adopted;
     struct weir_bpf *bpf;
     int map_fds[WEIR_MAP_COUNT_]; /* owned by bpf */
@@ -59,8 +60,6 @@ bool weir_join_try(const struct weir_bpf *bpf, uint64_t cgroup, bool *ret_writer
                    size_t size);
 /* The same through weir_join_look of any loaded object. 0 or -errno. */
 int weir_join_look_with(const struct weir_bpf *bpf, struct weir_join_look *ret_look);
-/* bpf_sock_destroy is there: since 6.5. */
-bool weir_kernel_destroys(void);
 /* Leaves out what this kernel cannot have and weir can do without. 0 or -errno. */
 int weir_object_optional(struct weir_bpf *bpf);
 

@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A cgroup that hands controllers on takes no process itself; then a leaf is made for the canary and
- * taken away again. */
 #include "kern/proof.h"
 
 #include <bpf/bpf.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "kern/netns.h"
+#include "helper/helper.h"
 #include "kern/priv.h"
-
-#define LEAF "weir-canary"
 
 const char *weir_proof_text(int outcome) {
     switch (outcome) {
@@ -27,36 +19,6 @@ const char *weir_proof_text(int outcome) {
     }
 }
 
-static int open_directory(const char *path) {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    return fd < 0 ? -errno : fd;
-}
-
-static int try_in(const char *cgroup, int netns_fd, struct weir_canary *ret) {
-    int fd = open_directory(cgroup), r;
-
-    if (fd < 0)
-        return fd;
-    r = weir_netns_canary(fd, netns_fd, ret);
-    close(fd);
-    return r;
-}
-
-static int try_in_leaf(const char *cgroup, int netns_fd, struct weir_canary *ret) {
-    char leaf[PATH_MAX];
-    int n = snprintf(leaf, sizeof(leaf), "%s/" LEAF, cgroup), r;
-
-    if (n < 0 || (size_t)n >= sizeof(leaf))
-        return -ENAMETOOLONG;
-    /* One may be left over from an agent that was killed in between. */
-    if (mkdir(leaf, 0755) < 0 && errno != EEXIST)
-        return -errno;
-    r = try_in(leaf, netns_fd, ret);
-    (void)rmdir(leaf);
-    return r;
-}
-
 static int seen(const struct weir_kern *k, uint32_t pod, struct weir_canary_value *ret) {
     int fd = weir_kern_map_fd(k, "weir_canary"), r;
 
@@ -69,14 +31,13 @@ static int seen(const struct weir_kern *k, uint32_t pod, struct weir_canary_valu
 
 int weir_kern_prove(struct weir_kern *k, uint32_t pod, const char *cgroup, int netns_fd,
                     bool has_lookup) {
+    const struct weir_helper_place place = { cgroup, netns_fd };
     struct weir_canary_value before, after;
     struct weir_canary said;
     int r = seen(k, pod, &before);
 
     if (r == 0)
-        r = try_in(cgroup, netns_fd, &said);
-    if (r == -EBUSY)
-        r = try_in_leaf(cgroup, netns_fd, &said);
+        r = weir_helper_canary(k->helper, &place, &said);
     if (r == 0)
         r = seen(k, pod, &after);
     if (r)

@@ -18,7 +18,8 @@ const char *weir_proof_text(int outcome);
 
 /*
  * cgroup: absolute path of the pod's directory. has_lookup: the pod has a namespace of its own with a
- * program in it. 0 = proven, enum weir_proof, -errno: it could not be tried.
+ * program in it. 0 = proven, enum weir_proof, -errno: it could not be
+ * tried (-ENOTCONN: the helper is away).
  */
 int weir_kern_prove(struct weir_kern *k, uint32_t pod, const char *cgroup, int netns_fd,
                     bool has_lookup);

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "kern/netns.h"
+#include "helper/helper.h"
 #include "kern/priv.h"
 #include "kern/skel.h"
 
@@ -29,6 +29,7 @@ struct walk {
     struct weir_revoked *sum;
     bool destroys;   /* the program resets by itself */
     bool counting;   /* what is still there has failed */
+    bool doomed;     /* the second walk: for what the first one found to be gone */
     size_t n_unseen; /* inet_diag knew of no such socket */
     int diag_fd;     /* -1 = not opened yet */
     struct weir_event *gone;
@@ -77,7 +78,7 @@ static int destroy(struct walk *w, const struct weir_event *e) {
     int r = 0;
 
     if (w->diag_fd < 0)
-        r = weir_netns_diag(w->params->netns_fd, &w->diag_fd);
+        r = weir_helper_diag(w->k->helper, w->params->netns_fd, &w->diag_fd);
     if (r == 0)
         r = destroy_send(w->diag_fd, e);
     if (r == 0)
@@ -94,8 +95,10 @@ static void revoked(struct walk *w, const struct weir_event *e, bool done) {
     }
     r = done ? 0 : destroy(w, e);
     w->n_unseen += r == -ENOENT;
-
-    w->sum->checked++;
+    if (e->reason == WEIR_DENY_ENDPOINT_GONE)
+        w->sum->kept--; /* counted so by the first walk */
+    else
+        w->sum->checked++;
     if (r == 0) {
         w->sum->killed++;
         w->params->reset(w->params->arg, e);
@@ -161,17 +164,18 @@ static int walk_protocol(struct walk *w, const struct bpf_program *prog) {
 
     memset(w->k->bpf->bss->weir_walk_listening, 0, sizeof(w->k->bpf->bss->weir_walk_listening));
     w->k->bpf->bss->weir_walk_checked = 0;
-    w->k->bpf->bss->weir_walk_services = w->params->gone != NULL;
+    w->k->bpf->bss->weir_walk_services = w->params->gone != NULL && !w->doomed;
+    w->k->bpf->bss->weir_walk_doomed = w->doomed;
     link = bpf_link_create(bpf_program__fd(prog), 0, BPF_TRACE_ITER, NULL);
     if (link < 0)
         return link;
-    r = weir_netns_walk(w->params->netns_fd, link, &fd);
+    r = weir_helper_walk(w->k->helper, w->params->netns_fd, link, &fd);
     close(link);
     if (r)
         return r;
     r = read_all(w, fd);
     close(fd);
-    if (!w->counting) {
+    if (!w->counting && !w->doomed) {
         w->sum->checked += w->k->bpf->bss->weir_walk_checked;
         w->sum->kept += w->k->bpf->bss->weir_walk_checked;
     }
@@ -187,15 +191,31 @@ static int walk_both(struct walk *w) {
              : walk_protocol(w, destroys ? bpf->progs.weir_reset_udp : bpf->progs.weir_walk_udp);
 }
 
-static void reset_gone(struct walk *w) {
+/* By inet_diag, one by one. */
+static void destroy_gone(struct walk *w) {
     for (size_t i = 0; i < w->n_gone; i++) {
-        w->sum->checked--; /* counted as kept before */
-        w->sum->kept--;
         revoked(w, &w->gone[i], false);
         if (i % RECORDS == 0 && w->params->breathe)
             w->params->breathe(w->params->arg);
     }
-    w->n_gone = 0;
+}
+
+/* By a second walk that is told their cookies, as many at a time as the map takes. */
+static int reset_gone(struct walk *w) {
+    int fd = weir_kern_map_fd(w->k, "weir_doomed"), r = fd < 0 ? fd : 0;
+    const uint8_t yes = 1;
+
+    w->doomed = true;
+    for (size_t from = 0, to; r == 0 && from < w->n_gone; from = to) {
+        for (to = from; to < w->n_gone; to++)
+            if (bpf_map_update_elem(fd, &w->gone[to].cookie, &yes, BPF_ANY))
+                break;
+        r = to == from ? -ENOSPC : walk_both(w);
+        for (size_t i = from; i < to; i++)
+            (void)bpf_map_delete_elem(fd, &w->gone[i].cookie);
+    }
+    w->doomed = false;
+    return r;
 }
 
 int weir_kern_revoke(struct weir_kern *k, const struct weir_revoke_params *params,
@@ -206,7 +226,11 @@ int weir_kern_revoke(struct weir_kern *k, const struct weir_revoke_params *param
 
     w.destroys = !params->by_diag && bpf_program__fd(bpf->progs.weir_reset_tcp) >= 0;
     r = walk_both(&w);
-    reset_gone(&w);
+    if (r == 0 && w.n_gone > 0 && w.destroys)
+        r = reset_gone(&w);
+    else if (r == 0)
+        destroy_gone(&w);
+    w.n_gone = 0;
     /* Closed by itself meanwhile, or is inet_diag's module not to be had? It says the same of both. */
     if (r == 0 && w.n_unseen > 0) {
         w.counting = true;

@@ -33,6 +33,8 @@ struct weir_revoked {
 int weir_kern_revoke(struct weir_kern *k, const struct weir_revoke_params *params,
                      struct weir_revoked *ret);
 
+/* bpf_sock_destroy is there: since 6.5. Without it inet_diag resets. */
+bool weir_kernel_destroys(void);
 /*
  * How this machine resets connections: "bpf_sock_destroy", "inet_diag", or NULL and it cannot.
  * Asks the kernel.

@@ -18,7 +18,9 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "node/caps.h"
+#include "helper/caps.h"
+#include "helper/helper.h"
+#include "helper/seccomp.h"
 #include "node/state.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -90,6 +92,7 @@ static void timer_ready(void *arg, uint32_t events) {
 
     if (read(a->timer.fd, &expirations, sizeof(expirations)) != sizeof(expirations))
         return;
+    (void)weir_helper_look(a->helper);
     if (a->revoke_again)
         weir_agent_revoke(a, false);
     weir_agent_sync(a, false);
@@ -164,6 +167,8 @@ static int settle_all(struct weir_agent *a, const struct weir_agent_spec *spec) 
     a->node = settle(a, 1, a->params->node, spec->node);
     a->admin_path = settle(a, 2, a->params->admin, spec->admin);
     a->flow_log = settle(a, 3, a->params->flow_log, spec->flow_log);
+    a->helper_path = settle(a, 4, a->params->helper, spec->helper);
+    a->metrics_at = settle(a, 5, a->params->metrics, spec->metrics);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(a->owned); i++)
         if (!a->owned[i])
             return failed("start", strerror(ENOMEM));
@@ -183,8 +188,19 @@ static int open_places(struct weir_agent *a) {
     return r ? failed("pods' parent cgroup", strerror(-r)) : 0;
 }
 
+/* While there are privileges to give it, and nothing else that it would inherit. */
+static int open_helper(struct weir_agent *a) {
+    int r = a->helper_path[0] ? weir_helper_connect(a->helper_path, a->enrol.parent, &a->helper)
+                              : weir_helper_spawn(a->enrol.parent, &a->helper);
+
+    a->enrol.helper = a->helper;
+    return r ? failed("helper", strerror(-r)) : 0;
+}
+
 static int open_kernel(struct weir_agent *a) {
-    const struct weir_kern_options options = { .cgroup = a->enrol.parent, .pin_dir = a->pin_dir };
+    const struct weir_kern_options options = {
+        .cgroup = a->enrol.parent, .pin_dir = a->pin_dir, .helper = a->helper
+    };
     int r = weir_kern_open(&options, &a->kern);
 
     if (r)
@@ -209,6 +225,8 @@ static int start(struct weir_agent *a) {
     r = settle_all(a, &a->snapshot->agent);
     if (r == 0)
         r = open_places(a);
+    if (r == 0)
+        r = open_helper(a);
     if (r)
         return r;
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -233,6 +251,8 @@ static int start(struct weir_agent *a) {
     if (r)
         return failed(a->flow_log, strerror(-r));
     r = weir_caps_keep(weir_caps_agent());
+    if (r == 0)
+        r = weir_seccomp_agent();
     return r ? failed("privileges", strerror(-r)) : 0;
 }
 
@@ -278,6 +298,7 @@ static void deinit(struct weir_agent *a) {
     weir_agent_admin_close(a);
     weir_agent_flows_close(a);
     weir_kern_close(a->kern);
+    weir_helper_free(a->helper);
     weir_mapset_free(a->installed);
     weir_enrol_deinit(&a->enrol);
     weir_watch_free(a->config_watch);
@@ -300,7 +321,7 @@ static struct weir_agent *agent_new(const struct weir_agent_params *params) {
     if (!a)
         return NULL;
     a->params = params;
-    a->pin_dir = a->node = a->admin_path = a->flow_log = "";
+    a->pin_dir = a->node = a->admin_path = a->flow_log = a->helper_path = a->metrics_at = "";
     a->epoll_fd = a->flow_fd = -1;
     a->signals = (struct weir_agent_source){ signal_ready, a, -1 };
     a->timer = (struct weir_agent_source){ timer_ready, a, -1 };

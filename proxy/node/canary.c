@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "helper/helper.h"
 #include "kern/proof.h"
 #include "node/state.h"
 #include "sys/clock.h"
@@ -30,6 +31,10 @@ static void prove(struct weir_agent *a, struct weir_place_of_pod *p, uint64_t no
                     : weir_kern_prove(a->kern, id, p->cgroup_path, p->netns_fd,
                                       p->netns_path[0] != '\0');
 
+    if (r == -ENOTCONN) { /* unready says so; nothing is known to be wrong with the pod */
+        p->proof_due_us = now + RETRY_US;
+        return;
+    }
     p->verified = r == 0;
     p->unverified = r > 0 ? weir_proof_text(r) : r < 0 ? strerrordesc_np(-r) : "";
     p->proof_due_us = now + (r == 0 ? PERIOD_US : RETRY_US);
@@ -62,10 +67,15 @@ void weir_agent_prove(struct weir_agent *a, bool all) {
 }
 
 const char *weir_agent_unready(const struct weir_agent *a) {
+    struct weir_helper_facts helper;
+
+    weir_helper_facts(a->helper, &helper);
     if (!a->attached)
         return "the programs are not attached";
     if (a->stale)
         return "what is in force is not known to be what the configuration says";
+    if (helper.away)
+        return "the helper is away";
     if (a->n_verified < a->enrol.n_enrolled)
         return "interception is not proven for every enrolled pod";
     return NULL;

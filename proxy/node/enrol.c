@@ -2,22 +2,21 @@
 /*
  * Everything is looked at again each time (a directory, two ids, one stat per pod): that is cheap,
  * and no event can be missed. A network namespace is kept open while its pod is enrolled and
- * compared by device and inode, so that a name that now means another namespace is noticed; its
- * cookie is asked for once, because that costs a thread.
+ * compared by device and inode, so that a name that now means another namespace is noticed. Opening
+ * it is the helper's work; while that is away, what is enrolled stays so.
  */
 #include "node/enrol.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/nsfs.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "helper/helper.h"
 #include "sys/cgroup.h"
 
 #define SIDECAR_DIRECTORY "weir"
@@ -26,7 +25,8 @@
 static const char *const no_cgroup = "its cgroup does not exist";
 static const char *const bad_cgroup = "its cgroup is not below the pods' parent";
 static const char *const no_netns = "its network namespace cannot be opened";
-static const char *const bad_netns = "its network namespace is not one";
+static const char *const bad_netns = "its network namespace is not one, or the node's own";
+static const char *const no_helper = "waits for the helper, which is away";
 
 int weir_enrol_init(struct weir_enrol *e, const char *cgroup, uint64_t hold_us) {
     uint64_t id;
@@ -125,9 +125,33 @@ static void netns_close(struct weir_place_of_pod *p) {
     p->attached = 0;
 }
 
-/* NULL, or why it is not to be had. */
-static const char *netns_look(struct weir_place_of_pod *p) {
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+/* The namespace the agent lives in. */
+static int own_netns(int *ret_fd, uint64_t *ret_cookie) {
+    int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), s, r = 0;
+    socklen_t len = sizeof(*ret_cookie);
+
+    if (fd < 0)
+        return -errno;
+    s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (s < 0 || getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) < 0)
+        r = -errno;
+    if (s >= 0)
+        close(s);
+    if (r)
+        close(fd);
+    else
+        *ret_fd = fd;
+    return r;
+}
+
+/* NULL, or why it is not to be had. A path below /proc cannot even be looked at without the helper. */
+static const char *netns_look(const struct weir_enrol *e, struct weir_place_of_pod *p) {
     const char *path = p->netns_path[0] ? p->netns_path : "/proc/self/ns/net";
+    uint64_t cookie;
     struct stat st;
     int fd, r;
 
@@ -135,25 +159,26 @@ static const char *netns_look(struct weir_place_of_pod *p) {
     if (p->netns_fd >= 0 && stat(path, &st) == 0 && st.st_dev == p->netns_dev &&
         st.st_ino == p->netns_ino)
         return NULL;
-    netns_close(p);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        p->error = errno;
-        if (fd >= 0)
-            close(fd);
-        return no_netns;
-    }
-    if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
+    r = p->netns_path[0] ? weir_helper_netns(e->helper, path, &fd, &cookie)
+                         : own_netns(&fd, &cookie);
+    if (r == -ENOTCONN && p->netns_fd >= 0)
+        return NULL;
+    if (r == 0 && fstat(fd, &st) < 0) {
+        r = -errno;
         close(fd);
-        return bad_netns;
     }
-    r = weir_kern_netns_cookie(fd, &p->cookie);
     if (r) {
-        p->error = -r;
-        close(fd);
-        return no_netns;
+        netns_close(p);
+        p->error = r == -EACCES ? 0 : -r;
+        return r == -ENOTCONN ? no_helper : r == -EACCES ? bad_netns : no_netns;
     }
+    if (p->netns_fd >= 0 && st.st_dev == p->netns_dev && st.st_ino == p->netns_ino) {
+        close(fd);
+        return NULL;
+    }
+    netns_close(p);
     p->netns_fd = fd;
+    p->cookie = cookie;
     p->netns_dev = st.st_dev;
     p->netns_ino = st.st_ino;
     return NULL;
@@ -214,7 +239,7 @@ static int place_look(struct weir_enrol *e, struct weir_place_of_pod *p, bool *r
         return r;
     p->pending = cgroup_look(e, p);
     if (!p->pending)
-        p->pending = netns_look(p);
+        p->pending = netns_look(e, p);
     if (p->pending)
         p->attached = 0;
     if (cgroup != p->cgroup || proxy != p->proxy_cgroup || cookie != p->cookie ||

@@ -40,7 +40,10 @@ struct weir_stranger {
     bool refused, seen;
 };
 
+struct weir_helper;
+
 struct weir_enrol {
+    struct weir_helper *helper; /* borrowed; finds namespaces. NULL: none are found */
     char mount[256];            /* cgroup2 */
     char parent[4096];          /* absolute path of the pods' parent */
     struct weir_list places;    /* struct weir_place_of_pod */

@@ -37,14 +37,15 @@ struct weir_agent_revocation {
 struct weir_agent {
     const struct weir_agent_params *params;
     /* of this run: flags beat the Agent document of the first configuration */
-    const char *pin_dir, *node, *admin_path, *flow_log;
-    char *owned[4]; /* copies of the four above */
+    const char *pin_dir, *node, *admin_path, *flow_log, *helper_path, *metrics_at;
+    char *owned[6]; /* copies of the six above */
 
     struct weir_snapshot *snapshot;
     uint64_t generation;    /* of the configuration in force */
     uint64_t refused;       /* reloads refused so far */
     char last_refusal[512]; /* first problem of the last reload if it was refused, else "" */
 
+    struct weir_helper *helper; /* enters pods for us */
     struct weir_kern *kern;
     struct weir_mapset *installed;
     struct weir_plan_report report;

@@ -78,7 +78,7 @@ static bool attach_pods(struct weir_agent *a) {
         id = weir_plan_id(a->installed, WEIR_NAME_POD, p->name);
         if (id == 0 || id == p->attached)
             continue;
-        r = weir_kern_pod_attach(a->kern, id, p->netns_fd);
+        r = weir_kern_pod_attach(a->kern, id, p->netns_fd, p->cookie);
         if (r == 0) {
             p->attached = id;
             weir_log(WEIR_LOG_INFO, "pod_enrolled", "pod=%s id=%u sidecar=%s", p->name, id,

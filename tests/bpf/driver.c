@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "helper/helper.h"
 #include "kern/kern.h"
 #include "kern/proof.h"
 #include "kern/revoke.h"
@@ -21,6 +22,7 @@
 
 struct driver {
     struct weir_kern *k;
+    struct weir_helper *helper;
     int events_fd;
 };
 
@@ -51,8 +53,11 @@ static int find_map(const char *name) {
 
 static int do_open(struct driver *d, char **w) {
     struct weir_kern_options o = { .pin_dir = w[1], .cgroup = w[2] };
-    int r = weir_kern_open(&o, &d->k);
+    int r = d->helper ? 0 : weir_helper_spawn(w[2], &d->helper);
 
+    o.helper = d->helper;
+    if (r == 0)
+        r = weir_kern_open(&o, &d->k);
     if (r == 0)
         printf("ok %d\n", weir_kern_adopted(d->k));
     return r;
@@ -104,15 +109,16 @@ static int do_each(struct driver *d, char **w) {
 
 static int do_pod(struct driver *d, char **w) {
     uint32_t pod = (uint32_t)strtoul(w[1], NULL, 10);
+    uint64_t cookie;
     int fd, r;
 
     if (strcmp(w[0], "pod_detach") == 0) {
         r = weir_kern_pod_detach(d->k, pod);
     } else {
-        fd = open(w[2], O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            return -errno;
-        r = weir_kern_pod_attach(d->k, pod, fd);
+        r = weir_helper_netns(d->helper, w[2], &fd, &cookie);
+        if (r)
+            return r;
+        r = weir_kern_pod_attach(d->k, pod, fd, cookie);
         close(fd);
     }
     if (r == 0)
@@ -125,17 +131,15 @@ static int print_pod(void *arg, uint32_t pod) {
     return 0;
 }
 
-static int do_cookie(char **w) {
-    int fd = open(w[1], O_RDONLY | O_CLOEXEC), r;
+static int do_cookie(struct driver *d, char **w) {
     uint64_t cookie;
+    int fd, r = weir_helper_netns(d->helper, w[1], &fd, &cookie);
 
-    if (fd < 0)
-        return -errno;
-    r = weir_kern_netns_cookie(fd, &cookie);
+    if (r)
+        return r;
     close(fd);
-    if (r == 0)
-        printf("ok %llu\n", (unsigned long long)cookie);
-    return r;
+    printf("ok %llu\n", (unsigned long long)cookie);
+    return 0;
 }
 
 static int do_counts(struct driver *d) {
@@ -287,7 +291,7 @@ static int run(struct driver *d, char **w) {
     if (strcmp(w[0], "check") == 0)
         return do_check(w);
     if (strcmp(w[0], "cookie") == 0)
-        return do_cookie(w);
+        return do_cookie(d, w);
     if (strcmp(w[0], "cgroup_id") == 0) {
         r = weir_cgroup_id(w[1], &u);
         if (r == 0)
@@ -340,10 +344,20 @@ static int run(struct driver *d, char **w) {
     return -ENOSYS;
 }
 
-int main(void) {
+/* As weir_helper_spawn runs its own program: "helper --fd N --cgroup PATH". inet_diag is tried here on
+ * every kernel. */
+static int be_helper(char **argv) {
+    const struct weir_helper_options o = { .fd = atoi(argv[3]), .cgroup = argv[5], .diag = true };
+
+    return weir_helper_serve(&o);
+}
+
+int main(int argc, char **argv) {
     struct driver d = { .events_fd = -1 };
     char line[4096];
 
+    if (argc == 6 && strcmp(argv[1], "helper") == 0)
+        return be_helper(argv);
     while (fgets(line, sizeof(line), stdin)) {
         char *w[WORDS] = { "", "", "", "", "", "" }, *save = NULL, *word;
         int n = 0, r;
@@ -357,5 +371,6 @@ int main(void) {
         fflush(stdout);
     }
     weir_kern_close(d.k);
+    weir_helper_free(d.helper);
     return 0;
 }

@@ -43,13 +43,13 @@ def test_a_pod_is_not_proven_by_another_ones_call(world, web, store):
     assert e.value.code == 2
 
 
-def test_a_cgroup_that_the_programs_do_not_see_is_not_proven(world, web):
+def test_nobody_is_sent_into_a_cgroup_that_is_not_below_the_parent(world, web):
     outside = world.cgroup + "-outside"
     os.mkdir(outside)
     try:
         with pytest.raises(Exception) as e:
             world.driver.ask("prove", web.id, outside, web.netns, 1)
-        assert e.value.code == 1
+        assert e.value.code == -errno.EACCES
     finally:
         os.rmdir(outside)
 

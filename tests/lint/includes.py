@@ -23,11 +23,12 @@ ROOMS = {
     'tls': set(),
     'obs': {'conf/model.h'},
     'io': {'conf', 'tls', 'sys'},
-    'kern': {'conf', 'sys'},
+    'helper': {'sys'},
+    'kern': {'conf', 'sys', 'helper'},
     'core': {'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'weir_config.h'},
-    'node': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'weir_config.h'},
-    'k8s': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'weir_config.h'},
-    'cli': {'core', 'node', 'k8s', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'weir_config.h'},
+    'node': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
+    'k8s': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
+    'cli': {'core', 'node', 'k8s', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
     'main.c': {'cli', 'core'},
 }
 
@@ -40,6 +41,7 @@ CORE_IO = {'io/stream.h', 'io/net.h'}
 LIBRARIES = [
     (re.compile(r'^uv\.h$|^uv/'), {'io'}),
     (re.compile(r'^bpf/'), {'kern'}),
+    (re.compile(r'^seccomp\.h$'), {'helper'}),
     (re.compile(r'^nghttp2/'), {'http'}),
     (re.compile(r'^llhttp\.h$'), {'http'}),
     (re.compile(r'^openssl/'), {'tls'}),

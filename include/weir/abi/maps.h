@@ -348,6 +348,9 @@ struct weir_canary_value {
 WEIR_ABI_SIZE(weir_canary_value, 8);
 WEIR_ABI_AT(weir_canary_value, seen, 0);
 
+/* weir_doomed: HASH. Key: __u64 socket cookie, value __u8. What the walk that runs resets whatever
+ * policy says; empty between walks. */
+
 /* weir_listener: SOCKHASH, kernel. The sidecar's listeners, several workers each, dropped when
  * closed. port: sk_lookup steers to WEIR_PORT_INBOUND; of WEIR_PORT_OUTBOUND only the presence
  * matters. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "node/caps.h"
+#include "helper/caps.h"
 
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/err.h"
 #include "weir_test.h"
 
 static uint64_t held(int which) {
@@ -43,9 +44,9 @@ static int keep_and_look(uint64_t mask) {
 }
 
 static void only_the_named_ones_stay_and_none_can_come_back(void **state) {
-    const uint64_t masks[] = { weir_caps_agent(), 0 };
+    const uint64_t masks[] = { weir_caps_agent(), weir_caps_helper(false), 0 };
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(masks); i++) {
         pid_t child = fork();
         int status;
 
@@ -57,16 +58,27 @@ static void only_the_named_ones_stay_and_none_can_come_back(void **state) {
     }
 }
 
-static void the_agent_keeps_five(void **state) {
-    assert_int_equal(__builtin_popcountll(weir_caps_agent()), 5);
-    assert_true(weir_caps_agent() >> CAP_BPF & 1);
-    assert_false(weir_caps_agent() >> CAP_SETUID & 1);
+static uint64_t bits(size_t n, const int *caps) {
+    uint64_t mask = 0;
+
+    for (size_t i = 0; i < n; i++)
+        mask |= 1ULL << caps[i];
+    return mask;
+}
+
+static void agent_and_helper_share_none(void **state) {
+    const int agent[] = { CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON };
+    const int helper[] = { CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_SETUID, CAP_SETGID, CAP_KILL };
+
+    assert_int_equal(weir_caps_agent(), bits(3, agent));
+    assert_int_equal(weir_caps_helper(false), bits(5, helper));
+    assert_int_equal(weir_caps_helper(true), bits(5, helper) | 1ULL << CAP_NET_ADMIN);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_named_ones_stay_and_none_can_come_back),
-        cmocka_unit_test(the_agent_keeps_five),
+        cmocka_unit_test(agent_and_helper_share_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* capset(2) directly: libcap is not worth a dependency. Threads started later inherit what is left;
  * call it before any. */
-#include "node/caps.h"
+#include "helper/caps.h"
 
 #include <linux/capability.h>
 #include <sys/prctl.h>
@@ -13,8 +13,12 @@
 #define BIT(cap) (1ULL << (cap))
 
 uint64_t weir_caps_agent(void) {
-    return BIT(CAP_BPF) | BIT(CAP_NET_ADMIN) | BIT(CAP_PERFMON) | BIT(CAP_SYS_ADMIN) |
-           BIT(CAP_SYS_PTRACE);
+    return BIT(CAP_BPF) | BIT(CAP_NET_ADMIN) | BIT(CAP_PERFMON);
+}
+
+uint64_t weir_caps_helper(bool diag) {
+    return BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE) | BIT(CAP_SETUID) | BIT(CAP_SETGID) |
+           BIT(CAP_KILL) | (diag ? BIT(CAP_NET_ADMIN) : 0);
 }
 
 int weir_caps_keep(uint64_t mask) {

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* weir helper: flags of the privileged helper, which lives in proxy/helper. */
+#include "helper/helper.h"
+
+#include <stdlib.h>
+
+#include "cli/verb.h"
+#include "kern/revoke.h"
+
+static int run(struct weir_args *args);
+
+static const struct weir_option options[] = {
+    { "listen", 0, "PATH", "serve agents at this unix socket (mode 0600, own user only)" },
+    { "cgroup", 0, "PATH", "the pods' parent cgroup: nothing above or beside it is touched" },
+    { "fd", 0, "NUMBER", "serve the one agent that started it, at this descriptor" },
+    WEIR_OPTIONS_END,
+};
+
+const struct weir_verb weir_verb_helper = {
+    .name = "helper",
+    .words = "",
+    .summary = "the agent's privileged helper: enters pods' namespaces, and no more",
+    .more = "Keeps SYS_ADMIN, SYS_PTRACE, SETUID, SETGID and KILL, behind a seccomp filter, and does "
+            "a fixed list of deeds\n"
+            "for the agent, which keeps none of them. weir agent starts one of its own; in a "
+            "container of its own it\n"
+            "listens, and the agent is given --helper PATH.\n",
+    .options = options,
+    .run = run,
+};
+
+static int run(struct weir_args *args) {
+    const char *fd = weir_args_value(args, "fd");
+    struct weir_helper_options o = { .cgroup = weir_args_value(args, "cgroup"),
+                                     .listen = weir_args_value(args, "listen"),
+                                     .fd = -1,
+                                     .diag = !weir_kernel_destroys() };
+
+    if (!o.cgroup)
+        return weir_usage(args, "give --cgroup PATH");
+    if (!o.listen == !fd)
+        return weir_usage(args, "give --listen PATH");
+    if (fd)
+        o.fd = atoi(fd);
+    return weir_helper_serve(&o) ? WEIR_EXIT_FAILED : WEIR_EXIT_OK;
+}

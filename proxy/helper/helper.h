@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The privileged helper of a node (docs/adr/0012): what has to be done inside of a pod's network
+ * namespace or cgroup needs SYS_ADMIN and SYS_PTRACE, which the agent has given up. The helper keeps
+ * them and does a fixed list of deeds, asked for in structs of fixed size over a unix seqpacket
+ * socket (wire.h). It reads no configuration, speaks no network protocol and knows no pod.
+ *
+ * Every call: 0; -ENOTCONN: the helper is away, try again later; -EACCES: it refused, and its log
+ * says why; another -errno: the deed went wrong. Descriptors given are borrowed, those that come
+ * back are the caller's. A call answers within WEIR_HELPER_PATIENCE_MS or counts as away.
+ */
+#ifndef WEIR_HELPER_HELPER_H
+#define WEIR_HELPER_HELPER_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+
+#define WEIR_HELPER_PATIENCE_MS 3000
+
+struct weir_helper;
+
+/*
+ * A helper of the caller's own: this program's file, run again as `helper --fd`, for the pods below
+ * the cgroup `parent` (absolute path). It ends with the caller; nobody can start it again once
+ * privileges are gone. 0 or -errno.
+ */
+int weir_helper_spawn(const char *parent, struct weir_helper **ret_helper);
+/* One that listens at the path, for the same parent. That it is away is no error: -errno is ours. */
+int weir_helper_connect(const char *path, const char *parent, struct weir_helper **ret_helper);
+/* Takes NULL; returns NULL. One that was spawned ends. */
+struct weir_helper *weir_helper_free(struct weir_helper *h);
+
+/* Looks whether it is there, and connects again where that is possible. True: there. */
+bool weir_helper_look(struct weir_helper *h);
+struct weir_helper_facts {
+    const char *away;  /* why it is not there; NULL = it is. Valid until the next call */
+    pid_t pid;         /* 0 = away */
+    bool spawned;
+    uint64_t requests; /* asked by this client */
+    uint64_t refused;  /* of them */
+    uint64_t losses;   /* how often it went away */
+};
+/* Of the last look or call; NULL is a helper that is away. */
+void weir_helper_facts(const struct weir_helper *h, struct weir_helper_facts *ret);
+
+/* A network namespace by its path ("/run/netns/x", "/proc/7/ns/net"), and its cookie. Refused when
+ * it is the helper's own. */
+int weir_helper_netns(struct weir_helper *h, const char *path, int *ret_fd, uint64_t *ret_cookie);
+/* An iterator over the namespace's TCP or UDP sockets, made from the link of an iterator program. */
+int weir_helper_walk(struct weir_helper *h, int netns_fd, int link_fd, int *ret_iter_fd);
+/* A netlink socket that looks up and destroys the namespace's sockets, for kernels without
+ * bpf_sock_destroy; -EPERM elsewhere: there the helper has not the privilege. */
+int weir_helper_diag(struct weir_helper *h, int netns_fd, int *ret_fd);
+
+/* cgroup: absolute path of a leaf below the parent. The socket belongs to it and to the namespace. */
+struct weir_helper_place {
+    const char *cgroup;
+    int netns_fd;
+};
+/* family: AF_INET, AF_INET6; type: SOCK_STREAM, SOCK_DGRAM. Neither bound nor connected. */
+int weir_helper_socket(struct weir_helper *h, const struct weir_helper_place *place, int family,
+                       int type, int *ret_fd);
+/*
+ * A process of its own, made in the cgroup and moved into the namespace, calls connect() with the
+ * reserved addresses (weir_addr_is_canary), waits for no answer and ends.
+ */
+struct weir_canary {
+    int v4, v6; /* errno of the connect; 0 = nobody refused it; -1 = no socket of that family */
+};
+int weir_helper_canary(struct weir_helper *h, const struct weir_helper_place *place,
+                       struct weir_canary *ret);
+/*
+ * The code of a process below the parent, open for reading: its executable (name ""), or the first
+ * file mapped executable whose last part begins with `name` ("libssl.so"). For uprobes.
+ */
+int weir_helper_code(struct weir_helper *h, pid_t pid, const char *name, int *ret_fd);
+
+/* The helper's side: until its caller is gone (fd) or SIGTERM (listen). The process's exit code. */
+struct weir_helper_options {
+    const char *cgroup; /* the pods' parent, below the cgroup2 mount */
+    const char *listen; /* path of a unix socket; NULL: fd */
+    int fd;             /* a connected seqpacket socket */
+    bool diag;          /* keep NET_ADMIN too: this kernel has no bpf_sock_destroy */
+};
+int weir_helper_serve(const struct weir_helper_options *options);
+
+#endif

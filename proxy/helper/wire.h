@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What agent and helper say to each other: one request, one reply, each one packet of fixed size,
+ * with descriptors beside it. Both are the same file's code or of one release; another version is
+ * refused. Nobody outside of this room includes it.
+ */
+#ifndef WEIR_HELPER_WIRE_H
+#define WEIR_HELPER_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WEIR_HELPER_VERSION 1u
+#define WEIR_HELPER_FDS     2
+
+enum weir_helper_verb {
+    WEIR_HELPER_HELLO = 1,
+    WEIR_HELPER_NETNS,
+    WEIR_HELPER_WALK,
+    WEIR_HELPER_DIAG,
+    WEIR_HELPER_SOCKET,
+    WEIR_HELPER_CANARY,
+    WEIR_HELPER_CODE,
+    WEIR_HELPER_VERBS,
+};
+
+/* What a verb does not use is zero, the name's rest included. */
+struct weir_helper_request {
+    uint32_t version;
+    uint32_t verb;
+    uint32_t number; /* echoed */
+    int32_t pid;
+    int32_t family;
+    int32_t type;
+    char name[1000];
+};
+_Static_assert(sizeof(struct weir_helper_request) == 1024, "wire");
+
+struct weir_helper_reply {
+    uint32_t version;
+    uint32_t number;
+    int32_t error;    /* 0 or -errno */
+    uint32_t refused; /* 1: the request was not one of those that are done */
+    uint64_t value[4];
+};
+_Static_assert(sizeof(struct weir_helper_reply) == 48, "wire");
+
+/* One packet with up to WEIR_HELPER_FDS descriptors. 0 or -errno. */
+int weir_helper_send(int fd, const void *packet, size_t size, const int *fds, unsigned n);
+/*
+ * Takes one packet; descriptors are the caller's. 0, -EPIPE at the end of the stream, -EPROTO for one
+ * of another size or with more descriptors than there may be (none is left open), -errno.
+ */
+int weir_helper_receive(int fd, void *packet, size_t size, int ret_fds[WEIR_HELPER_FDS],
+                        unsigned *ret_n);
+
+#endif
