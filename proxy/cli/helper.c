@@ -20,11 +20,12 @@ const struct weir_verb weir_verb_helper = {
     .name = "helper",
     .words = "",
     .summary = "the agent's privileged helper: enters pods' namespaces, and no more",
-    .more = "Keeps SYS_ADMIN, SYS_PTRACE, SETUID, SETGID and KILL, behind a seccomp filter, and does "
-            "a fixed list of deeds\n"
-            "for the agent, which keeps none of them. weir agent starts one of its own; in a "
-            "container of its own it\n"
-            "listens, and the agent is given --helper PATH.\n",
+    .more =
+        "Keeps SYS_ADMIN, SYS_PTRACE, SETUID, SETGID and KILL, behind a seccomp filter, and does "
+        "a fixed list of deeds\n"
+        "for the agent, which keeps none of them. weir agent starts one of its own; in a "
+        "container of its own it\n"
+        "listens, and the agent is given --helper PATH.\n",
     .options = options,
     .run = run,
 };

@@ -28,8 +28,8 @@
 struct weir_helper {
     char parent[PATH_MAX]; /* absolute, no slash at its end */
     uint64_t parent_ino;
-    char *path; /* where it listens; NULL: spawned */
-    int fd;     /* -1 = away */
+    char *path;  /* where it listens; NULL: spawned */
+    int fd;      /* -1 = away */
     pid_t child; /* spawned and not yet waited for; 0 = none */
     pid_t pid;
     int patience_ms;
@@ -99,8 +99,8 @@ static int ask(struct weir_helper *h, struct call *c) {
         r = receive(h, c);
     if (r) {
         lose(h, r == -EPIPE || r == -ECONNRESET ? "it has ended"
-                : r == -ETIMEDOUT              ? "it did not answer in time"
-                                               : "it answered something else");
+                : r == -ETIMEDOUT               ? "it did not answer in time"
+                                                : "it answered something else");
         return -ENOTCONN;
     }
     h->refused += c->reply.refused;
@@ -335,16 +335,14 @@ int weir_helper_socket(struct weir_helper *h, const struct weir_helper_place *pl
 
 int weir_helper_canary(struct weir_helper *h, const struct weir_helper_place *place,
                        struct weir_canary *ret) {
-    struct call c = {
-        .request.verb = WEIR_HELPER_CANARY, .fds = { place->netns_fd }, .n_fds = 1
-    };
+    struct call c = { .request.verb = WEIR_HELPER_CANARY, .fds = { place->netns_fd }, .n_fds = 1 };
     int r = name_cgroup(h, &c.request, place->cgroup);
 
     if (r == 0)
         r = ask(h, &c);
     if (r == 0)
-        *ret = (struct weir_canary){ (int)(int64_t)c.reply.value[0],
-                                     (int)(int64_t)c.reply.value[1] };
+        *ret =
+            (struct weir_canary){ (int)(int64_t)c.reply.value[0], (int)(int64_t)c.reply.value[1] };
     return r;
 }
 

@@ -294,8 +294,7 @@ void weir_helper_do(struct weir_helper_job *job) {
 
     while (n_fds < WEIR_HELPER_FDS && job->fds[n_fds] >= 0)
         n_fds++;
-    job->reply =
-        (struct weir_helper_reply){ .version = WEIR_HELPER_VERSION, .number = q->number };
+    job->reply = (struct weir_helper_reply){ .version = WEIR_HELPER_VERSION, .number = q->number };
     job->why = malformed(q, n_fds);
     job->reply.error = job->why ? -EACCES : verbs[q->verb].deed(job);
     job->reply.refused = job->why != NULL;

@@ -129,8 +129,7 @@ static void canary(struct said *said) {
 
 /* By system call: the library would look for threads to tell. With the uid the capabilities go. */
 static int become_nobody(void) {
-    if (syscall(SYS_setgroups, 0, NULL) < 0 ||
-        syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) < 0 ||
+    if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) < 0 ||
         syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) < 0)
         return -errno;
     return 0;

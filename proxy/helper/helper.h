@@ -34,8 +34,8 @@ struct weir_helper *weir_helper_free(struct weir_helper *h);
 /* Looks whether it is there, and connects again where that is possible. True: there. */
 bool weir_helper_look(struct weir_helper *h);
 struct weir_helper_facts {
-    const char *away;  /* why it is not there; NULL = it is. Valid until the next call */
-    pid_t pid;         /* 0 = away */
+    const char *away; /* why it is not there; NULL = it is. Valid until the next call */
+    pid_t pid;        /* 0 = away */
     bool spawned;
     uint64_t requests; /* asked by this client */
     uint64_t refused;  /* of them */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -23,25 +24,20 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#define CALLERS     8 /* an agent and, for a while, its successor; one more is sent away */
+#define CALLERS     8u /* an agent and, for a while, its successor; one more is sent away */
+#define LISTENER    CALLERS
+#define SIGNALS     (CALLERS + 1)
 #define FILES       64
 #define TOLD_PER_US 1000000ULL /* so many refusals are told in that time, all are counted */
 #define TOLD_MAX    10u
 
 struct serving {
     struct weir_helper_server server;
-    struct pollfd polls[1 + CALLERS]; /* [0] the listener; fd -1 = free */
+    struct pollfd polls[CALLERS + 2]; /* then the listener and SIGTERM; fd -1 = free */
     const char *path;                 /* of the listener; NULL = none */
     uint64_t told_since_us;
     unsigned told;
 };
-
-static volatile sig_atomic_t stopped;
-
-static void on_term(int sig) {
-    (void)sig;
-    stopped = 1;
-}
 
 static int failed(const char *what, int r) {
     weir_log(WEIR_LOG_ERROR, "helper_failed", "what=\"%s\" why=\"%s\"", what, strerror(-r));
@@ -60,11 +56,11 @@ static void tell_refusal(struct serving *s, const struct weir_helper_job *job) {
     }
     if (s->told++ >= TOLD_MAX)
         return;
-    weir_log(WEIR_LOG_WARN, "helper_refused", "verb=%s why=\"%s\" name=%s pid=%d refused=%llu",
-             weir_helper_verb_name(job->request->verb), job->why,
-             weir_log_quote(weir_slice_make(job->request->name, strnlen(job->request->name, 256)))
-                 .s,
-             job->request->pid, (unsigned long long)s->server.refused);
+    weir_log(
+        WEIR_LOG_WARN, "helper_refused", "verb=%s why=\"%s\" name=%s pid=%d refused=%llu",
+        weir_helper_verb_name(job->request->verb), job->why,
+        weir_log_quote(weir_slice_make(job->request->name, strnlen(job->request->name, 256))).s,
+        job->request->pid, (unsigned long long)s->server.refused);
 }
 
 /* False: the caller has gone or speaks another language. */
@@ -96,14 +92,14 @@ static bool serve_one(struct serving *s, int fd) {
 }
 
 static void accept_one(struct serving *s) {
-    int fd = accept4(s->polls[0].fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(s->polls[LISTENER].fd, NULL, NULL, SOCK_CLOEXEC);
     struct ucred peer;
     socklen_t len = sizeof(peer);
 
     if (fd < 0)
         return;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.uid == geteuid()) {
-        for (unsigned i = 1; i <= CALLERS; i++) {
+        for (unsigned i = 0; i < CALLERS; i++) {
             if (s->polls[i].fd >= 0)
                 continue;
             s->polls[i].fd = fd;
@@ -118,19 +114,21 @@ static void accept_one(struct serving *s) {
 }
 
 static bool anybody(const struct serving *s) {
-    for (unsigned i = 0; i <= CALLERS; i++)
+    for (unsigned i = 0; i <= LISTENER; i++)
         if (s->polls[i].fd >= 0)
             return true;
     return false;
 }
 
 static void serve(struct serving *s) {
-    while (!stopped && anybody(s)) {
-        if (poll(s->polls, 1 + CALLERS, -1) < 0)
-            continue; /* a signal */
-        if (s->polls[0].revents)
+    while (anybody(s)) {
+        if (poll(s->polls, WEIR_ARRAY_LEN(s->polls), -1) < 0)
+            continue;
+        if (s->polls[SIGNALS].revents)
+            return;
+        if (s->polls[LISTENER].revents)
             accept_one(s);
-        for (unsigned i = 1; i <= CALLERS; i++) {
+        for (unsigned i = 0; i < CALLERS; i++) {
             if (s->polls[i].fd < 0 || !s->polls[i].revents || serve_one(s, s->polls[i].fd))
                 continue;
             close(s->polls[i].fd);
@@ -177,7 +175,7 @@ static int open_listener(struct serving *s, const char *path) {
     fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    s->polls[0].fd = fd;
+    s->polls[LISTENER].fd = fd;
     (void)unlink(path);
     mask = umask(0177);
     r = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
@@ -189,13 +187,22 @@ static int open_listener(struct serving *s, const char *path) {
     return r;
 }
 
+static int open_signals(int *ret_fd) {
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    *ret_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return *ret_fd < 0 ? -errno : 0;
+}
+
 static int give_up(bool diag) {
     const struct rlimit files = { FILES, FILES }, none = { 0, 0 };
-    const struct sigaction term = { .sa_handler = on_term };
     int r;
 
-    (void)sigaction(SIGTERM, &term, NULL);
-    (void)sigaction(SIGINT, &term, NULL);
     (void)setrlimit(RLIMIT_NOFILE, &files);
     (void)setrlimit(RLIMIT_CORE, &none);
     if (chdir("/") < 0 || prctl(PR_SET_NAME, "weir-helper", 0, 0, 0) < 0)
@@ -211,7 +218,7 @@ int weir_helper_serve(const struct weir_helper_options *options) {
     struct serving s = { .server = { .parent_fd = -1, .home_fd = -1 } };
     int r;
 
-    for (unsigned i = 0; i <= CALLERS; i++)
+    for (unsigned i = 0; i < WEIR_ARRAY_LEN(s.polls); i++)
         s.polls[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
     r = open_places(&s.server, options->cgroup);
     if (r)
@@ -219,10 +226,12 @@ int weir_helper_serve(const struct weir_helper_options *options) {
     if (options->listen)
         r = open_listener(&s, options->listen);
     else
-        s.polls[1].fd = options->fd;
+        s.polls[0].fd = options->fd;
     if (r)
         return failed(options->listen, r);
-    r = give_up(options->diag);
+    r = open_signals(&s.polls[SIGNALS].fd);
+    if (r == 0)
+        r = give_up(options->diag);
     if (r)
         return failed("privileges", r);
     weir_log(WEIR_LOG_INFO, "helper_ready", "parent=%s listen=%s inet_diag=%s",

@@ -53,8 +53,9 @@ int weir_helper_receive(int fd, void *packet, size_t size, int ret_fds[WEIR_HELP
                         unsigned *ret_n) {
     struct iovec iov = { packet, size };
     union control control;
-    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                          .msg_controllen = sizeof(control) };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     int fds[WEIR_HELPER_FDS + 1];
     ssize_t got;
     unsigned n;

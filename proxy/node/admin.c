@@ -95,9 +95,10 @@ static void client_answer(struct weir_agent_client *c) {
         weir_agent_explain(a, c->line + 8, &c->out);
     } else {
         weir_textbuf_add(&c->out, "{", 1);
-        weir_textbuf_member(&c->out, "error",
-                            "not a command: status, counters, generation, ready, verify, join, join on, "
-                            "join off, flows, flows -f, explain");
+        weir_textbuf_member(
+            &c->out, "error",
+            "not a command: status, counters, generation, ready, verify, join, join on, "
+            "join off, flows, flows -f, explain");
         weir_textbuf_add(&c->out, "}\n", 2);
     }
     client_flush(c);

@@ -198,9 +198,9 @@ static int open_helper(struct weir_agent *a) {
 }
 
 static int open_kernel(struct weir_agent *a) {
-    const struct weir_kern_options options = {
-        .cgroup = a->enrol.parent, .pin_dir = a->pin_dir, .helper = a->helper
-    };
+    const struct weir_kern_options options = { .cgroup = a->enrol.parent,
+                                               .pin_dir = a->pin_dir,
+                                               .helper = a->helper };
     int r = weir_kern_open(&options, &a->kern);
 
     if (r)

@@ -36,8 +36,8 @@ struct weir_agent_params {
     const char *pin_dir;
     const char *node;
     const char *admin;    /* unix socket path; "" = none */
-    const char *helper; /* socket of a running weir helper; "" = start one of its own */
-    const char *metrics; /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
+    const char *helper;   /* socket of a running weir helper; "" = start one of its own */
+    const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
     const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
     enum weir_flow_format flow_format;
 };

@@ -26,7 +26,7 @@ struct weir_place_of_pod {
     const char *pending; /* why it is not enrolled; NULL = it is */
     int error;           /* errno of that; 0 = none */
     uint32_t attached;   /* pod id that sk_lookup was attached for in this namespace; 0 = not yet */
-    bool verified;          /* interception was proven, and not long ago */
+    bool verified;       /* interception was proven, and not long ago */
     const char *unverified; /* why not; "" before the first try */
     uint64_t proof_due_us;
     bool seen;

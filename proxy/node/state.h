@@ -57,9 +57,9 @@ struct weir_agent {
     bool stale;    /* the maps are not known to be what the configuration says: try again */
     uint64_t puts, deletes;
     struct weir_agent_revocation revocation;
-    uint64_t n_revoked;   /* connections reset so far */
-    uint32_t n_verified;  /* enrolled pods whose interception is proven */
-    bool revoke_again;    /* with the next tick */
+    uint64_t n_revoked;  /* connections reset so far */
+    uint32_t n_verified; /* enrolled pods whose interception is proven */
+    bool revoke_again;   /* with the next tick */
 
     struct weir_watch *config_watch, *place_watch;
     struct weir_agent_source signals, timer, config_news, place_news, events, listener;

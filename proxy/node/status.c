@@ -2,6 +2,7 @@
 /* What the agent says of itself, as JSON objects. */
 #include <string.h>
 
+#include "helper/helper.h"
 #include "node/state.h"
 
 static void pods(struct weir_agent *a, struct weir_textbuf *out) {
@@ -59,6 +60,23 @@ static void pins(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "[", 1);
     (void)weir_kern_pins(a->kern, pin, out, &n);
     weir_textbuf_add(out, "]", 1);
+}
+
+static void helper(const struct weir_agent *a, struct weir_textbuf *out) {
+    struct weir_helper_facts facts;
+
+    weir_helper_facts(a->helper, &facts);
+    weir_textbuf_name(out, "helper");
+    weir_textbuf_add(out, "{", 1);
+    weir_textbuf_member(out, "state", facts.away ? "away" : "there");
+    if (facts.away)
+        weir_textbuf_member(out, "why", facts.away);
+    weir_textbuf_number(out, "pid", (uint64_t)facts.pid);
+    weir_textbuf_bool(out, "spawned", facts.spawned);
+    weir_textbuf_number(out, "requests", facts.requests);
+    weir_textbuf_number(out, "refused", facts.refused);
+    weir_textbuf_number(out, "losses", facts.losses);
+    weir_textbuf_add(out, "}", 1);
 }
 
 static void strangers(const struct weir_agent *a, struct weir_textbuf *out) {
@@ -125,6 +143,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     revocation(a, out);
     weir_textbuf_number(out, "flows", a->n_flows);
     weir_textbuf_number(out, "flows_lost", a->n_flows_lost);
+    helper(a, out);
     weir_textbuf_name(out, "join");
     weir_textbuf_add(out, "{", 1);
     weir_agent_join_status(a, out);

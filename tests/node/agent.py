@@ -38,6 +38,7 @@ class Agent:
         self.socket = os.path.join(self.dir, "sock")
         self.pins = os.path.join(world.tmp, "agent")
         self.p = None
+        self.more = []  # further flags of every start
         self.parent = os.path.relpath(world.cgroup, cgroup_mount())
         self.write("agent.yaml", {"apiVersion": "weir.dev/v1alpha1", "kind": "Agent", "metadata": {"name": "agent"},
                                   "spec": {"cgroup": self.parent, "holdTime": "300ms"}})
@@ -79,7 +80,7 @@ class Agent:
 
     def command(self, *more):
         return [WEIR, "agent", "--config", self.config, "--pin-dir", self.pins, "--admin",
-                self.socket, "--flow-log", self.flow_log, *more]
+                self.socket, "--flow-log", self.flow_log, *self.more, *more]
 
     def start(self):
         mark = len(self.text(self.log))

@@ -48,10 +48,9 @@ static int try_enter_mounts(void) {
     return setns(0, CLONE_NEWNS) < 0 ? errno : 0;
 }
 static int try_map(void) {
-    union bpf_attr attr = { .map_type = BPF_MAP_TYPE_ARRAY,
-                            .key_size = 4,
-                            .value_size = 4,
-                            .max_entries = 1 };
+    union bpf_attr attr = {
+        .map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1
+    };
 
     return syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr)) < 0 ? errno : 0;
 }
@@ -87,9 +86,14 @@ static int under(int (*filter)(void), int (*try)(void)) {
 }
 
 static void neither_can_do_what_is_on_no_list(void **state) {
-    int (*const forbidden[])(void) = { try_exec,   try_ptrace, try_mount,
-                                       try_unshare, try_module, try_packets,
-                                       try_executable_memory, try_enter_mounts };
+    int (*const forbidden[])(void) = { try_exec,
+                                       try_ptrace,
+                                       try_mount,
+                                       try_unshare,
+                                       try_module,
+                                       try_packets,
+                                       try_executable_memory,
+                                       try_enter_mounts };
 
     for (size_t i = 0; i < WEIR_ARRAY_LEN(forbidden); i++) {
         assert_int_equal(under(weir_seccomp_agent, forbidden[i]), EPERM);

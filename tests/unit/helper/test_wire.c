@@ -65,10 +65,9 @@ static void too_many_descriptors_are_refused_and_closed(void **state) {
     } control = { .head = { .cmsg_level = SOL_SOCKET,
                             .cmsg_type = SCM_RIGHTS,
                             .cmsg_len = CMSG_LEN(sizeof(many)) } };
-    struct msghdr msg = { .msg_iov = &iov,
-                          .msg_iovlen = 1,
-                          .msg_control = &control,
-                          .msg_controllen = sizeof(control) };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+    };
     int fds[WEIR_HELPER_FDS], before = next_fd();
     struct weir_helper_reply in;
     unsigned n;
