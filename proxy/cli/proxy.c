@@ -19,6 +19,8 @@ static const struct weir_option options[] = {
     { "to-cert", 0, "FILE", "certificate chain shown to https:// servers" },
     { "to-key", 0, "FILE", "its private key" },
     { "to-sni", 0, "NAME", "name asked of and verified at https:// servers" },
+    { "session-key", 0, "FILE",
+      "secrets that seal persistent sessions, the same for every replica (default: a random one)" },
     { "workers", 'w', "N", "data threads (default: one per core)" },
     { "access-log", 0, "off|text|json", "one line per request to standard output (default off)" },
     { "admin", 'a', "ADDR:PORT", "/metrics /ready /live /status" },
@@ -88,6 +90,7 @@ static void overlay(struct weir_snapshot *s, void *arg) {
     text(args, "to-cert", &spec->to_cert);
     text(args, "to-key", &spec->to_key);
     text(args, "to-sni", &spec->to_sni);
+    text(args, "session-key", &spec->session_key);
     text(args, "admin", &spec->admin);
     text(args, "pod", &spec->pod);
     text(args, "identity", &spec->identity_dir);

@@ -76,6 +76,7 @@ const struct weir_object *const *weir_objects_core(void);
 const struct weir_object *const *weir_objects_pod(void);
 const struct weir_object *const *weir_objects_route(void);
 const struct weir_object *const *weir_objects_filter(void);
+const struct weir_object *const *weir_objects_session(void);
 const struct weir_object *const *weir_objects_cors(void);
 const struct weir_object *const *weir_objects_grpc(void);
 const struct weir_object *const *weir_objects_gateway(void);

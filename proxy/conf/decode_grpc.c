@@ -164,7 +164,7 @@ static const struct weir_field rule_fields[] = {
     WEIR_F_LIST("matches", struct weir_route_rule, matches, n_matches, decode_match),
     WEIR_F_LIST("filters", struct weir_route_rule, filters, n_filters, weir_decode_grpc_filter),
     WEIR_F_LIST("backendRefs", struct weir_route_rule, backends, n_backends, decode_backend),
-    WEIR_F_UNSUP("sessionPersistence"),
+    WEIR_F("sessionPersistence", struct weir_route_rule, session, weir_decode_session),
 };
 static const struct weir_object rule_object = WEIR_OBJECT("GRPCRoute.spec.rules[]", rule_fields);
 

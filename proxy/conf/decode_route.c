@@ -325,7 +325,7 @@ static const struct weir_field rule_fields[] = {
     WEIR_F_LIST("backendRefs", struct weir_route_rule, backends, n_backends, decode_backend),
     WEIR_F_SELF("timeouts", decode_timeouts),
     WEIR_F("retry", struct weir_route_rule, retry, decode_retry),
-    WEIR_F_UNSUP("sessionPersistence"),
+    WEIR_F("sessionPersistence", struct weir_route_rule, session, weir_decode_session),
 };
 static const struct weir_object rule_object = WEIR_OBJECT("HTTPRoute.spec.rules[]", rule_fields);
 

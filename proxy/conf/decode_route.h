@@ -16,6 +16,8 @@ struct weir_object_ref { /* parentRef and backendRef */
 /* One element of `filters` into a struct weir_filter. */
 int weir_decode_http_filter(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_grpc_filter(struct weir_dec *d, const struct weir_node *n, void *out);
+/* sessionPersistence, into a struct weir_session *. */
+int weir_decode_session(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_cors(struct weir_dec *d, const struct weir_node *n, void *out);
 /* The filters of one list together: what may not stand twice or beside another. n: their owner. */
 int weir_check_filters(struct weir_dec *d, const struct weir_node *n,

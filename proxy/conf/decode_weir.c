@@ -16,6 +16,7 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
     *spec = (struct weir_proxy_spec){
         .listen = "", .cert = "", .key = "", .client_ca = "",
         .to_ca = "", .to_cert = "", .to_key = "", .to_sni = "",
+        .session_key = "",
         .pod = "", .outbound = "127.0.0.1:15001", .inbound = "0.0.0.0:15006",
         .identity_dir = "", .trust_domain = "cluster.local", .admin = "",
         .access_log = WEIR_LOG_TEXT,
@@ -266,6 +267,7 @@ static const struct weir_field proxy_spec_fields[] = {
     PROXY("toCert", to_cert, weir_dec_string),
     PROXY("toKey", to_key, weir_dec_string),
     PROXY("toSNI", to_sni, weir_dec_string),
+    PROXY("sessionKey", session_key, weir_dec_string),
     WEIR_F_SELF("proxyProtocol", decode_proxy_protocol),
     PROXY("pod", pod, decode_pod_ref),
     PROXY("outbound", outbound, decode_address),

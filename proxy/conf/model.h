@@ -258,6 +258,16 @@ struct weir_retry {
     uint64_t backoff_us; /* before each; 25 ms unless stated */
 };
 
+/* sessionPersistence: a client stays with the endpoint it was given first. */
+struct weir_session {
+    const char *name;              /* of the cookie, or of the header; never "" after linking */
+    const char *scope;             /* the rule: sessions of others are none here */
+    bool header;                   /* else a cookie */
+    bool permanent;                /* the cookie outlives the client's own session */
+    uint64_t absolute_us, idle_us; /* 0 = no limit */
+    struct weir_place place;
+};
+
 /* Who answers Expect: 100-continue: whoever serves the request, or the proxy at once. */
 enum weir_expect { WEIR_EXPECT_UNSET, WEIR_EXPECT_FORWARD, WEIR_EXPECT_LOCAL };
 
@@ -278,6 +288,7 @@ struct weir_route_rule {
     uint64_t timeout_request_us; /* 0 = not given */
     uint64_t timeout_backend_us;
     struct weir_retry *retry;                      /* NULL = not given */
+    struct weir_session *session;                  /* NULL = not given */
     bool has_timeout_request, has_timeout_backend; /* given; with value 0 it means "no timeout" */
     struct weir_route_policy policy;
 };
@@ -401,6 +412,8 @@ struct weir_proxy_spec {
     uint32_t n_to;
     const char *cert, *key, *client_ca; /* PEM files; "" = none */
     const char *to_ca, *to_cert, *to_key, *to_sni;
+    const char
+        *session_key; /* file of the secrets that seal persistent sessions; "" = a random one */
     /* PROXY protocol: who must begin with a header (listen and Gateways), and what `to` is sent */
     struct weir_cidr *proxy_from;
     uint32_t n_proxy_from;

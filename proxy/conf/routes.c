@@ -287,13 +287,74 @@ static int link_backends(struct weir_link *l, const struct weir_draft *draft,
     return r;
 }
 
+/* FNV-1a: a name for what has none, the same on every replica. */
+static uint32_t short_hash(const char *text) {
+    uint32_t h = 0x811c9dc5;
+
+    for (; *text != '\0'; text++) {
+        h = (h ^ (uint8_t)*text) * 0x01000193;
+    }
+    return h;
+}
+
+/* Of two things that keep a client where it is neither can hold: GEP-1619 has the route rejected. */
+static const struct weir_backend_ref *affine_backend(const struct weir_route_rule *rule) {
+    for (uint32_t i = 0; i < rule->n_backends; i++) {
+        const struct weir_service *service = rule->backends[i].service;
+        if (service != NULL && service->affinity_client_ip) {
+            return &rule->backends[i];
+        }
+    }
+    return NULL;
+}
+
+/* Names the sessions of the route's rules; a route whose sessions cannot hold is attached to nothing. */
+static int link_sessions(struct weir_link *l, const struct weir_draft *draft,
+                         struct weir_http_route *route) {
+    for (uint32_t i = 0; i < route->n_rules; i++) {
+        struct weir_route_rule *rule = &route->rules[i];
+        struct weir_session *session = rule->session;
+        const struct weir_backend_ref *affine;
+        char field[64];
+
+        if (session == NULL) {
+            continue;
+        }
+        session->scope = weir_arena_printf(&l->s->arena,
+                                           rule->name[0] != '\0' ? "%s %s/%s %s" : "%s %s/%s %s#%u",
+                                           route->grpc ? "GRPCRoute" : "HTTPRoute",
+                                           route->meta.namespace_, route->meta.name, rule->name, i);
+        if (session->scope != NULL && session->name[0] == '\0') {
+            session->name =
+                weir_arena_printf(&l->s->arena, "weir-%08x", short_hash(session->scope));
+        }
+        if (session->scope == NULL || session->name == NULL) {
+            return -ENOMEM;
+        }
+        affine = affine_backend(rule);
+        if (affine == NULL) {
+            continue;
+        }
+        route->n_parents = 0;
+        snprintf(field, sizeof(field), "spec.rules[%u].sessionPersistence", i);
+        return weir_link_warn(l, draft, &session->place, field,
+                              "Service %s/%s has sessionAffinity: ClientIP, which cannot hold "
+                              "beside it; the route is attached to nothing",
+                              affine->namespace_, affine->name);
+    }
+    return 0;
+}
+
 static int link_route(struct weir_link *l, const struct weir_draft *draft) {
     struct weir_http_route *route = &l->s->routes[l->s->n_routes++];
 
     *route = ((const struct weir_draft_route *)draft)->value;
     route->meta = draft->meta;
     int r = link_parents(l, draft, route);
-    return r == 0 ? link_backends(l, draft, route) : r;
+    if (r == 0) {
+        r = link_backends(l, draft, route);
+    }
+    return r == 0 ? link_sessions(l, draft, route) : r;
 }
 
 /* HTTPRoutes and GRPCRoutes in one list, by age and name; of equals the HTTPRoute first. */

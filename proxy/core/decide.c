@@ -4,6 +4,7 @@
  * forwarded: the path is made canonical first. Knows nothing of connections but who is at the other end.
  */
 #include "core/filter.h"
+#include "core/session.h"
 
 static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
 
@@ -52,7 +53,9 @@ static struct weir_fault route(struct weir_txn *t) {
     rule = t->decision.rule;
     if (!rule)
         return WEIR_FAULT(LOCAL, NO_ROUTE);
-    backend = weir_route_backend(rule, weir_worker_random(t->worker));
+    backend = rule->session ? weir_session_backend(t) : NULL;
+    if (!backend)
+        backend = weir_route_backend(rule, weir_worker_random(t->worker));
     t->backend = backend;
     if ((rule->n_filters > 0 || (backend && backend->n_filters > 0)) && weir_filter_answers(t))
         return no_fault;

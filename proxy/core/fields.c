@@ -4,6 +4,7 @@
  * certain is added: where the request came from, who the caller was proven to be, a request id.
  */
 #include "core/filter.h"
+#include "core/session.h"
 #include "http/hop.h"
 
 #define IP_MAX 46u /* INET6_ADDRSTRLEN */
@@ -99,5 +100,7 @@ int weir_fields_request(struct weir_txn *t) {
 }
 
 int weir_fields_response(struct weir_txn *t) {
-    return t->decision.rule && has_filters(t) ? weir_filter_response(t) : 0;
+    int r = t->decision.rule && has_filters(t) ? weir_filter_response(t) : 0;
+
+    return r == 0 && t->session ? weir_session_response(t) : r;
 }

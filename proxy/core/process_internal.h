@@ -51,6 +51,7 @@ struct weir_process {
     uint64_t cert_failures;   /* reloads refused because of a certificate, key or CA */
     bool cert_refused;        /* the last load was */
     uint16_t fixed_port;      /* of --listen ADDR:0, chosen by the first thread */
+    char session_secret[65];  /* hex; "" = not made yet */
     uint64_t max_connections; /* that the descriptor limit allows; 0 = unknown */
     bool draining;
 };

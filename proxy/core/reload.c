@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "core/process_internal.h"
 #include "io/resolve.h"
+#include "sys/entropy.h"
 #include "sys/files.h"
 #include "sys/log.h"
 #include "sys/texts.h"
@@ -144,6 +145,56 @@ static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *se
     return r;
 }
 
+static bool has_sessions(const struct weir_snapshot *s) {
+    for (uint32_t i = 0; i < s->n_routes; i++)
+        for (uint32_t k = 0; k < s->routes[i].n_rules; k++)
+            if (s->routes[i].rules[k].session)
+                return true;
+    return false;
+}
+
+/* The secret of this process alone, as a line of 64 hexadecimal digits. */
+static int own_secret(struct weir_process *p) {
+    uint8_t bytes[sizeof(p->session_secret) / 2];
+    int r;
+
+    if (p->session_secret[0])
+        return 0;
+    r = weir_random(bytes, sizeof(bytes));
+    for (unsigned i = 0; r == 0 && i < sizeof(bytes); i++)
+        snprintf(p->session_secret + i * 2, 3, "%02x", bytes[i]);
+    explicit_bzero(bytes, sizeof(bytes));
+    return r;
+}
+
+static int load_sessions(struct weir_process *p, const struct weir_snapshot *s,
+                         struct weir_tls_set *set) {
+    const char *path = s->proxy.session_key, *why = "";
+    struct pem pem = { 0 };
+    int r;
+
+    if (path[0]) {
+        r = read_pem(path, &pem);
+        if (r == 0)
+            r = weir_seal_new(weir_slice_make(pem.text, pem.len), &set->sessions, &why);
+        if (r > 0)
+            weir_log(WEIR_LOG_ERROR, "config", "sessionKey %s: %s", path, why);
+    } else {
+        r = own_secret(p);
+        if (r == 0)
+            r = weir_seal_new(weir_slice_from_str(p->session_secret), &set->sessions, &why);
+        if (r == 0 && has_sessions(s))
+            weir_log(
+                WEIR_LOG_WARN, "config",
+                "a route asks for sessionPersistence, and no sessionKey is given: sessions end "
+                "with this process and other replicas do not know them");
+    }
+    if (pem.text)
+        explicit_bzero(pem.text, pem.len);
+    weir_free(pem.text);
+    return r;
+}
+
 static int load_tls(const struct weir_proxy_spec *spec, struct weir_tls_set *set) {
     struct weir_tls_params server = { .mode = WEIR_TLS_SERVER,
                                       .trust_domain = spec->trust_domain,
@@ -247,6 +298,8 @@ int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime)
         r = load_tls(&s->proxy, &params.tls);
         p->cert_refused = r != 0;
     }
+    if (r == 0)
+        r = load_sessions(p, s, &params.tls);
     if (r == 0) {
         params.snapshot = s;
         r = weir_runtime_new(&params, ret_runtime, &why);
@@ -314,8 +367,8 @@ static int watch_gateways(struct weir_process *p) {
 
 int weir_process_watch(struct weir_process *p) {
     const struct weir_proxy_spec *spec = &p->runtime->snapshot->proxy;
-    const char *files[] = { spec->cert,    spec->key,    spec->client_ca,   spec->to_ca,
-                            spec->to_cert, spec->to_key, spec->identity_dir };
+    const char *files[] = { spec->cert,    spec->key,    spec->client_ca,    spec->to_ca,
+                            spec->to_cert, spec->to_key, spec->identity_dir, spec->session_key };
     int r = 0;
 
     if (!p->watch) {

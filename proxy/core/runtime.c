@@ -33,6 +33,7 @@ void weir_tls_set_deinit(struct weir_tls_set *set) {
     set->mesh_server = weir_tls_ctx_unref(set->mesh_server);
     set->mesh_client = weir_tls_ctx_unref(set->mesh_client);
     set->mesh_client_tcp = weir_tls_ctx_unref(set->mesh_client_tcp);
+    set->sessions = weir_seal_unref(set->sessions);
 }
 
 static void addr_key(uint8_t key[18], const struct weir_ip *ip, uint16_t port) {

@@ -14,6 +14,7 @@
 #include "route/hosts.h"
 #include "route/rbac.h"
 #include "route/route.h"
+#include "tls/seal.h"
 #include "tls/tls.h"
 
 /* Which way a connection came in; decides trust, steering and what the access line says. */
@@ -75,6 +76,7 @@ struct weir_tls_set {
     struct weir_tls_ctx *to;                        /* --to https:// */
     struct weir_tls_ctx *mesh_server, *mesh_client; /* one identity */
     struct weir_tls_ctx *mesh_client_tcp;           /* the same, for bytes that are no HTTP */
+    struct weir_seal *sessions;                     /* of persistent sessions */
 };
 void weir_tls_set_deinit(struct weir_tls_set *set);
 

@@ -17,6 +17,7 @@
 #include "core/pipe.h"
 #include "core/pool.h"
 #include "core/retry.h"
+#include "core/session.h"
 #include "core/timeout.h"
 #include "core/upgrade.h"
 #include "http/hop.h"
@@ -206,8 +207,10 @@ void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
 int weir_txn_lease(struct weir_txn *t) {
     struct weir_worker *w = t->worker;
 
-    t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried,
-                               t->attempts < WEIR_TXN_TRIES ? t->attempts : WEIR_TXN_TRIES);
+    t->endpoint = t->session ? weir_session_endpoint(t) : NULL;
+    if (!t->endpoint)
+        t->endpoint = weir_lb_pick(t->target->lb, weir_worker_now(w), t->tried,
+                                   t->attempts < WEIR_TXN_TRIES ? t->attempts : WEIR_TXN_TRIES);
     if (!t->endpoint)
         return WEIR_LEASE_NONE;
     weir_lb_use(t->target->lb, t->endpoint);

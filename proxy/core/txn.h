@@ -58,6 +58,7 @@ struct weir_txn {
     const struct weir_parent *parent;
     struct weir_route_decision decision;
     const struct weir_backend_ref *backend; /* chosen among the rule's; NULL = none */
+    struct weir_session_use *session;       /* session.c; NULL = the rule keeps none */
     const struct weir_filter *answer;       /* the filter that answers instead of a backend, or NULL */
     const struct weir_cors *cors;           /* whose fields the answer gets, or NULL */
     struct weir_slice origin;               /* the Origin field, with cors */

@@ -370,6 +370,21 @@ struct weir_lb_endpoint *weir_lb_pick(struct weir_lb *lb, uint64_t now_us,
     return lighter(b, a) ? b : a;
 }
 
+struct weir_lb_endpoint *weir_lb_find(struct weir_lb *lb, const struct weir_ip *ip, uint16_t port,
+                                      uint64_t now_us) {
+    const struct weir_endpoint conf = { .ip = *ip, .port = port };
+    struct weir_lb_endpoint *e;
+    struct weir_hnode *n;
+    char key[KEY_SIZE];
+
+    key_make(&conf, key);
+    n = weir_htab_find(&lb->table, weir_slice_make(key, KEY_SIZE));
+    if (!n)
+        return NULL;
+    e = WEIR_CONTAINER_OF(n, struct weir_lb_endpoint, node);
+    return e->present && e->ejected_until <= now_us ? e : NULL;
+}
+
 void weir_lb_use(struct weir_lb *lb, struct weir_lb_endpoint *e) {
     e->users++;
 }

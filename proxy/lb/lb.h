@@ -49,6 +49,9 @@ void weir_lb_unstage(struct weir_lb *lb);
  */
 struct weir_lb_endpoint *weir_lb_pick(struct weir_lb *lb, uint64_t now_us,
                                       struct weir_lb_endpoint *const *tried, uint32_t n_tried);
+/* The endpoint of that address, if a request may be sent to it now: in the set and not ejected. NULL = none. */
+struct weir_lb_endpoint *weir_lb_find(struct weir_lb *lb, const struct weir_ip *ip, uint16_t port,
+                                      uint64_t now_us);
 void weir_lb_use(struct weir_lb *lb, struct weir_lb_endpoint *e);
 void weir_lb_unuse(struct weir_lb *lb, struct weir_lb_endpoint *e);
 /* Report a connection attempt's outcome: after 3 consecutive failures ejected for 1 s, doubling to 30 s. */

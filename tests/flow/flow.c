@@ -24,6 +24,15 @@ static struct weir_tls_ctx *ref(struct weir_tls_ctx *ctx) {
     return ctx ? weir_tls_ctx_ref(ctx) : NULL;
 }
 
+static struct weir_seal *sessions(void) {
+    struct weir_seal *seal = NULL;
+    const char *why;
+
+    assert_int_equal(weir_seal_new(WEIR_SLICE("a secret of 32 characters or more"), &seal, &why),
+                     0);
+    return seal;
+}
+
 static void set_servers(struct flow *f, struct weir_runtime_params *params) {
     unsigned n = f->options.n_to ? f->options.n_to : 1;
 
@@ -47,7 +56,8 @@ struct weir_runtime *flow_runtime(struct flow *f, const char *yaml) {
                  .to = ref(f->tls.to),
                  .mesh_server = ref(f->tls.mesh_server),
                  .mesh_client = ref(f->tls.mesh_client),
-                 .mesh_client_tcp = ref(f->tls.mesh_client_tcp) },
+                 .mesh_client_tcp = ref(f->tls.mesh_client_tcp),
+                 .sessions = sessions() },
     };
     struct weir_runtime *rt = NULL;
     char *why = NULL;

@@ -45,7 +45,7 @@ static void impossible_calls_are_refused(void **state) {
     conf_refused(
         ROUTE("{matches: [{method: {}}, {method: {service: a/b}}, {method: {method: \"1x\"}},\n"
               "{method: {type: RegularExpression, service: \"(\"}}],\n"
-              "filters: [{type: URLRewrite}], sessionPersistence: {type: Cookie}, timeouts: {}}"),
+              "filters: [{type: URLRewrite}], sessionPersistence: {type: Body}, timeouts: {}}"),
         "t:10:21: error: spec.rules[0].matches[0].method: names neither a service nor a method\n"
         "t:10:45: error: spec.rules[0].matches[1].method.service: \"a/b\" is not the name of a "
         "gRPC "
@@ -56,8 +56,9 @@ static void impossible_calls_are_refused(void **state) {
         "missing "
         "closing parenthesis at offset 1\n"
         "t:12:18: error: spec.rules[0].filters[0].type: URLRewrite is not a filter of a GRPCRoute\n"
-        "t:12:52: error: spec.rules[0].sessionPersistence: not supported by this version\n"
-        "t:12:68: error: spec.rules[0].timeouts: unknown field \"timeouts\"\n");
+        "t:12:59: error: spec.rules[0].sessionPersistence.type: unknown value \"Body\"; expected "
+        "Cookie or Header\n"
+        "t:12:66: error: spec.rules[0].timeouts: unknown field \"timeouts\"\n");
 }
 
 static void both_kinds_are_one_list_by_age(void **state) {

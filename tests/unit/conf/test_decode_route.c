@@ -145,7 +145,8 @@ static void impossible_matches_are_refused(void **state) {
 
 static void what_this_version_cannot_do_is_refused_at_its_place(void **state) {
     conf_refused(
-        ROUTE("  rules:\n  - retry: {attempts: 101}\n    sessionPersistence: {type: Cookie}\n    "
+        ROUTE("  rules:\n  - retry: {attempts: 101}\n    sessionPersistence: {sessionName: \"a "
+              "b\"}\n    "
               "filters:\n"
               "    - {type: ExtensionRef, extensionRef: {name: a}}\n"
               "    - {type: ExternalAuth, externalAuth: {protocol: HTTP}}\n    - {type: "
@@ -153,7 +154,9 @@ static void what_this_version_cannot_do_is_refused_at_its_place(void **state) {
               "    backendRefs:\n    - {name: api, port: 80, filters: [{type: ExtensionRef}]}\n"
               "    - {name: api, kind: Bucket, group: x.io, port: 1}"),
         "t:12:23: error: spec.rules[0].retry.attempts: 101 is out of range; expected 0 to 100\n"
-        "t:13:25: error: spec.rules[0].sessionPersistence: not supported by this version\n"
+        "t:13:39: error: spec.rules[0].sessionPersistence.sessionName: \"a b\" is not the name of "
+        "a "
+        "cookie or header of up to 128 letters\n"
         "t:15:14: error: spec.rules[0].filters[0].type: ExtensionRef is not supported by this "
         "version\n"
         "t:15:42: error: spec.rules[0].filters[0].extensionRef: not supported by this version\n"
@@ -211,6 +214,42 @@ static void a_retry_is_read_in_full(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void a_session_is_read_in_full(void **state) {
+    const struct weir_http_route *r;
+    struct weir_snapshot *s = route(
+        "  rules: [{sessionPersistence: {sessionName: s, type: Header, idleTimeout: 1m}}, {name: "
+        "n, "
+        "sessionPersistence: {absoluteTimeout: 2h, cookieConfig: {lifetimeType: Permanent}}}, "
+        "{sessionPersistence: {}}, {}]",
+        &r);
+    const struct weir_session *session = r->rules[0].session;
+
+    assert_string_equal(session->name, "s");
+    assert_string_equal(session->scope, "HTTPRoute default/r #0");
+    assert_true(session->header);
+    assert_int_equal(session->idle_us, 60000000);
+    assert_int_equal(session->absolute_us, 0);
+    session = r->rules[1].session;
+    assert_string_equal(session->scope, "HTTPRoute default/r n");
+    assert_false(session->header);
+    assert_true(session->permanent);
+    assert_int_equal(session->absolute_us, 7200000000);
+    assert_int_equal(strlen(session->name), strlen("weir-01234567")); /* one of its own */
+    assert_int_equal(strncmp(session->name, "weir-", 5), 0);
+    assert_string_not_equal(session->name, r->rules[2].session->name);
+    assert_false(r->rules[2].session->permanent);
+    assert_null(r->rules[3].session);
+    weir_snapshot_unref(s);
+    conf_refused(
+        ROUTE("  rules: [{sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}}]"),
+        "t:11:32: error: spec.rules[0].sessionPersistence.absoluteTimeout: required with "
+        "lifetimeType Permanent: how long the cookie lives\n");
+    conf_refused(
+        ROUTE("  rules: [{sessionPersistence: {type: Header, cookieConfig: {}}}]"),
+        "t:11:47: error: spec.rules[0].sessionPersistence.cookieConfig: not allowed beside "
+        "type: Header\n");
+}
+
 static void hosts_parents_and_timeouts_are_checked(void **state) {
     conf_refused(ROUTE("  hostnames: [\"*\", 10.0.0.1, Api.example.com, \"a:80\"]\n"
                        "  rules: [{timeouts: {request: 1s, backendRequest: 2s}, backendRefs: "
@@ -254,6 +293,7 @@ int main(void) {
         cmocka_unit_test(what_this_version_cannot_do_is_refused_at_its_place),
         cmocka_unit_test(a_filter_and_its_type_must_agree),
         cmocka_unit_test(a_retry_is_read_in_full),
+        cmocka_unit_test(a_session_is_read_in_full),
         cmocka_unit_test(hosts_parents_and_timeouts_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -200,6 +200,24 @@ static void a_gateways_listeners_say_who_may_attach(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void a_session_beside_client_ip_affinity_rejects_the_route(void **state) {
+    char *report;
+    struct weir_snapshot *s = conf_try(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {sessionAffinity: ClientIP, "
+        "ports: [{name: http, port: 80}]}\n" ROUTE(
+            "r", "[{kind: Service, group: \"\", name: a}]",
+            "  rules: [{sessionPersistence: {}, backendRefs: [{name: a, port: 80}]}]"),
+        &report);
+
+    assert_string_equal(report,
+                        "t:11:32: warning: spec.rules[0].sessionPersistence: Service default/a has "
+                        "sessionAffinity: ClientIP, which cannot hold beside it; the route is "
+                        "attached to nothing\n");
+    assert_int_equal(s->routes[0].n_parents, 0);
+    free(report);
+    weir_snapshot_unref(s);
+}
+
 static void a_refused_attachment_is_warned_about(void **state) {
     conf_warned(
         GATEWAY(LISTENERS) ROUTE(
@@ -221,6 +239,7 @@ int main(void) {
         cmocka_unit_test(a_backend_elsewhere_needs_a_grant_there),
         cmocka_unit_test(routes_come_oldest_first),
         cmocka_unit_test(a_gateways_listeners_say_who_may_attach),
+        cmocka_unit_test(a_session_beside_client_ip_affinity_rejects_the_route),
         cmocka_unit_test(a_refused_attachment_is_warned_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
