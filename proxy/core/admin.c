@@ -61,7 +61,8 @@ static int body_of(struct admin_conn *c, struct weir_slice path, struct weir_buf
     if ((c->scope & WEIR_ADMIN_HEALTH) && weir_slice_eq(path, WEIR_SLICE("/ready"))) {
         bool ready = a->ops->ready(a->arg, &why);
 
-        (void)weir_bufq_append(body, ready ? WEIR_SLICE("ready\n") : weir_slice_from_str(why));
+        (void)weir_bufq_append(body, weir_slice_from_str(ready ? "ready" : why));
+        (void)weir_bufq_append(body, WEIR_SLICE("\n"));
         return ready ? 200 : 503;
     }
     if (c->scope == WEIR_ADMIN_ALL && weir_slice_eq(path, WEIR_SLICE("/status"))) {

@@ -21,7 +21,7 @@ struct weir_admin_ops {
     /* Bodies: text appended to *out. 0 or -ENOMEM. */
     int (*metrics)(void *arg, struct weir_bufq *out);
     int (*status)(void *arg, struct weir_bufq *out); /* JSON */
-    bool (*ready)(void *arg, const char **ret_why);  /* why not: "draining\n", "starting\n" */
+    bool (*ready)(void *arg, const char **ret_why);  /* why not: "draining" */
     void (*posted)(void *arg);                       /* another thread posted the loop */
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "core/admin_listen.h"
 #include "core/process_internal.h"
 #include "sys/log.h"
 
@@ -70,15 +71,6 @@ static void close_unwanted(struct weir_thread *t) {
     }
 }
 
-static int say_failure(const char *text, int r) {
-    const char *hint = r == -EADDRINUSE ? " (another process listens there)"
-                       : r == -EACCES   ? " (ports below 1024 need CAP_NET_BIND_SERVICE)"
-                                        : "";
-
-    weir_log(WEIR_LOG_ERROR, "listen", "addr=%s error=\"%s%s\"", text, strerror(-r), hint);
-    return r;
-}
-
 /* The newest is the one that could not be opened. */
 static void forget_first(struct weir_thread *t) {
     struct weir_listening *l = t->listening;
@@ -115,7 +107,7 @@ static int open_one(struct weir_thread *t, const struct address *a) {
         return 0;
     if (r < 0) {
         weir_count(&t->worker.metrics, WEIR_C_LISTEN_FAILED, 1);
-        return say_failure(a->text, r);
+        return weir_listen_say_failure(a->text, r);
     }
     if (a->dir == WEIR_DIR_REVERSE)
         p->fixed_port = port;
@@ -194,25 +186,6 @@ void weir_thread_forget_listening(struct weir_thread *t) {
         forget_first(t);
 }
 
-static int open_admin(struct weir_process *p, const char *text, const enum weir_admin_scope *scope,
-                      bool optional) {
-    struct weir_listen listen = { .user = (void *)scope };
-    uint16_t port = 0;
-    int r;
-
-    if (weir_parse_hostport(text, &listen.ip, &listen.port) < 0) {
-        weir_log(WEIR_LOG_ERROR, "listen", "addr=%s error=\"not ADDR:PORT\"", text);
-        return -EINVAL;
-    }
-    r = weir_loop_listen(p->loop, &listen, &port);
-    if (r < 0 && optional && (r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT))
-        return 0;
-    if (r < 0)
-        return say_failure(text, r);
-    weir_log(WEIR_LOG_INFO, "listen", "direction=admin addr=%s port=%u", text, port);
-    return 0;
-}
-
 int weir_process_listen_admin(struct weir_process *p) {
     static const enum weir_admin_scope all = WEIR_ADMIN_ALL, metrics = WEIR_ADMIN_METRICS,
                                        health = WEIR_ADMIN_HEALTH;
@@ -229,19 +202,8 @@ int weir_process_listen_admin(struct weir_process *p) {
     };
     int r = 0;
 
-    for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(addrs); i++) {
-        const char *text = addrs[i].text;
-        char v4[64], v6[64];
-
-        if (text[0] != ':') {
-            r = text[0] ? open_admin(p, text, addrs[i].scope, false) : 0;
-            continue;
-        }
-        snprintf(v4, sizeof(v4), "0.0.0.0%s", text);
-        snprintf(v6, sizeof(v6), "[::]%s", text);
-        r = open_admin(p, v4, addrs[i].scope, false);
-        if (r == 0)
-            r = open_admin(p, v6, addrs[i].scope, true);
-    }
+    for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(addrs); i++)
+        if (addrs[i].text[0])
+            r = weir_admin_listen(p->loop, addrs[i].text, addrs[i].scope);
     return r;
 }

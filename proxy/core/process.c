@@ -187,7 +187,7 @@ static int admin_status(void *arg, struct weir_bufq *out) {
 static bool admin_ready(void *arg, const char **ret_why) {
     struct weir_process *p = arg;
 
-    *ret_why = "draining\n";
+    *ret_why = "draining";
     return !p->draining;
 }
 

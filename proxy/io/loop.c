@@ -250,6 +250,18 @@ void weir_loop_run(struct weir_loop *loop) {
     }
 }
 
+int weir_loop_fd(const struct weir_loop *loop) {
+    return uv_backend_fd(&loop->uv);
+}
+
+/* What one wait finds may wait for something that only the next wait makes known to the kernel. */
+#define TURNS 4
+
+void weir_loop_turn(struct weir_loop *loop) {
+    for (int i = 0; i < TURNS; i++)
+        uv_run(&loop->uv, UV_RUN_NOWAIT);
+}
+
 void weir_loop_stop(struct weir_loop *loop) {
     if (loop->stopping)
         return;

@@ -32,6 +32,12 @@ void weir_loop_unlisten(struct weir_loop *loop, const void *user);
 
 /* Runs until weir_loop_stop and everything is closed. */
 void weir_loop_run(struct weir_loop *loop);
+/*
+ * The same within another loop: all that is due, without waiting, whenever weir_loop_fd is readable
+ * and, for its ticks, now and then. The caller's thread has SIGPIPE blocked or ignored.
+ */
+int weir_loop_fd(const struct weir_loop *loop);
+void weir_loop_turn(struct weir_loop *loop);
 /* From the loop's own thread. Streams still open are closed with `closed` events. */
 void weir_loop_stop(struct weir_loop *loop);
 /* From any thread: the loop's `posted` event soon. */

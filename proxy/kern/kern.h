@@ -27,8 +27,7 @@ struct weir_kern_options {
 /* Positive outcomes. */
 enum weir_kern_outcome {
     WEIR_KERN_OWNED = 1, /* another live agent owns pin_dir */
-    WEIR_KERN_LAYOUT,    /* pinned maps have another layout version: uninstall, or run the matching
-                            weir */
+    WEIR_KERN_LAYOUT,    /* pinned maps have another layout: uninstall, or run the matching weir */
     WEIR_KERN_FOREIGN,   /* pin_dir is not a bpffs, or holds something weir did not put there */
     WEIR_KERN_REFUSED,   /* the kernel refused a program, map or attachment: the log says which and
                             why */
@@ -77,6 +76,7 @@ enum weir_map {
     WEIR_MAP_COUNT_,
 };
 const char *weir_map_name(enum weir_map map);
+uint32_t weir_kern_capacity(const struct weir_kern *k, enum weir_map map); /* entries; 0: unknown */
 size_t weir_map_key_size(enum weir_map map);
 size_t weir_map_value_size(enum weir_map map);
 

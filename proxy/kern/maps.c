@@ -38,6 +38,13 @@ const char *weir_map_name(enum weir_map map) {
     return kinds[map].name;
 }
 
+uint32_t weir_kern_capacity(const struct weir_kern *k, enum weir_map map) {
+    struct bpf_map_info info = { 0 };
+    uint32_t len = sizeof(info);
+
+    return bpf_obj_get_info_by_fd(k->map_fds[map], &info, &len) < 0 ? 0 : info.max_entries;
+}
+
 size_t weir_map_key_size(enum weir_map map) {
     return kinds[map].key;
 }

@@ -92,6 +92,7 @@ static void timer_ready(void *arg, uint32_t events) {
 
     if (read(a->timer.fd, &expirations, sizeof(expirations)) != sizeof(expirations))
         return;
+    weir_agent_http_tick(a);
     (void)weir_helper_look(a->helper);
     if (a->revoke_again)
         weir_agent_revoke(a, false);
@@ -127,7 +128,7 @@ static int open_signals(struct weir_agent *a) {
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return -errno;
     a->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return a->signals.fd < 0 ? -errno : weir_agent_poll(a, &a->signals, EPOLLIN);
@@ -247,6 +248,9 @@ static int start(struct weir_agent *a) {
     r = weir_agent_admin_open(a);
     if (r)
         return failed(a->admin_path, strerror(-r));
+    r = weir_agent_http_open(a);
+    if (r)
+        return failed(a->metrics_at, strerror(-r));
     r = weir_agent_flows_open(a);
     if (r)
         return failed(a->flow_log, strerror(-r));
@@ -296,6 +300,7 @@ static int run(struct weir_agent *a) {
 
 static void deinit(struct weir_agent *a) {
     weir_agent_admin_close(a);
+    weir_agent_http_close(a);
     weir_agent_flows_close(a);
     weir_kern_close(a->kern);
     weir_helper_free(a->helper);

@@ -34,6 +34,8 @@ struct weir_agent_revocation {
     uint64_t generation, checked, killed, kept, failed, took_us;
 };
 
+struct weir_agent_http;
+
 struct weir_agent {
     const struct weir_agent_params *params;
     /* of this run: flags beat the Agent document of the first configuration */
@@ -61,6 +63,7 @@ struct weir_agent {
     uint32_t n_verified; /* enrolled pods whose interception is proven */
     bool revoke_again;   /* with the next tick */
 
+    struct weir_agent_http *http; /* NULL = not served */
     struct weir_watch *config_watch, *place_watch;
     struct weir_agent_source signals, timer, config_news, place_news, events, listener;
     struct weir_agent_client clients[WEIR_AGENT_CLIENTS];
@@ -97,6 +100,10 @@ void weir_agent_flow_event(void *arg, const struct weir_event *event, bool from_
 /* admin.c: 0 or -errno. */
 int weir_agent_admin_open(struct weir_agent *a);
 void weir_agent_admin_close(struct weir_agent *a);
+/* http.c: 0 or -errno. Nothing when no address is given. */
+int weir_agent_http_open(struct weir_agent *a);
+void weir_agent_http_tick(struct weir_agent *a); /* once a second */
+void weir_agent_http_close(struct weir_agent *a);
 /* One flow record to every follower. */
 void weir_agent_admin_flow(struct weir_agent *a, const struct weir_textbuf *record);
 /*
@@ -111,6 +118,7 @@ const char *weir_agent_unready(const struct weir_agent *a);
 /* explain.c: words is "SRC DST:PORT [tcp|udp]" and is taken apart. */
 void weir_agent_explain(struct weir_agent *a, char *words, struct weir_textbuf *out);
 /* status.c */
+uint64_t weir_agent_epoch(const struct weir_agent *a); /* of the maps; 0 = none */
 void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out);
 void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out);
 void weir_agent_ready(struct weir_agent *a, struct weir_textbuf *out);

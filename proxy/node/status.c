@@ -95,7 +95,7 @@ static void strangers(const struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "]", 1);
 }
 
-static uint64_t epoch_of(struct weir_agent *a) {
+uint64_t weir_agent_epoch(const struct weir_agent *a) {
     struct weir_meta_value meta = { 0 };
     uint32_t key = 0;
 
@@ -122,7 +122,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_member(out, "kind", "agent");
     weir_textbuf_member(out, "state", weir_agent_unready(a) ? "degraded" : "in_force");
     weir_textbuf_number(out, "generation", a->generation);
-    weir_textbuf_number(out, "epoch", epoch_of(a));
+    weir_textbuf_number(out, "epoch", weir_agent_epoch(a));
     weir_textbuf_bool(out, "adopted", a->adopted);
     weir_textbuf_number(out, "reloads_refused", a->refused);
     if (a->last_refusal[0])
@@ -183,7 +183,7 @@ void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out) {
 void weir_agent_generation(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "{", 1);
     weir_textbuf_number(out, "generation", a->generation);
-    weir_textbuf_number(out, "epoch", epoch_of(a));
+    weir_textbuf_number(out, "epoch", weir_agent_epoch(a));
     weir_textbuf_bool(out, "in_force", !a->stale);
     revocation(a, out);
     weir_textbuf_add(out, "}\n", 2);

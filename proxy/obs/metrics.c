@@ -7,7 +7,7 @@
  */
 #include "obs/metrics.h"
 
-#include "obs/pen.h"
+#include "obs/expo.h"
 
 #define LOAD(cell) atomic_load_explicit(&(cell), memory_order_relaxed)
 
@@ -17,11 +17,7 @@ static const uint64_t bounds_us[WEIR_BUCKETS - 1] = {
     500000, 750000, 1000000, 2500000, 5000000, 7500000, 10000000,
 };
 
-struct metric {
-    const char *name, *type, *help;
-};
-
-static const struct metric counter_table[WEIR_COUNTERS] = {
+static const struct weir_family counter_table[WEIR_COUNTERS] = {
     [WEIR_C_DOWN_CONNECTIONS] = { "weir_downstream_connections_total", "counter",
                                   "Connections accepted." },
     [WEIR_C_DOWN_ACTIVE] = { "weir_downstream_connections_active", "gauge",
@@ -37,9 +33,11 @@ static const struct metric counter_table[WEIR_COUNTERS] = {
     [WEIR_C_UP_IDLE] = { "weir_upstream_connections_idle", "gauge",
                          "Dialled connections waiting in a pool." },
     [WEIR_C_UP_WAITING] = { "weir_upstream_waiting", "gauge",
-                            "Requests that wait for a connection to an endpoint that has as many as it may." },
+                            "Requests that wait for a connection to an endpoint that has as many "
+                            "as it may." },
     [WEIR_C_UP_WORN_OUT] = { "weir_upstream_connections_worn_out_total", "counter",
-                             "Dialled connections retired for their lifetime or number of requests." },
+                             "Dialled connections retired for their lifetime or number of "
+                             "requests." },
     [WEIR_C_UP_CONNECT_FAILED] = { "weir_upstream_connect_failures_total", "counter",
                                    "Dials that did not become a usable connection." },
     [WEIR_C_UP_BYTES_IN] = { "weir_upstream_received_bytes_total", "counter",
@@ -83,7 +81,7 @@ static const struct metric counter_table[WEIR_COUNTERS] = {
                              "Access lines dropped because standard output was slow." },
 };
 
-static const struct metric histogram_table[WEIR_HISTOGRAMS] = {
+static const struct weir_family histogram_table[WEIR_HISTOGRAMS] = {
     [WEIR_H_REQUEST_US] = { "weir_request_duration_seconds", "histogram",
                             "First byte of a request to last byte of its response." },
     [WEIR_H_UPSTREAM_US] = { "weir_upstream_duration_seconds", "histogram",
@@ -182,32 +180,11 @@ struct scrape {
             *(ret_sum) += LOAD((s)->workers[w_]->cell);                                            \
     } while (0)
 
-static void head(struct weir_pen *pen, const struct metric *m) {
-    weir_pen_lit(pen, "# HELP ");
-    weir_pen_str(pen, m->name);
-    weir_pen_lit(pen, " ");
-    weir_pen_str(pen, m->help);
-    weir_pen_lit(pen, "\n# TYPE ");
-    weir_pen_str(pen, m->name);
-    weir_pen_lit(pen, " ");
-    weir_pen_str(pen, m->type);
-    weir_pen_lit(pen, "\n");
-}
-
-/* name{key="value"} n; label values here are all our own words. */
-static void sample(struct weir_pen *pen, const char *name, const char *labels, uint64_t n) {
-    weir_pen_str(pen, name);
-    weir_pen_str(pen, labels);
-    weir_pen_lit(pen, " ");
-    weir_pen_u64(pen, n);
-    weir_pen_lit(pen, "\n");
-}
-
 static void expose_counters(struct scrape *s) {
     for (unsigned c = 0; c < WEIR_COUNTERS; c++) {
         uint64_t sum;
         SUM(s, &sum, counters[c]);
-        head(&s->pen, &counter_table[c]);
+        weir_expo_head(&s->pen, &counter_table[c]);
         weir_pen_str(&s->pen, counter_table[c].name);
         weir_pen_lit(&s->pen, " ");
         weir_pen_i64(&s->pen, (int64_t)sum);
@@ -216,9 +193,9 @@ static void expose_counters(struct scrape *s) {
 }
 
 static void expose_responses(struct scrape *s) {
-    head(&s->pen,
-         &(struct metric){ "weir_responses_total", "counter",
-                           "Finished requests by class of the status sent to the client." });
+    weir_expo_head(&s->pen, &(struct weir_family){
+                                "weir_responses_total", "counter",
+                                "Finished requests by class of the status sent to the client." });
     for (unsigned class = 0; class < 6; class ++) {
         uint64_t sum;
         SUM(s, &sum, responses[class]);
@@ -246,10 +223,10 @@ static void expose_fault(struct scrape *s, unsigned side, unsigned kind) {
 }
 
 static void expose_faults(struct scrape *s) {
-    head(&s->pen,
-         &(struct metric){ "weir_faults_total", "counter",
-                           "What ended or changed a request or connection, by whose doing it "
-                           "was; a pair appears with its first fault." });
+    weir_expo_head(&s->pen, &(struct weir_family){
+                                "weir_faults_total", "counter",
+                                "What ended or changed a request or connection, by whose doing it "
+                                "was; a pair appears with its first fault." });
     for (unsigned side = 0; side < 3; side++) {
         for (unsigned kind = WEIR_FAULT_NONE + 1; kind < WEIR_FAULT_KINDS; kind++)
             expose_fault(s, side, kind);
@@ -271,7 +248,7 @@ static void expose_bucket(struct weir_pen *pen, const char *name, unsigned i, ui
 static void expose_histogram(struct scrape *s, unsigned h) {
     const char *name = histogram_table[h].name;
     uint64_t below = 0, sum;
-    head(&s->pen, &histogram_table[h]);
+    weir_expo_head(&s->pen, &histogram_table[h]);
     for (unsigned i = 0; i < WEIR_BUCKETS; i++) {
         SUM(s, &sum, histograms[h].buckets[i]);
         below += sum;
@@ -284,60 +261,62 @@ static void expose_histogram(struct scrape *s, unsigned h) {
     weir_pen_lit(&s->pen, "\n");
     weir_pen_str(&s->pen, name);
     /* The buckets were read one after the other: their own sum keeps count and +Inf equal. */
-    sample(&s->pen, "_count", "", below);
+    weir_expo_sample(&s->pen, "_count", "", below);
 }
 
-static void expose_one(struct weir_pen *pen, struct metric m, uint64_t n) {
-    head(pen, &m);
-    sample(pen, m.name, "", n);
+static void expose_results(struct weir_pen *pen, struct weir_family m, uint64_t done,
+                           uint64_t failed) {
+    weir_expo_head(pen, &m);
+    weir_expo_sample(pen, m.name, "{result=\"success\"}", done);
+    weir_expo_sample(pen, m.name, "{result=\"failure\"}", failed);
 }
-
-static void expose_results(struct weir_pen *pen, struct metric m, uint64_t done, uint64_t failed) {
-    head(pen, &m);
-    sample(pen, m.name, "{result=\"success\"}", done);
-    sample(pen, m.name, "{result=\"failure\"}", failed);
-}
-
-#define METRIC(...) ((struct metric){ __VA_ARGS__ })
 
 static void expose_config(struct weir_pen *pen, const struct weir_process_metrics *p) {
-    expose_one(pen,
-               METRIC("weir_config_generation", "gauge", "Generation of the snapshot in force."),
-               p->generation);
-    expose_results(pen, METRIC("weir_config_reloads_total", "counter", "Configuration reloads."),
+    weir_expo_one(
+        pen, WEIR_FAMILY("weir_config_generation", "gauge", "Generation of the snapshot in force."),
+        p->generation);
+    expose_results(pen,
+                   WEIR_FAMILY("weir_config_reloads_total", "counter", "Configuration reloads."),
                    p->reloads, p->reload_failures);
     if (p->cert_not_after_s) {
-        head(pen, &METRIC("weir_certificate_expiry_timestamp_seconds", "gauge",
-                          "When the certificate in use that ends first does so, since the epoch."));
+        weir_expo_head(
+            pen,
+            &WEIR_FAMILY("weir_certificate_expiry_timestamp_seconds", "gauge",
+                         "When the certificate in use that ends first does so, since the epoch."));
         weir_pen_lit(pen, "weir_certificate_expiry_timestamp_seconds ");
         weir_pen_i64(pen, p->cert_not_after_s);
         weir_pen_lit(pen, "\n");
     }
     expose_results(
         pen,
-        METRIC("weir_certificate_reloads_total", "counter",
-               "Reloads, each of which reads certificates again; failure: refused because of "
-               "one."),
+        WEIR_FAMILY("weir_certificate_reloads_total", "counter",
+                    "Reloads, each of which reads certificates again; failure: refused because of "
+                    "one."),
         p->cert_reloads, p->cert_reload_failures);
-    expose_one(pen, METRIC("weir_draining", "gauge", "1 while shutting down."), p->draining);
-    expose_one(pen,
-               METRIC("weir_original_destination_unknown_total", "counter",
-                      "Connections refused because their original destination was unknown."),
-               p->unknown_original);
+    weir_expo_one(pen, WEIR_FAMILY("weir_draining", "gauge", "1 while shutting down."),
+                  p->draining);
+    weir_expo_one(
+        pen,
+        WEIR_FAMILY("weir_original_destination_unknown_total", "counter",
+                    "Connections refused because their original destination was unknown."),
+        p->unknown_original);
 }
 
-static void expose_process(struct weir_pen *pen, const struct weir_process_metrics *p) {
-    head(pen, &METRIC("process_cpu_seconds_total", "counter", "User and system time spent."));
+void weir_metrics_expose_process(struct weir_pen *pen, const struct weir_process_metrics *p) {
+    weir_expo_head(
+        pen, &WEIR_FAMILY("process_cpu_seconds_total", "counter", "User and system time spent."));
     weir_pen_lit(pen, "process_cpu_seconds_total ");
     weir_pen_seconds(pen, p->cpu_us);
     weir_pen_lit(pen, "\n");
-    expose_one(pen, METRIC("process_open_fds", "gauge", "Open file descriptors."), p->open_fds);
-    expose_one(pen, METRIC("process_max_fds", "gauge", "Limit of open file descriptors."),
-               p->max_fds);
-    expose_one(pen, METRIC("process_resident_memory_bytes", "gauge", "Resident memory."),
-               p->resident_bytes);
-    expose_one(
-        pen, METRIC("process_start_time_seconds", "gauge", "Start of the process since the epoch."),
+    weir_expo_one(pen, WEIR_FAMILY("process_open_fds", "gauge", "Open file descriptors."),
+                  p->open_fds);
+    weir_expo_one(pen, WEIR_FAMILY("process_max_fds", "gauge", "Limit of open file descriptors."),
+                  p->max_fds);
+    weir_expo_one(pen, WEIR_FAMILY("process_resident_memory_bytes", "gauge", "Resident memory."),
+                  p->resident_bytes);
+    weir_expo_one(
+        pen,
+        WEIR_FAMILY("process_start_time_seconds", "gauge", "Start of the process since the epoch."),
         p->start_time_s);
 }
 
@@ -350,8 +329,8 @@ int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers,
     expose_faults(&s);
     for (unsigned h = 0; h < WEIR_HISTOGRAMS; h++)
         expose_histogram(&s, h);
-    expose_one(&s.pen, METRIC("weir_workers", "gauge", "Worker threads."), n_workers);
+    weir_expo_one(&s.pen, WEIR_FAMILY("weir_workers", "gauge", "Worker threads."), n_workers);
     expose_config(&s.pen, process);
-    expose_process(&s.pen, process);
+    weir_metrics_expose_process(&s.pen, process);
     return weir_pen_end(&s.pen);
 }

@@ -22,8 +22,8 @@ enum weir_counter {
     WEIR_C_UP_CONNECTIONS, /* dialled */
     WEIR_C_UP_ACTIVE,      /* gauge */
     WEIR_C_UP_IDLE,        /* gauge: pooled */
-    WEIR_C_UP_WAITING,       /* gauge: requests that wait for a connection */
-    WEIR_C_UP_WORN_OUT,      /* connections retired for their lifetime or number of requests */
+    WEIR_C_UP_WAITING,     /* gauge: requests that wait for a connection */
+    WEIR_C_UP_WORN_OUT,    /* connections retired for their lifetime or number of requests */
     WEIR_C_UP_CONNECT_FAILED,
     WEIR_C_UP_BYTES_IN,
     WEIR_C_UP_BYTES_OUT,
@@ -31,9 +31,9 @@ enum weir_counter {
     WEIR_C_REQUESTS_ACTIVE, /* gauge */
     WEIR_C_RETRIES,
     WEIR_C_RETRIES_DENIED, /* by the retry budget */
-    WEIR_C_RELAYS, /* opaque TCP connections relayed */
-    WEIR_C_DETECT_WAITS,    /* connections whose client had not spoken within limits.detectTimeout */
-    WEIR_C_DETECT_KNOWN,    /* connections to ports known for servers that speak first: not waited for */
+    WEIR_C_RELAYS,         /* opaque TCP connections relayed */
+    WEIR_C_DETECT_WAITS,   /* connections whose client had not spoken within limits.detectTimeout */
+    WEIR_C_DETECT_KNOWN, /* connections to ports known for servers that speak first: not waited for */
     WEIR_C_DETECT_CONTRARY, /* such a server expected, and the client spoke first */
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
@@ -43,7 +43,7 @@ enum weir_counter {
     WEIR_C_AUTHZ_DENIED,     /* requests and relays, by AuthorizationPolicies */
     WEIR_C_AUTHZ_WOULD_DENY, /* allowed, by policies in audit mode not */
     WEIR_C_AUTHZ_AUDITED,    /* matched by a policy with action AUDIT */
-    WEIR_C_MIRRORS,     /* copies of requests begun */
+    WEIR_C_MIRRORS,          /* copies of requests begun */
     WEIR_C_MIRRORS_LOST,
     WEIR_C_ACCESS_LOST, /* access lines dropped because standard output is slow */
     WEIR_COUNTERS,
@@ -93,6 +93,9 @@ struct weir_process_metrics {
     uint64_t unknown_original;
 };
 
+/* process_*: the part of it that any process has: times, descriptors, memory. */
+struct weir_pen;
+void weir_metrics_expose_process(struct weir_pen *pen, const struct weir_process_metrics *process);
 /* Prometheus text exposition format 0.0.4 of all workers merged. 0 or -ENOMEM. */
 int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers,
                         const struct weir_process_metrics *process, struct weir_bufq *out);
