@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static test lint fuzz test-guest demo bench micro clean install
+.PHONY: all deps build static test lint fuzz test-guest test-conformance demo bench micro clean install
 
 all: build
 
@@ -56,6 +56,10 @@ test-guest: build
 	@tools/deps.sh guest
 	@$(NINJA) >/dev/null
 	@tests/bpf/guest.sh $(BUILD) $(G)
+
+# h2spec against the proxy; needs Go.
+test-conformance: build
+	@tests/conformance/h2spec.sh $(BUILD)
 
 # Instructions per request of the whole core, by room, without noise; PROFILE=1 names the functions.
 micro: build

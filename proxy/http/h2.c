@@ -49,7 +49,9 @@ static int read_on(struct weir_h2 *h, struct weir_slice bytes) {
     while (bytes.len && !h->killed) {
         size_t n = weir_h2_guard_scan(&h->guard, bytes);
         ssize_t r = 0;
-        if (n == 0)
+        if (n == 0 && h->guard.violation)
+            weir_h2_kill(h, h->guard.violation, weir_h2_peer_fault(h, WEIR_FAULT_PROTOCOL));
+        else if (n == 0)
             weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
         else
             r = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr, n);

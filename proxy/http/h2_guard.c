@@ -21,6 +21,7 @@
 void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role,
                         const struct weir_codec_limits *limits) {
     *g = (struct weir_h2_guard){
+        .role = (uint8_t)role,
         .magic_left = role == WEIR_ROLE_SERVER ? PREFACE_BYTES : 0,
         .calm = CALM,
         .early_max = limits->reset_burst < INT32_MAX ? (int32_t)limits->reset_burst : INT32_MAX - 1,
@@ -72,6 +73,9 @@ static bool admit(struct weir_h2_guard *g, const uint8_t *header) {
         return false;
     else
         g->continuations++;
+    g->violation = weir_h2_order_frame(&g->order, g->role, header);
+    if (g->violation)
+        return false;
     g->calm -= cost;
     g->payload_left = len;
     return true;
@@ -81,11 +85,16 @@ size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes) {
     const uint8_t *p = (const uint8_t *)bytes.ptr;
     size_t i = g->magic_left < bytes.len ? g->magic_left : bytes.len;
 
+    if (g->violation)
+        return 0;
     g->magic_left -= (uint32_t)i;
     while (i < bytes.len) {
         size_t left = bytes.len - i;
         if (g->payload_left) {
             size_t n = g->payload_left < left ? g->payload_left : left;
+            g->violation = weir_h2_order_payload(&g->order, p + i, n);
+            if (g->violation)
+                return i;
             g->payload_left -= (uint32_t)n;
             i += n;
             continue;

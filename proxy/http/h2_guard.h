@@ -5,6 +5,7 @@
 
 #include "base/slice.h"
 #include "http/codec.h"
+#include "http/h2_order.h"
 
 #define WEIR_H2_CONTINUATIONS 8u /* per header block */
 
@@ -14,10 +15,13 @@
  * content, output) and each read pay back.
  */
 struct weir_h2_guard {
+    struct weir_h2_order order;
+    uint32_t violation;    /* of the order: an error code; no more may be read then */
     uint32_t magic_left;   /* bytes of the client's preface still to come */
     uint32_t payload_left; /* of the frame at hand */
     uint8_t header[9];     /* of a frame header cut by the end of a read */
     uint8_t header_len;
+    uint8_t role;          /* ours: enum weir_role */
     uint8_t continuations; /* of the header block at hand */
     int32_t calm;          /* below 0: flood */
     int32_t early_resets;  /* requests the peer took back before any answer, less those completed */
@@ -29,7 +33,7 @@ void weir_h2_guard_init(struct weir_h2_guard *g, enum weir_role role,
                         const struct weir_codec_limits *limits);
 /*
  * How many of these bytes may be read now; the rest is asked for again once those have been, for
- * they may be worth something. 0 then = flood.
+ * they may be worth something. 0 then = flood, or the violation.
  */
 size_t weir_h2_guard_scan(struct weir_h2_guard *g, struct weir_slice bytes);
 void weir_h2_guard_progress(struct weir_h2_guard *g, size_t worth);
