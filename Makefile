@@ -57,9 +57,10 @@ test-guest: build
 	@$(NINJA) >/dev/null
 	@tests/bpf/guest.sh $(BUILD) $(G)
 
-# h2spec against the proxy; needs Go.
+# h2spec and gRPC's interoperability cases; needs Go.
 test-conformance: build
 	@tests/conformance/h2spec.sh $(BUILD)
+	@tests/conformance/grpc.sh $(BUILD)
 
 # Instructions per request of the whole core, by room, without noise; PROFILE=1 names the functions.
 micro: build
