@@ -172,12 +172,20 @@ static int headers_received(struct weir_h2 *h, const nghttp2_frame *frame) {
     return r < 0 ? broken(h) : done(h);
 }
 
+/*
+ * A stream beyond the announced number: nghttp2 refuses it by itself while our SETTINGS are not acknowledged, which a hostile
+ * client never does. Or one that is taken back before it was answered. Opened for nothing.
+ */
+static void opened_in_vain(struct weir_h2 *h) {
+    if (weir_h2_is_server(h) && weir_h2_guard_early_reset(&h->guard))
+        weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+}
+
 static void rst_received(struct weir_h2 *h, const nghttp2_frame *frame) {
     struct weir_h2_stream *st = weir_h2_stream_find(h, frame->hd.stream_id);
 
-    if (weir_h2_is_server(h) && weir_h2_listens(st) && !st->head_sent &&
-        weir_h2_guard_early_reset(&h->guard))
-        weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+    if (weir_h2_listens(st) && !st->head_sent)
+        opened_in_vain(h);
 }
 
 static void settings_received(struct weir_h2 *h, const nghttp2_frame *frame) {
@@ -278,8 +286,11 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     struct weir_h2_stream *st = weir_h2_stream_find(h, frame->hd.stream_id);
 
     (void)session;
-    if (!st)
-        return 0;
+    if (!st) {
+        if (error == NGHTTP2_ERR_REFUSED_STREAM)
+            opened_in_vain(h);
+        return done(h);
+    }
     if (weir_h2_listens(st))
         weir_h2_stream_over(h, st, weir_h2_peer_fault(h, invalid_kind(h, st, error)));
     weir_h2_peer_error(h, st);

@@ -249,6 +249,26 @@ static void no_more_streams_are_open_than_announced(void **state) {
     wire_deinit(&w);
 }
 
+/* SETTINGS that are never acknowledged bind nobody, and each stream too many is refused by itself. */
+static void streams_refused_for_their_number_are_counted(void **state) {
+    struct wire w = { 0 };
+    uint32_t id = 1;
+    int r = 0;
+    wire_init(&w, WEIR_ROLE_SERVER);
+    w.o.silent = true;
+    w.len -= 9; /* the acknowledgement */
+    assert_int_equal(wire_go(&w), 0);
+    for (; r == 0 && id < 2000; id += 2) {
+        wire_headers(&w, id, 0, LIST(POST_HEAD));
+        r = wire_go(&w);
+    }
+    assert_int_equal(r, WEIR_CODEC_FAULT);
+    assert_gone(&w, WEIR_FAULT_FLOOD, CALM);
+    assert_int_equal(w.o.n_begun, 100);
+    assert_in_range(id / 2, 300, 302);
+    wire_deinit(&w);
+}
+
 static void reset_by_window(struct wire *w, uint32_t id) {
     wire_headers(w, id, 0, LIST(POST_HEAD));
     wire_u32(w, NGHTTP2_WINDOW_UPDATE, id, 0x7fffffff);
@@ -502,6 +522,7 @@ int main(void) {
         cmocka_unit_test(rapid_reset_is_cut_short),
         cmocka_unit_test(how_many_resets_are_too_many_is_a_limit),
         cmocka_unit_test(no_more_streams_are_open_than_announced),
+        cmocka_unit_test(streams_refused_for_their_number_are_counted),
         cmocka_unit_test(streams_made_to_be_reset_are_counted),
         cmocka_unit_test(continuation_frames_are_few),
         cmocka_unit_test(an_hpack_bomb_does_not_go_off),
