@@ -15,16 +15,8 @@
  * parameter of the name counts; bytes are compared as sent, without decoding. Without an authority
  * (HTTP/1.0) the listener's own hostname stands in.
  */
-#include "route/table.h"
+#include "route/match.h"
 
-struct request {
-    const struct weir_route_table *t;
-    const struct weir_head *head;
-    struct weir_slice path;
-};
-
-/* The host of an authority without port and trailing dot, in lower case. len 0: none, or longer
- * than any hostname. */
 static struct weir_slice host_of(struct weir_slice authority, char *buf) {
     size_t len = authority.len;
 
@@ -57,7 +49,6 @@ static bool listener_admits(const struct weir_route_table *t, struct weir_slice 
     return weir_slice_eq(t->listener, host);
 }
 
-/* The most specific hostname that covers the host; its parents follow. */
 static uint32_t group_of(const struct weir_route_table *t, struct weir_slice host) {
     uint64_t hash = WEIR_INDEX_BASIS;
     uint32_t best = 0, found;
@@ -80,13 +71,13 @@ static uint32_t group_of(const struct weir_route_table *t, struct weir_slice hos
     return found != WEIR_INDEX_NONE ? found : best;
 }
 
-static bool value_matches(const struct request *q, const struct weir_route_pred *p,
+static bool value_matches(const struct weir_route_request *q, const struct weir_route_pred *p,
                           struct weir_slice value) {
     return p->regex ? weir_regex_matches(q->t->regexes, p->regex, value)
                     : weir_slice_eq(p->value, value);
 }
 
-static bool header_matches(const struct request *q, const struct weir_route_pred *p) {
+static bool header_matches(const struct weir_route_request *q, const struct weir_route_pred *p) {
     const struct weir_head *head = q->head;
 
     if (p->field == WEIR_FIELD_HOST)
@@ -102,7 +93,7 @@ static bool header_matches(const struct request *q, const struct weir_route_pred
     return false;
 }
 
-static bool query_matches(const struct request *q, const struct weir_route_pred *p) {
+static bool query_matches(const struct weir_route_request *q, const struct weir_route_pred *p) {
     struct weir_slice rest = weir_head_query(q->head), part;
 
     if (!rest.ptr)
@@ -125,29 +116,52 @@ static struct weir_slice last_element(struct weir_slice path) {
     return weir_slice_make(path.ptr + i, path.len - i);
 }
 
-static bool choice_matches(const struct request *q, const struct weir_route_choice *c) {
+enum weir_route_miss weir_route_choice_miss(const struct weir_route_request *q,
+                                            const struct weir_route_choice *c,
+                                            const struct weir_route_pred **ret_pred) {
     const struct weir_route_pred *p = c->preds;
 
-    if (c->grpc && (!weir_head_is_grpc(q->head) ||
-                    (c->rpc.len > 0 && !weir_slice_eq(c->rpc, last_element(q->path)))))
-        return false;
-    if (!c->any_method &&
-        (c->method != q->head->method ||
-         (c->method == WEIR_METHOD_OTHER && !weir_slice_eq(c->method_name, q->head->method_name))))
-        return false;
-    for (uint32_t i = 0; i < c->n_headers; i++)
-        if (!header_matches(q, p++))
-            return false;
-    for (uint32_t i = 0; i < c->n_queries; i++)
-        if (!query_matches(q, p++))
-            return false;
-    return true;
+    if (c->grpc) {
+        if (q->parts)
+            q->parts->grpc = true;
+        if (!weir_head_is_grpc(q->head))
+            return WEIR_MISS_GRPC;
+        if (q->parts && c->rpc.len > 0)
+            q->parts->path = true;
+        if (c->rpc.len > 0 && !weir_slice_eq(c->rpc, last_element(q->path)))
+            return WEIR_MISS_RPC;
+    }
+    if (!c->any_method) {
+        if (q->parts)
+            q->parts->method = true;
+        if (c->method != q->head->method || (c->method == WEIR_METHOD_OTHER &&
+                                             !weir_slice_eq(c->method_name, q->head->method_name)))
+            return WEIR_MISS_METHOD;
+    }
+    for (uint32_t i = 0; i < c->n_headers + c->n_queries; i++, p++) {
+        bool header = i < c->n_headers;
+
+        if (q->parts && header)
+            weir_route_note_header(q->parts, p);
+        else if (q->parts)
+            weir_route_note_query(q->parts, p);
+        if (header ? !header_matches(q, p) : !query_matches(q, p)) {
+            if (ret_pred)
+                *ret_pred = p;
+            return header ? WEIR_MISS_HEADER : WEIR_MISS_QUERY;
+        }
+    }
+    return WEIR_MISS_NONE;
 }
 
-static const struct weir_route_choice *choose(const struct request *q, uint32_t first, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++)
-        if (choice_matches(q, &q->t->choices[first + i]))
-            return &q->t->choices[first + i];
+static const struct weir_route_choice *choose(const struct weir_route_request *q, uint32_t first,
+                                              uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        const struct weir_route_choice *c = &q->t->choices[first + i];
+
+        if (c->plain || weir_route_choice_miss(q, c, NULL) == WEIR_MISS_NONE)
+            return c;
+    }
     return NULL;
 }
 
@@ -189,12 +203,15 @@ static struct path_hits path_find(const struct weir_route_table *t, uint32_t gro
     return hits;
 }
 
-static const struct weir_route_choice *decide_in_group(const struct request *q, uint32_t group) {
+static const struct weir_route_choice *decide_in_group(const struct weir_route_request *q,
+                                                       uint32_t group) {
     const struct weir_route_table *t = q->t;
     const struct weir_route_group *g = &t->groups[group];
     struct path_hits hits = path_find(t, group, q->path);
     const struct weir_route_choice *c = NULL;
 
+    if (q->parts && (g->has_exact || g->max_prefix > 0 || g->n_patterns > 0))
+        q->parts->path = true;
     if (hits.exact != WEIR_INDEX_NONE)
         c = choose(q, t->nodes[hits.exact].first, t->nodes[hits.exact].n);
     for (uint32_t i = 0; !c && i < g->n_patterns; i++) {
@@ -208,20 +225,60 @@ static const struct weir_route_choice *decide_in_group(const struct request *q, 
     return c;
 }
 
-void weir_route_decide(const struct weir_route_table *t, const struct weir_head *head,
-                       struct weir_route_decision *ret_decision) {
+static inline struct weir_slice host_for(const struct weir_route_table *t,
+                                         const struct weir_head *head, char *buf) {
+    if (head->authority.len == 0 && t->listener_kind == WEIR_HOST_EXACT)
+        return t->listener;
+    return host_of(head->authority, buf);
+}
+
+static inline void decide(const struct weir_route_request *q,
+                          struct weir_route_decision *ret_decision) {
+    const struct weir_route_table *t = q->t;
     char buf[WEIR_ROUTE_HOST_MAX];
-    struct request q = { .t = t, .head = head, .path = weir_head_path(head) };
-    struct weir_slice host = host_of(head->authority, buf);
+    struct weir_slice host = host_for(t, q->head, buf);
     const struct weir_route_choice *c = NULL;
 
     *ret_decision = (struct weir_route_decision){ 0 };
-    if (head->authority.len == 0 && t->listener_kind == WEIR_HOST_EXACT)
-        host = t->listener;
     if (!listener_admits(t, host))
         return;
     for (uint32_t g = group_of(t, host); !c && g != WEIR_INDEX_NONE; g = t->groups[g].parent)
-        c = decide_in_group(&q, g);
+        c = decide_in_group(q, g);
     if (c)
         *ret_decision = (struct weir_route_decision){ c->route, c->rule, c->match };
+}
+
+void weir_route_decide(const struct weir_route_table *t, const struct weir_head *head,
+                       struct weir_route_decision *ret_decision) {
+    struct weir_route_request q = { .t = t, .head = head, .path = weir_head_path(head) };
+
+    decide(&q, ret_decision);
+}
+
+int weir_route_decide_noting(const struct weir_route_table *t, const struct weir_head *head,
+                             struct weir_route_decision *ret_decision,
+                             struct weir_route_parts *ret_parts) {
+    struct weir_route_request q = {
+        .t = t, .head = head, .path = weir_head_path(head), .parts = ret_parts
+    };
+
+    *ret_parts = (struct weir_route_parts){ .arena = ret_parts->arena };
+    ret_parts->host = t->n_groups > 1 || t->listener_kind != WEIR_HOST_ANY;
+    decide(&q, ret_decision);
+    return ret_parts->failed ? -ENOMEM : 0;
+}
+
+/* ---- for explain.c; what decides has copies of its own, inlined ---- */
+
+struct weir_slice weir_route_host(const struct weir_route_table *t, const struct weir_head *head,
+                                  char buf[WEIR_ROUTE_HOST_MAX]) {
+    return host_for(t, head, buf);
+}
+
+bool weir_route_listener_admits(const struct weir_route_table *t, struct weir_slice host) {
+    return listener_admits(t, host);
+}
+
+uint32_t weir_route_group_of(const struct weir_route_table *t, struct weir_slice host) {
+    return group_of(t, host);
 }

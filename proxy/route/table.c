@@ -271,6 +271,7 @@ static int choice_make(struct weir_route_table *t, const struct draft *d) {
     c->any_method = c->method_name.len == 0;
     if (!c->any_method)
         c->method = (uint8_t)weir_method_id(c->method_name);
+    c->plain = n_preds == 0 && c->any_method && !c->grpc;
     if (n_preds == 0)
         return 0;
     preds = weir_arena_calloc(&t->arena, n_preds, sizeof(*preds));

@@ -41,6 +41,7 @@ struct weir_route_choice {
     const struct weir_route_match *match;
     const struct weir_route_pred *preds; /* headers, then queries */
     uint32_t n_headers, n_queries;
+    bool plain; /* hostname and path are all it asks for */
     bool any_method;
     bool grpc;             /* for gRPC requests only */
     struct weir_slice rpc; /* the path's last element; len 0 = any */
