@@ -12,8 +12,8 @@
 #include <uv.h>
 
 #include "base/mem.h"
+#include "conf/snapshot.h"
 #include "io/loop.h"
-#include "io/resolve.h"
 
 struct pair;
 
@@ -128,14 +128,13 @@ static void on_signal(uv_signal_t *handle, int signum) {
 
 static int parse_target(char *text) {
     char *colon = strrchr(text, ':');
-    unsigned n;
 
     if (!colon)
         return -EINVAL;
     *colon = 0;
     target.port = (uint16_t)atoi(colon + 1);
     target.timeout_us = 5000000;
-    return weir_resolve(text, target.port, &target.ip, 1, &n);
+    return weir_parse_ip(text, &target.ip);
 }
 
 int main(int argc, char **argv) {

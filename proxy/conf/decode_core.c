@@ -131,11 +131,36 @@ static int decode_service_port(struct weir_dec *d, const struct weir_node *n, vo
 static int decode_service_type(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const words[] = { "ClusterIP", "NodePort", "LoadBalancer", "ExternalName",
                                          NULL };
+    struct weir_draft_service *s = out;
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    return r == 0 && i == 3 ? weir_dec_error(d, n, "ExternalName is not supported by this version")
-                            : r;
+    s->is_external = i == 3;
+    return r;
+}
+
+/* Kubernetes takes a final dot off, and so does whoever compares names of certificates. */
+static int decode_host(struct weir_dec *d, const struct weir_node *n, void *out) {
+    char name[WEIR_HOST_MAX + 1];
+    struct weir_ip ip;
+    size_t len;
+    int r;
+
+    if (!weir_dec_expect(d, n, WEIR_NODE_STRING, &r)) {
+        return r;
+    }
+    len = strlen(n->text);
+    if (len > 1 && n->text[len - 1] == '.') {
+        len--;
+    }
+    if (len <= WEIR_HOST_MAX) {
+        memcpy(name, n->text, len);
+        name[len] = '\0';
+        if (weir_is_dns_subdomain(name) && weir_parse_ip(name, &ip) != 0) {
+            return weir_dec_copy(d, name, out);
+        }
+    }
+    return weir_dec_error(d, n, "%s is not a DNS name", WEIR_SHOW(n));
 }
 
 static int decode_affinity(struct weir_dec *d, const struct weir_node *n, void *out) {
@@ -205,6 +230,7 @@ static const struct weir_field service_spec_fields[] = {
     WEIR_F_LIST("clusterIPs", struct weir_draft_service, cluster_ips, n_cluster_ips,
                 decode_cluster_ip),
     WEIR_F_SELF("type", decode_service_type),
+    WEIR_F("externalName", struct weir_draft_service, value.external_name, decode_host),
     WEIR_F("sessionAffinity", struct weir_draft_service, value.affinity_client_ip, decode_affinity),
     WEIR_F_SELF("sessionAffinityConfig", decode_affinity_config),
     WEIR_F("publishNotReadyAddresses", struct weir_draft_service, publish_not_ready, weir_dec_bool),
@@ -218,7 +244,6 @@ static const struct weir_field service_spec_fields[] = {
     WEIR_F_NONE("loadBalancerIP"),
     WEIR_F_NONE("loadBalancerSourceRanges"),
     WEIR_F_UNSUP("externalIPs"),
-    WEIR_F_UNSUP("externalName"),
     WEIR_F_UNSUP("trafficDistribution"),
 };
 static const struct weir_object service_spec_object =
@@ -292,10 +317,29 @@ static int settle_cluster_ips(struct weir_dec *d, struct weir_draft_service *s) 
     return 0;
 }
 
+/* Of a service of type ExternalName its name alone counts, of any other all but that. */
+static int check_external(struct weir_dec *d, const struct weir_node *n,
+                          struct weir_draft_service *s) {
+    const struct weir_node *spec = weir_node_get(n, "spec");
+    int r = 0;
+
+    weir_dec_enter(d, "spec", 0);
+    if (s->is_external && s->value.external_name[0] == '\0') {
+        r = weir_dec_error_in(d, spec, "externalName", "required with type ExternalName");
+    } else if (!s->is_external && s->value.external_name[0] != '\0') {
+        r = weir_dec_error_in(d, spec, "externalName", "needs type ExternalName");
+    } else if (s->is_external && s->value.n_ips > 0) {
+        r = weir_dec_error_in(d, spec, "clusterIP", "not with type ExternalName");
+    }
+    weir_dec_leave(d);
+    return r;
+}
+
 int weir_decode_service(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_service *s = out;
 
     s->cluster_ip = "";
+    s->value.external_name = "";
     s->value.affinity_seconds = 10800;
     int r = weir_dec_object(d, n, &service_object, s);
     if (r == 0 && s->n_cluster_ips > MAX_CLUSTER_IPS) {
@@ -303,6 +347,9 @@ int weir_decode_service(struct weir_dec *d, const struct weir_node *n, void *out
     }
     if (r == 0) {
         r = settle_cluster_ips(d, s);
+    }
+    if (r == 0 && d->problems->n_errors == 0) {
+        r = check_external(d, n, s);
     }
     if (r == 0) {
         weir_dec_enter(d, "spec", 0);
@@ -367,8 +414,20 @@ static int decode_target_ref(struct weir_dec *d, const struct weir_node *n, void
     return r;
 }
 
+/* Which of the two it must be is known with addressType. */
+static int decode_slice_address(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_slice_address *address = out;
+    int r;
+
+    if (weir_dec_expect(d, n, WEIR_NODE_STRING, &r) && weir_parse_ip(n->text, &address->ip) != 0) {
+        return decode_host(d, n, &address->host);
+    }
+    return r;
+}
+
 static const struct weir_field endpoint_fields[] = {
-    WEIR_F_LIST("addresses", struct weir_slice_endpoint, ips, n_ips, weir_dec_ip),
+    WEIR_F_LIST("addresses", struct weir_slice_endpoint, addresses, n_addresses,
+                decode_slice_address),
     WEIR_F_SELF("conditions", decode_conditions),
     WEIR_F_SELF("targetRef", decode_target_ref),
     WEIR_F("nodeName", struct weir_slice_endpoint, node, weir_dec_string),
@@ -420,24 +479,33 @@ static int decode_slice_port(struct weir_dec *d, const struct weir_node *n, void
 
 static int decode_address_type(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const words[] = { "IPv4", "IPv6", "FQDN", NULL };
+    struct weir_draft_slice *slice = out;
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    *(bool *)out = i == 1;
-    return r == 0 && i == 2 ? weir_dec_error(d, n, "FQDN is not supported by this version") : r;
+    slice->type = i == 0 ? WEIR_SLICE_IPV4 : i == 1 ? WEIR_SLICE_IPV6 : WEIR_SLICE_FQDN;
+    return r;
 }
 
 static const struct weir_field slice_fields[] = {
     WEIR_F_SELF("apiVersion", weir_dec_nothing),
     WEIR_F_SELF("kind", weir_dec_nothing),
     WEIR_F_SELF_REQ("metadata", weir_decode_meta),
-    WEIR_F_REQ("addressType", struct weir_draft_slice, v6, decode_address_type),
+    WEIR_F_SELF_REQ("addressType", decode_address_type),
     WEIR_F_LIST("endpoints", struct weir_draft_slice, endpoints, n_endpoints, decode_endpoint),
     WEIR_F_LIST("ports", struct weir_draft_slice, ports, n_ports, decode_slice_port),
 };
 static const struct weir_object slice_object = WEIR_OBJECT("EndpointSlice", slice_fields);
 
-/* Every address is of the family that addressType says. */
+static bool is_of_type(const struct weir_slice_address *address,
+                       const struct weir_draft_slice *slice) {
+    if (address->host != NULL || slice->type == WEIR_SLICE_FQDN) {
+        return address->host != NULL && slice->type == WEIR_SLICE_FQDN;
+    }
+    return weir_ip_is_v4(&address->ip) == (slice->type == WEIR_SLICE_IPV4);
+}
+
+/* Every address is what addressType says. */
 static int check_families(struct weir_dec *d, const struct weir_node *n,
                           const struct weir_draft_slice *slice) {
     const struct weir_node *endpoints = weir_node_get(n, "endpoints");
@@ -451,10 +519,12 @@ static int check_families(struct weir_dec *d, const struct weir_node *n,
     WEIR_NODE_FOREACH(it, endpoints) {
         const struct weir_slice_endpoint *e = &slice->endpoints[i];
         weir_dec_enter(d, NULL, i++);
-        for (uint32_t j = 0; j < e->n_ips && r == 0; j++) {
-            if (weir_ip_is_v4(&e->ips[j]) == slice->v6) {
+        for (uint32_t j = 0; j < e->n_addresses && r == 0; j++) {
+            if (!is_of_type(&e->addresses[j], slice)) {
                 r = weir_dec_error_in(d, it, "addresses", "not of addressType %s",
-                                      slice->v6 ? "IPv6" : "IPv4");
+                                      slice->type == WEIR_SLICE_IPV4   ? "IPv4"
+                                      : slice->type == WEIR_SLICE_IPV6 ? "IPv6"
+                                                                       : "FQDN");
                 break;
             }
         }

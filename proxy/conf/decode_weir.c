@@ -43,6 +43,13 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
             .request_timeout_us = 0,
             .drain_us = 30 * SECOND,
         },
+        .dns = {
+            .servers = "",
+            .timeout_us = 2 * SECOND,
+            .min_ttl_us = 5 * SECOND,
+            .max_ttl_us = 300 * SECOND,
+            .negative_us = 10 * SECOND,
+        },
     };
 }
 
@@ -228,6 +235,59 @@ static int decode_limits(struct weir_dec *d, const struct weir_node *n, void *ou
     return weir_dec_object(d, n, &limit_object, out);
 }
 
+/* One server to ask: an address, with port 53 unless stated. */
+static int decode_server(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_ip ip;
+    uint16_t port;
+    int r;
+
+    if (!weir_dec_expect(d, n, WEIR_NODE_STRING, &r)) {
+        return r;
+    }
+    if (weir_parse_ip(n->text, &ip) != 0 &&
+        (n->text[0] == ':' || weir_parse_hostport(n->text, &ip, &port) != 0)) {
+        return weir_dec_error(d, n, "%s is not a server; expected \"ADDR\" or \"ADDR:PORT\"",
+                              WEIR_SHOW(n));
+    }
+    return weir_dec_copy(d, n->text, out);
+}
+
+struct dns_servers {
+    struct weir_dns_spec spec; /* first */
+    const char **servers;
+    uint32_t n_servers;
+};
+
+#define DNS(key, member, fn) WEIR_F(key, struct weir_dns_spec, member, fn)
+static const struct weir_field dns_fields[] = {
+    WEIR_F_LIST("servers", struct dns_servers, servers, n_servers, decode_server),
+    DNS("timeout", timeout_us, decode_timeout),
+    DNS("minTTL", min_ttl_us, decode_timeout),
+    DNS("maxTTL", max_ttl_us, decode_timeout),
+    DNS("negativeTTL", negative_us, decode_timeout),
+};
+static const struct weir_object dns_object = WEIR_OBJECT("Proxy.spec.dns", dns_fields);
+
+static int decode_dns(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_dns_spec *spec = out;
+    struct dns_servers dns = { .spec = *spec };
+    int r = weir_dec_object(d, n, &dns_object, &dns);
+
+    *spec = dns.spec;
+    for (uint32_t i = 0; i < dns.n_servers && r == 0; i++) {
+        if (dns.servers[i] == NULL) {
+            continue;
+        }
+        spec->servers = weir_arena_printf(d->arena, "%s%s%s", spec->servers,
+                                          spec->servers[0] != '\0' ? "," : "", dns.servers[i]);
+        r = spec->servers == NULL ? -ENOMEM : 0;
+    }
+    if (r == 0 && spec->min_ttl_us > spec->max_ttl_us) {
+        r = weir_dec_error_in(d, n, "minTTL", "is longer than maxTTL");
+    }
+    return r;
+}
+
 static int decode_proxy_from(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_cidr *cidr = out;
     int r = weir_dec_cidr(d, n, cidr);
@@ -278,6 +338,7 @@ static const struct weir_field proxy_spec_fields[] = {
     PROXY("workers", workers, decode_workers),
     WEIR_F_SELF("accessLog", decode_access_log),
     PROXY("limits", limits, decode_limits),
+    PROXY("dns", dns, decode_dns),
 };
 static const struct weir_object proxy_spec_object = WEIR_OBJECT("Proxy.spec", proxy_spec_fields);
 
@@ -382,7 +443,8 @@ int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out) 
 
 const struct weir_object *const *weir_objects_weir(void) {
     static const struct weir_object *const objects[] = {
-        &proxy_object, &proxy_spec_object, &limit_object, &agent_object, &agent_spec_object, NULL,
+        &proxy_object, &proxy_spec_object, &limit_object, &dns_object,
+        &agent_object, &agent_spec_object, NULL,
     };
     return objects;
 }

@@ -78,6 +78,7 @@ struct weir_draft_service {
     uint32_t n_ports;
     struct weir_selector selector; /* given = false: endpoints come from slices only */
     bool publish_not_ready;
+    bool is_external;       /* type ExternalName */
     const char *cluster_ip; /* "None", "", or an address */
     const char **cluster_ips;
     uint32_t n_cluster_ips;
@@ -90,9 +91,14 @@ struct weir_slice_port {
     uint8_t proto;
 };
 
+struct weir_slice_address {
+    struct weir_ip ip;
+    const char *host; /* addressType FQDN; else NULL */
+};
+
 struct weir_slice_endpoint {
-    struct weir_ip *ips;
-    uint32_t n_ips;
+    struct weir_slice_address *addresses;
+    uint32_t n_addresses;
     int ready, serving, terminating; /* -1 = not stated */
     const char *node, *zone;
     const char *pod, *pod_namespace; /* targetRef of kind Pod; "" = none */
@@ -104,7 +110,7 @@ struct weir_draft_slice {
     uint32_t n_endpoints;
     struct weir_slice_port *ports;
     uint32_t n_ports;
-    bool v6;
+    enum { WEIR_SLICE_IPV4, WEIR_SLICE_IPV6, WEIR_SLICE_FQDN } type;
     struct weir_draft_slice *next_of_service;
 };
 

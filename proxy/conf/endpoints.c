@@ -211,10 +211,13 @@ static void append_slice(struct weir_link *l, const struct weir_draft_slice *sli
     for (uint32_t i = 0; i < slice->n_endpoints; i++) {
         const struct weir_slice_endpoint *from = &slice->endpoints[i];
         bool ready = from->ready != 0;
-        for (uint32_t j = 0; j < from->n_ips; j++) {
-            struct weir_endpoint *e = &port->endpoints[port->n_endpoints++];
+        for (uint32_t j = 0; j < from->n_addresses; j++) {
+            const struct weir_slice_address *address = &from->addresses[j];
+            struct weir_endpoint *e = address->host != NULL ? &port->hosts[port->n_hosts++]
+                                                            : &port->endpoints[port->n_endpoints++];
             *e = (struct weir_endpoint){
-                .ip = from->ips[j],
+                .ip = address->ip,
+                .host = address->host,
                 .port = number,
                 .ready = ready,
                 .serving = from->serving < 0 ? ready : from->serving,
@@ -223,16 +226,19 @@ static void append_slice(struct weir_link *l, const struct weir_draft_slice *sli
                 .node = from->node,
                 .zone = from->zone,
             };
-            set_pod(l, e, pod_of(l, slice, from, &from->ips[j]));
+            if (address->host == NULL) {
+                set_pod(l, e, pod_of(l, slice, from, &address->ip));
+            }
         }
     }
 }
 
-static uint32_t count_addresses(const struct weir_draft_slice *slice) {
+static uint32_t count_addresses(const struct weir_draft_slice *slice, bool by_name) {
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < slice->n_endpoints; i++) {
-        n += slice->endpoints[i].n_ips;
+    for (uint32_t i = 0; i < slice->n_endpoints && (slice->type == WEIR_SLICE_FQDN) == by_name;
+         i++) {
+        n += slice->endpoints[i].n_addresses;
     }
     return n;
 }
@@ -248,16 +254,31 @@ static uint16_t slice_port(const struct weir_draft_slice *slice,
     return 0;
 }
 
+/* Room for the endpoints of a port that are known by name, or for the others. As new_endpoints. */
+static int room_for_slices(struct weir_link *l, const struct weir_draft_service *draft,
+                           struct weir_service_port *port, bool *ret_made) {
+    uint32_t max = 0, hosts = 0;
+
+    for (const struct weir_draft_slice *s = draft->slices; s != NULL; s = s->next_of_service) {
+        if (slice_port(s, port) != 0) {
+            max += count_addresses(s, false);
+            hosts += count_addresses(s, true);
+        }
+    }
+    int r = new_endpoints(l, draft, port, max + hosts, ret_made);
+    if (r == 0 && *ret_made && hosts > 0) {
+        port->hosts = weir_arena_calloc(&l->s->arena, hosts, sizeof(*port->hosts));
+        r = port->hosts == NULL ? -ENOMEM : 0;
+    }
+    return r;
+}
+
 static int endpoints_of_slices(struct weir_link *l, const struct weir_draft_service *draft,
                                struct weir_service *service) {
     for (uint32_t p = 0; p < service->n_ports; p++) {
         struct weir_service_port *port = &service->ports[p];
-        uint32_t max = 0;
         bool made;
-        for (const struct weir_draft_slice *s = draft->slices; s != NULL; s = s->next_of_service) {
-            max += slice_port(s, port) != 0 ? count_addresses(s) : 0;
-        }
-        int r = new_endpoints(l, draft, port, max, &made);
+        int r = room_for_slices(l, draft, port, &made);
         if (r != 0) {
             return r;
         }
@@ -446,6 +467,30 @@ static int endpoints_of_pods(struct weir_link *l, const struct weir_htab *labels
     return 0;
 }
 
+/* The name is the one endpoint of every port. */
+static int endpoint_of_name(struct weir_link *l, const struct weir_draft_service *draft,
+                            struct weir_service *service) {
+    for (uint32_t p = 0; p < service->n_ports; p++) {
+        struct weir_service_port *port = &service->ports[p];
+
+        port->hosts = weir_arena_calloc(&l->s->arena, 1, sizeof(*port->hosts));
+        if (port->hosts == NULL) {
+            return -ENOMEM;
+        }
+        port->n_hosts = 1;
+        *port->hosts = (struct weir_endpoint){
+            .host = service->external_name,
+            .port = draft->ports[p].target != 0 ? draft->ports[p].target : port->port,
+            .ready = true,
+            .serving = true,
+            .weight = 1,
+            .node = "",
+            .zone = "",
+        };
+    }
+    return 0;
+}
+
 int weir_link_endpoints(struct weir_link *l) {
     struct weir_htab labels;
     bool indexed = false;
@@ -454,7 +499,9 @@ int weir_link_endpoints(struct weir_link *l) {
     weir_htab_init(&labels, l->b->seen.seed);
     for (uint32_t i = 0; i < l->s->n_services && r == 0; i++) {
         const struct weir_draft_service *draft = draft_of(l, i);
-        if (draft->slices != NULL) {
+        if (draft->is_external) {
+            r = endpoint_of_name(l, draft, &l->s->services[i]);
+        } else if (draft->slices != NULL) {
             r = endpoints_of_slices(l, draft, &l->s->services[i]);
         } else if (draft->selector.given) {
             r = indexed ? 0 : index_labels(l, &labels);

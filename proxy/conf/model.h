@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define WEIR_HOST_MAX 253 /* octets of a DNS name as text (RFC 1035 2.3.4) */
+
 /* Where something was written, for messages: "file:line:col". */
 struct weir_place {
     const char *file;
@@ -106,6 +108,10 @@ struct weir_endpoint {
     uint32_t weight; /* 1 unless the Pod's annotation weir.dev/weight says otherwise */
     const char *node, *zone;
     const struct weir_pod *pod; /* by targetRef, else by address; NULL = unknown */
+    const char *host; /* the name whose address it is, or is to be found; NULL = given by address */
+    /* A name with addresses of both families, in the order to be tried; ip is one of them. NULL = ip alone */
+    const struct weir_ip *ips;
+    uint32_t n_ips;
 };
 
 enum weir_app_protocol {
@@ -152,6 +158,8 @@ struct weir_service_port {
     bool l7;                    /* app is HTTP*, or a route is attached to this port */
     struct weir_endpoint *endpoints; /* of all slices of this service and port name */
     uint32_t n_endpoints;
+    struct weir_endpoint *hosts; /* those known by name: whoever calls them finds the address */
+    uint32_t n_hosts;
     const struct weir_backend_policy *policy; /* NULL = none */
     uint32_t index;                           /* among all ports of all services of the snapshot */
 };
@@ -161,6 +169,7 @@ struct weir_service {
     struct weir_ip *ips; /* clusterIPs (else clusterIP); none for headless */
     uint32_t n_ips;
     bool headless;
+    const char *external_name; /* of type ExternalName; "" = another type */
     bool affinity_client_ip;
     uint32_t affinity_seconds; /* sessionAffinityConfig.clientIP.timeoutSeconds, default 10800 */
     struct weir_service_port *ports;
@@ -405,6 +414,15 @@ struct weir_limits_spec {
     uint64_t drain_us;                    /* at SIGTERM; 30 s */
 };
 
+/* Names of endpoints. */
+struct weir_dns_spec {
+    const char *servers;  /* "ADDR:PORT,...", in that order; "" = those of /etc/resolv.conf */
+    uint64_t timeout_us;  /* until a server is asked again, or the next one; 2 s */
+    uint64_t min_ttl_us;  /* an answer is held so long at least, 5 s, */
+    uint64_t max_ttl_us;  /* and so long at most; 5 min */
+    uint64_t negative_us; /* after one that says there is no such name, and after a failure; 10 s */
+};
+
 struct weir_proxy_spec {
     /* as a plain reverse proxy */
     const char *listen; /* "ADDR:PORT", "[v6]:PORT", ":PORT"; "" = none */
@@ -430,6 +448,7 @@ struct weir_proxy_spec {
     enum weir_access_log access_log; /* to standard output; default off for --to, text otherwise */
     bool admin_given, access_log_given; /* stated, so weir_proxy_spec_settle leaves them */
     struct weir_limits_spec limits;
+    struct weir_dns_spec dns;
     struct weir_place place;
     bool given; /* a Proxy document was among the input */
 };

@@ -71,6 +71,7 @@ struct weir_conn {
     struct weir_target *target;
     struct weir_lb_endpoint *endpoint; /* used by this connection */
     char *expect;                      /* SPIFFE id demanded of the server; NULL = none */
+    char *sni;                         /* ordinary TLS: the name demanded; NULL = none */
     uint64_t tls_generation; /* ordinary TLS: of the configuration it was made by; else 0 */
     uint8_t proto;           /* enum weir_upstream_proto asked for */
     uint64_t expires;        /* us: then it takes no further exchange */

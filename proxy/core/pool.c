@@ -35,6 +35,7 @@ struct want {
     uint64_t tls_generation; /* ordinary TLS: what is trusted may differ in each configuration */
     const struct weir_origin *source; /* whose connection it must be; NULL = nobody's */
     const char *expect;               /* mesh TLS: the SPIFFE id demanded; "" = none, so no mesh */
+    const char *sni;                  /* ordinary TLS: the name demanded; "" = none */
 };
 
 /*
@@ -90,6 +91,9 @@ static int want_of(const struct weir_worker *w, const struct weir_cluster *c,
         r = expect_of(w, e, e->pool, &ret->expect);
     ret->proto = ret->expect[0] ? WEIR_UP_H2 : (uint8_t)c->proto;
     ret->tls_generation = c->tls && !ret->expect[0] ? rt->snapshot->generation : 0;
+    ret->sni = "";
+    if (c->tls && !ret->expect[0])
+        ret->sni = c->sni ? c->sni : e->conf && e->conf->host ? e->conf->host : "";
     return r;
 }
 
@@ -101,7 +105,8 @@ static bool suits(const struct weir_conn *c, const struct want *want) {
     if (c->source != want->source && !same_source(c->source, want->source))
         return false;
     return c->proto == want->proto && c->tls_generation == want->tls_generation &&
-           strcmp(c->expect ? c->expect : "", want->expect) == 0;
+           strcmp(c->expect ? c->expect : "", want->expect) == 0 &&
+           strcmp(c->sni ? c->sni : "", want->sni) == 0;
 }
 
 /* It takes no further exchange: it has lived as long, or carried as much, as its terms allow. */
@@ -223,6 +228,40 @@ void weir_pool_closed(struct weir_conn *up) {
     weir_pool_room(up->worker, p);
 }
 
+/* Who the server must prove to be. 0 or -ENOMEM. */
+static int demand(struct weir_conn *c, const struct weir_pool_dial *how) {
+    if (how->expect[0])
+        c->expect = weir_strndup(how->expect, strlen(how->expect));
+    if (how->sni && how->sni[0])
+        c->sni = weir_strndup(how->sni, strlen(how->sni));
+    return (how->expect[0] && !c->expect) || (how->sni && how->sni[0] && !c->sni) ? -ENOMEM : 0;
+}
+
+/* A name with addresses of both families: all of them, beginning elsewhere each time so that all get their share. */
+static void address(struct weir_worker *w, const struct weir_lb_endpoint *e, struct weir_dial *d,
+                    struct weir_ip others[WEIR_DIAL_ADDRESSES]) {
+    uint32_t n = e->conf ? e->conf->n_ips : 0, pairs = 0, turn;
+
+    if (n == 0)
+        return;
+    /* Families alternate as long as there are two left (endpoints.c). */
+    while (2 * pairs + 1 < n &&
+           weir_ip_is_v4(&e->conf->ips[2 * pairs + 1]) != weir_ip_is_v4(&e->conf->ips[2 * pairs]))
+        pairs++;
+    if (pairs == 0)
+        return;
+    turn = 2 * (uint32_t)(weir_worker_random(w) % pairs);
+    for (uint32_t i = 0; i < n && i <= WEIR_DIAL_ADDRESSES; i++) {
+        const struct weir_ip *ip = &e->conf->ips[i < 2 * pairs ? (i + turn) % (2 * pairs) : i];
+
+        if (i == 0)
+            d->ip = *ip;
+        else if (i < WEIR_DIAL_ADDRESSES)
+            others[d->n_others++] = *ip;
+    }
+    d->others = others;
+}
+
 int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
                    struct weir_conn **ret_conn) {
     uint64_t connect_us =
@@ -231,6 +270,7 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
                            .port = how->endpoint->port,
                            .timeout_us = connect_us };
     struct weir_pool *p = weir_pool_of(how->endpoint);
+    struct weir_ip others[WEIR_DIAL_ADDRESSES];
     struct weir_stream *s;
     struct weir_conn *c;
     int r;
@@ -239,6 +279,7 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
         return -ENOMEM;
     if (!has_room(w, how->target, p))
         return WEIR_LEASE_FULL;
+    address(w, how->endpoint, &d, others);
     r = w->net->ops->dial(w->net, &d, &s);
     if (r < 0)
         return r;
@@ -249,17 +290,16 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
     }
     c->state = WEIR_CONN_CONNECTING;
     aim(c, how, p);
-    if (how->expect[0])
-        c->expect = weir_strndup(how->expect, strlen(how->expect));
-    if (how->source)
+    r = demand(c, how);
+    if (how->source && r == 0)
         r = weir_source_send(c, how->source, how->proxy_version);
     if (how->tls && r == 0) {
         struct weir_tls_stream_params params = {
-            .lower = s, .pool = w->pool, .ctx = how->tls, .sni = how->sni, .expect = c->expect
+            .lower = s, .pool = w->pool, .ctx = how->tls, .sni = c->sni, .expect = c->expect
         };
         const struct weir_stream_events *events = s->events;
 
-        r = how->expect[0] && !c->expect ? -ENOMEM : weir_tls_stream_new(&params, &s);
+        r = weir_tls_stream_new(&params, &s);
         if (r == 0) {
             s->events = events;
             s->arg = c;
@@ -286,7 +326,7 @@ static int dial(struct weir_txn *t, const struct want *want, struct weir_conn **
     struct weir_pool_dial how = { .target = t->target,
                                   .endpoint = t->endpoint,
                                   .tls = mesh ? rt->tls.mesh_client : t->cluster->tls,
-                                  .sni = mesh ? NULL : t->cluster->sni,
+                                  .sni = want->sni,
                                   .source = want->source,
                                   .proxy_version = t->cluster->proxy_send,
                                   .expect = want->expect };
@@ -409,11 +449,23 @@ void weir_pool_forget(struct weir_lb_endpoint *e) {
     e->pool = weir_free(p);
 }
 
+/* Is the address it is connected to still one of the endpoint's? */
+static bool still_there(const struct weir_conn *c) {
+    const struct weir_endpoint *e = c->endpoint->conf;
+
+    if (e->n_ips == 0 || c->state == WEIR_CONN_CONNECTING)
+        return true;
+    for (uint32_t i = 0; i < e->n_ips; i++)
+        if (memcmp(&e->ips[i], &c->info.remote, sizeof(e->ips[i])) == 0)
+            return true;
+    return false;
+}
+
 /* Does the configuration still want this connection as it is? */
 static bool still_wanted(struct weir_worker *w, const struct weir_conn *c) {
     struct want want;
 
-    if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf)
+    if (!c->target->conf || !c->endpoint->present || !c->endpoint->conf || !still_there(c))
         return false;
     if (want_of(w, c->target->conf, w->epoch->rt, c->endpoint, &want) < 0)
         return false;

@@ -124,8 +124,16 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
                                       .cert_reloads = p->reloads,
                                       .cert_reload_failures = p->cert_failures,
                                       .draining = p->draining };
+    struct weir_names_stats dns = { 0 };
     struct weir_procstat st;
 
+    if (p->names)
+        weir_names_stats_get(p->names, &dns);
+    m.dns_ok = dns.answers;
+    m.dns_none = dns.negative;
+    m.dns_failed = dns.failures;
+    m.dns_names = dns.known;
+    m.dns_stale = dns.stale;
     weir_procstat_read(&st);
     m.start_time_s = st.start_time_s;
     m.open_fds = st.open_fds;
@@ -202,6 +210,7 @@ static void admin_posted(void *arg) {
     p->on_int = weir_event_free(p->on_int);
     p->on_hup = weir_event_free(p->on_hup);
     p->on_watch = weir_event_free(p->on_watch);
+    p->names = weir_names_free(p->names);
     weir_loop_stop(p->loop);
 }
 
@@ -268,7 +277,9 @@ static int start(struct weir_process *p) {
     if (r < 0)
         return r;
     weir_admin_init(&p->admin, weir_loop_net(p->loop), &admin_ops, p);
-    r = weir_process_load(p, &p->runtime);
+    r = weir_names_new(p->loop, weir_process_names_changed, p, &p->names);
+    if (r == 0)
+        r = weir_process_load(p, &p->runtime);
     if (r != 0)
         return r;
     p->n_threads = thread_count(&p->runtime->snapshot->proxy);
@@ -301,6 +312,7 @@ static void stop(struct weir_process *p) {
     }
     weir_free(p->threads);
     weir_runtime_unref(p->runtime);
+    weir_snapshot_unref(p->next);
     if (p->loop)
         weir_loop_free(p->loop);
     weir_watch_free(p->watch);

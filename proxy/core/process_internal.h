@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "core/admin.h"
+#include "core/names.h"
 #include "core/process.h"
 #include "core/worker.h"
 #include "io/events.h"
@@ -43,6 +44,8 @@ struct weir_process {
     unsigned n_threads;
     _Atomic unsigned n_ended;
     struct weir_runtime *runtime;     /* in force; one reference */
+    struct weir_snapshot *next;       /* checked, waits for its names to be answered; or NULL */
+    struct weir_names *names;
     struct weir_texts standard_input; /* of --config -, read once */
     struct weir_watch *watch;
     struct weir_event *on_watch, *on_hup, *on_term, *on_int;
@@ -59,8 +62,10 @@ struct weir_process {
 /* reload.c */
 /* Reads, checks and compiles the configuration. 0, -errno, 1 = refused; what is wrong has been said on stderr. */
 int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime);
-/* Loads again and offers the result to every thread; on failure everything stays as it is. */
+/* Loads again and offers the result to every thread, at once or when its names are known; on failure everything stays as it is. */
 void weir_process_reload(struct weir_process *p);
+/* Of weir_names. */
+void weir_process_names_changed(void *arg);
 /* Watches the configuration and every file it names. */
 int weir_process_watch(struct weir_process *p);
 

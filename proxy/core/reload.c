@@ -7,14 +7,12 @@
 
 #include "base/mem.h"
 #include "core/process_internal.h"
-#include "io/resolve.h"
 #include "sys/entropy.h"
 #include "sys/files.h"
 #include "sys/log.h"
 #include "sys/texts.h"
 
-#define PEM_MAX   (1024u * 1024u)
-#define ADDRS_MAX 64u /* resolved addresses of all --to URLs */
+#define PEM_MAX (1024u * 1024u)
 
 static void say_problems(const struct weir_problems *problems) {
     for (uint32_t i = 0; i < problems->n; i++) {
@@ -222,27 +220,34 @@ static int load_tls(const struct weir_proxy_spec *spec, struct weir_tls_set *set
     return r;
 }
 
-/* ---- --to ---- */
+/* ---- names ---- */
 
-static int resolve_to(const struct weir_proxy_spec *spec, struct weir_to_addr *addrs,
-                      unsigned *ret_n) {
-    unsigned n = 0;
+/* Every name that an endpoint has. 0 or -ENOMEM. */
+static int want_names(struct weir_process *p, const struct weir_snapshot *s) {
+    size_t n = s->proxy.n_to, k = 0;
+    const char **hosts;
+    struct weir_ip ip;
+    int r;
 
-    for (uint32_t i = 0; i < spec->n_to; i++) {
-        struct weir_ip ips[16];
-        unsigned found = 0;
-        int r = weir_resolve(spec->to[i].host, spec->to[i].port, ips, WEIR_ARRAY_LEN(ips), &found);
-
-        if (r < 0) {
-            weir_log(WEIR_LOG_ERROR, "config", "--to %s:%u: %s", spec->to[i].host, spec->to[i].port,
-                     r == -ENOENT ? "no such name" : strerror(-r));
-            return r;
-        }
-        for (unsigned k = 0; k < found && n < ADDRS_MAX; k++)
-            addrs[n++] = (struct weir_to_addr){ &spec->to[i], ips[k] };
-    }
-    *ret_n = n;
-    return 0;
+    for (uint32_t i = 0; i < s->n_services; i++)
+        for (uint32_t j = 0; j < s->services[i].n_ports; j++)
+            n += s->services[i].ports[j].n_hosts;
+    hosts = weir_calloc(n + 1, sizeof(*hosts));
+    if (!hosts)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < s->proxy.n_to; i++)
+        if (weir_parse_ip(s->proxy.to[i].host, &ip) != 0)
+            hosts[k++] = s->proxy.to[i].host;
+    for (uint32_t i = 0; i < s->n_services; i++)
+        for (uint32_t j = 0; j < s->services[i].n_ports; j++)
+            for (uint32_t h = 0; h < s->services[i].ports[j].n_hosts; h++)
+                hosts[k++] = s->services[i].ports[j].hosts[h].host;
+    r = weir_names_want(p->names, &s->proxy.dns, hosts, (uint32_t)k);
+    weir_free(hosts);
+    if (r < 0)
+        weir_log(WEIR_LOG_ERROR, "dns", "servers=\"%s\" error=\"%s\"", s->proxy.dns.servers,
+                 strerror(-r));
+    return r;
 }
 
 static char *read_file(const char *path, size_t *ret_len) {
@@ -279,47 +284,92 @@ static int check_whole(const struct weir_snapshot *s) {
     return 0;
 }
 
-int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime) {
-    struct weir_to_addr addrs[ADDRS_MAX];
-    struct weir_runtime_params params = { .to = addrs, .read_file = read_file };
+/* Reads and checks; the addresses of names it has may not be known yet. As weir_process_load. */
+static int prepare(struct weir_process *p, struct weir_snapshot **ret_snapshot) {
     struct weir_snapshot *s = NULL;
-    char *why = NULL;
     int r = load_snapshot(p, &s);
 
-    p->cert_refused = false;
     if (r != 0)
         return r;
     p->params->overlay(s, p->params->arg);
     s->generation = p->generation + 1;
     r = check_whole(s);
     if (r == 0)
-        r = resolve_to(&s->proxy, addrs, &params.n_to);
-    if (r == 0) {
-        r = load_tls(&s->proxy, &params.tls);
-        p->cert_refused = r != 0;
-    }
+        r = want_names(p, s);
+    if (r != 0)
+        weir_snapshot_unref(s);
+    else
+        *ret_snapshot = s;
+    return r;
+}
+
+/* `tls` is taken over. */
+static int compile(struct weir_process *p, struct weir_snapshot *s, struct weir_tls_set *tls,
+                   struct weir_runtime **ret_runtime) {
+    struct weir_runtime_params params = {
+        .snapshot = s, .tls = *tls, .names = weir_names_lookup(p->names), .read_file = read_file
+    };
+    char *why = NULL;
+    int r = weir_runtime_new(&params, ret_runtime, &why);
+
+    if (r > 0 && why)
+        weir_log(WEIR_LOG_ERROR, "config", "%s", why);
+    weir_free(why);
+    return r;
+}
+
+static int build(struct weir_process *p, struct weir_snapshot *s,
+                 struct weir_runtime **ret_runtime) {
+    struct weir_tls_set tls = { 0 };
+    int r = load_tls(&s->proxy, &tls);
+
+    p->cert_refused = r != 0;
     if (r == 0)
-        r = load_sessions(p, s, &params.tls);
-    if (r == 0) {
-        params.snapshot = s;
-        r = weir_runtime_new(&params, ret_runtime, &why);
-        if (r > 0 && why)
-            weir_log(WEIR_LOG_ERROR, "config", "%s", why);
-        weir_free(why);
-        p->cert_refused = r == WEIR_RUNTIME_CERTIFICATE;
-    } else {
-        weir_tls_set_deinit(&params.tls);
+        r = load_sessions(p, s, &tls);
+    if (r != 0) {
+        weir_tls_set_deinit(&tls);
+        return r;
     }
+    r = compile(p, s, &tls, ret_runtime);
+    p->cert_refused = r == WEIR_RUNTIME_CERTIFICATE;
     if (r == 0)
         p->generation++;
+    return r;
+}
+
+static bool settled(void *arg) {
+    struct weir_process *p = arg;
+
+    return weir_names_settled(p->names);
+}
+
+int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime) {
+    struct weir_snapshot *s = NULL;
+    int r = prepare(p, &s);
+
+    if (r != 0)
+        return r;
+    weir_loop_run_until(p->loop, settled, p);
+    r = build(p, s, ret_runtime);
     weir_snapshot_unref(s);
     return r;
 }
 
-void weir_process_reload(struct weir_process *p) {
-    struct weir_runtime *rt = NULL;
-    int r = weir_process_load(p, &rt);
+static void offer(struct weir_process *p, struct weir_runtime *rt) {
+    weir_runtime_unref(p->runtime);
+    p->runtime = rt;
+    for (unsigned i = 0; i < p->n_threads; i++) {
+        weir_worker_offer(&p->threads[i].worker, weir_runtime_ref(rt));
+        weir_loop_post(p->threads[i].loop);
+    }
+}
 
+/* The configuration that waited for names is put in force. */
+static void finish_reload(struct weir_process *p) {
+    struct weir_runtime *rt = NULL;
+    int r = build(p, p->next, &rt);
+
+    p->next = weir_snapshot_unref(p->next);
     if (r != 0) {
         p->reload_failures++;
         p->cert_failures += p->cert_refused;
@@ -328,17 +378,49 @@ void weir_process_reload(struct weir_process *p) {
         return;
     }
     p->reloads++;
-    weir_runtime_unref(p->runtime);
-    p->runtime = rt;
-    for (unsigned i = 0; i < p->n_threads; i++) {
-        weir_worker_offer(&p->threads[i].worker, weir_runtime_ref(rt));
-        weir_loop_post(p->threads[i].loop);
-    }
+    offer(p, rt);
     if (weir_process_watch(p) < 0)
         weir_log(WEIR_LOG_WARN, "reload",
                  "error=\"cannot watch the configuration for changes; SIGHUP works\"");
     weir_log(WEIR_LOG_INFO, "reload", "result=live generation=%llu",
              (unsigned long long)p->generation);
+}
+
+void weir_process_reload(struct weir_process *p) {
+    struct weir_snapshot *s = NULL;
+
+    if (prepare(p, &s) != 0) {
+        p->reload_failures++;
+        weir_log(WEIR_LOG_ERROR, "reload", "result=refused generation=%llu",
+                 (unsigned long long)p->generation);
+        return;
+    }
+    weir_snapshot_unref(p->next);
+    p->next = s;
+    if (weir_names_settled(p->names))
+        finish_reload(p);
+}
+
+/* The same configuration with the addresses that its names have now. */
+static void recompile(struct weir_process *p) {
+    struct weir_tls_set tls = weir_tls_set_ref(&p->runtime->tls);
+    struct weir_runtime *rt = NULL;
+    int r = compile(p, p->runtime->snapshot, &tls, &rt);
+
+    if (r == 0)
+        offer(p, rt);
+    else
+        weir_log(WEIR_LOG_ERROR, "dns", "result=not_in_force error=\"%s\"",
+                 r < 0 ? strerror(-r) : "the configuration does not compile any more");
+}
+
+void weir_process_names_changed(void *arg) {
+    struct weir_process *p = arg;
+
+    if (p->next)
+        finish_reload(p);
+    else if (p->runtime && !p->draining)
+        recompile(p);
 }
 
 static void on_change(void *arg) {

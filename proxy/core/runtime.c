@@ -27,6 +27,19 @@ const char *weir_direction_name(enum weir_direction dir) {
     return "?";
 }
 
+static struct weir_tls_ctx *ctx_ref(struct weir_tls_ctx *ctx) {
+    return ctx ? weir_tls_ctx_ref(ctx) : NULL;
+}
+
+struct weir_tls_set weir_tls_set_ref(const struct weir_tls_set *set) {
+    return (struct weir_tls_set){ .server = ctx_ref(set->server),
+                                  .to = ctx_ref(set->to),
+                                  .mesh_server = ctx_ref(set->mesh_server),
+                                  .mesh_client = ctx_ref(set->mesh_client),
+                                  .mesh_client_tcp = ctx_ref(set->mesh_client_tcp),
+                                  .sessions = set->sessions ? weir_seal_ref(set->sessions) : NULL };
+}
+
 void weir_tls_set_deinit(struct weir_tls_set *set) {
     set->server = weir_tls_ctx_unref(set->server);
     set->to = weir_tls_ctx_unref(set->to);
@@ -138,7 +151,24 @@ static struct weir_connection_spec connection_of(const struct weir_runtime *rt,
     return c;
 }
 
-static int build_service_clusters(struct weir_runtime *rt) {
+/* Endpoints given by address, and behind them the addresses of those given by name. */
+static int add_hosts(struct weir_runtime *rt, const struct weir_lookup *names,
+                     const struct weir_service_port *port, struct weir_cluster *c) {
+    struct weir_endpoints hosts = { .arena = &rt->arena, .lookup = *names };
+    int r = 0;
+
+    if (port->n_hosts == 0)
+        return 0;
+    for (uint32_t i = 0; i < port->n_endpoints && r == 0; i++)
+        r = weir_endpoints_add(&hosts, &port->endpoints[i]);
+    for (uint32_t i = 0; i < port->n_hosts && r == 0; i++)
+        r = weir_endpoints_resolve(&hosts, &port->hosts[i]);
+    c->endpoints = hosts.items;
+    c->n_endpoints = hosts.n;
+    return r;
+}
+
+static int build_service_clusters(struct weir_runtime *rt, const struct weir_lookup *names) {
     const struct weir_snapshot *s = rt->snapshot;
 
     for (uint32_t i = 0; i < s->n_services; i++) {
@@ -158,7 +188,7 @@ static int build_service_clusters(struct weir_runtime *rt) {
 
             if (port->proto != WEIR_PROTO_TCP)
                 continue;
-            if (!c.name)
+            if (!c.name || add_hosts(rt, names, port, &c) < 0)
                 return -ENOMEM;
             rt->cluster_of_port[port->index] = add_cluster(rt, &c);
         }
@@ -283,37 +313,49 @@ static uint32_t count_inbound(const struct weir_runtime *rt) {
     return n;
 }
 
+/* A host of `to` may be a name or an address. */
+static int add_to(struct weir_endpoints *hosts, const struct weir_to *to) {
+    struct weir_endpoint e = { .port = to->port,
+                               .host = to->host,
+                               .ready = true,
+                               .serving = true,
+                               .weight = 1,
+                               .node = "",
+                               .zone = "" };
+
+    return weir_parse_ip(to->host, &e.ip) == 0 ? weir_endpoints_add(hosts, &e)
+                                               : weir_endpoints_resolve(hosts, &e);
+}
+
 static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_params *params) {
     const struct weir_proxy_spec *spec = &rt->snapshot->proxy;
-    struct weir_endpoint *e = weir_arena_calloc(&rt->arena, params->n_to + 1, sizeof(*e));
-    struct weir_cluster c = { .name = "to", .endpoints = e, .n_endpoints = params->n_to };
+    struct weir_endpoints hosts = { .arena = &rt->arena, .lookup = params->names };
+    struct weir_cluster c = { .name = "to",
+                              .proxy_send = spec->proxy_send,
+                              .connection = connection_of(rt, NULL) };
+    int r = 0;
 
-    c.proxy_send = spec->proxy_send;
-    c.connection = connection_of(rt, NULL);
     rt->reverse = weir_arena_calloc(&rt->arena, 1, sizeof(*rt->reverse));
-    if (!e || !rt->reverse)
+    if (!rt->reverse)
         return -ENOMEM;
-    for (uint32_t i = 0; i < params->n_to; i++) {
-        e[i].ip = params->to[i].ip;
-        e[i].port = params->to[i].to->port;
-        e[i].ready = e[i].serving = true;
-        e[i].weight = 1;
-        e[i].node = e[i].zone = "";
-    }
-    if (params->n_to > 0) {
-        const struct weir_to *first = params->to[0].to;
+    for (uint32_t i = 0; i < spec->n_to && r == 0; i++)
+        r = add_to(&hosts, &spec->to[i]);
+    c.endpoints = hosts.items;
+    c.n_endpoints = hosts.n;
+    if (spec->n_to > 0) {
+        enum weir_scheme scheme = spec->to[0].scheme;
 
-        c.proto = first->scheme == WEIR_TO_H2C     ? WEIR_UP_H2
-                  : first->scheme == WEIR_TO_HTTPS ? WEIR_UP_ALPN
-                                                   : WEIR_UP_H1;
-        c.tls = first->scheme == WEIR_TO_HTTPS ? rt->tls.to : NULL;
-        c.sni = spec->to_sni[0] ? spec->to_sni : first->host;
+        c.proto = scheme == WEIR_TO_H2C     ? WEIR_UP_H2
+                  : scheme == WEIR_TO_HTTPS ? WEIR_UP_ALPN
+                                            : WEIR_UP_H1;
+        c.tls = scheme == WEIR_TO_HTTPS ? rt->tls.to : NULL;
+        c.sni = spec->to_sni[0] ? spec->to_sni : NULL;
     }
     rt->reverse->dir = WEIR_DIR_REVERSE;
     rt->reverse->own = add_cluster(rt, &c);
     rt->reverse->name = "to";
     rt->reverse->tls = rt->tls.server;
-    return 0;
+    return r;
 }
 
 static void build_limits(struct weir_runtime *rt) {
@@ -364,7 +406,7 @@ static int build(struct weir_runtime *rt, const struct weir_runtime_params *para
         weir_arena_calloc(&rt->arena, s->n_service_ports, sizeof(struct weir_cluster *));
     if (!rt->clusters || !rt->inbound || !rt->cluster_of_port)
         return -ENOMEM;
-    r = build_service_clusters(rt);
+    r = build_service_clusters(rt, &params->names);
     if (r == 0 && rt->pod)
         r = build_outbound(rt);
     if (r == 0 && rt->pod)

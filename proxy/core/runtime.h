@@ -9,6 +9,7 @@
 #include "base/htab.h"
 #include "base/ref.h"
 #include "conf/snapshot.h"
+#include "core/endpoints.h"
 #include "http/codec.h"
 #include "route/authz.h"
 #include "route/hosts.h"
@@ -32,7 +33,7 @@ struct weir_cluster {
     uint32_t n_endpoints;
     enum weir_upstream_proto proto;
     struct weir_tls_ctx *tls; /* TLS to every endpoint, or NULL; borrowed from runtime->tls */
-    const char *sni;          /* name sent and verified with tls */
+    const char *sni;          /* name sent and verified with tls; NULL = the endpoint's host */
     struct weir_connection_spec connection; /* complete */
     uint8_t proxy_send; /* version of the PROXY header that begins each connection; 0 = none */
     bool mesh;          /* endpoints whose pod is meshed are called with mesh mTLS */
@@ -79,12 +80,8 @@ struct weir_tls_set {
     struct weir_seal *sessions;                     /* of persistent sessions */
 };
 void weir_tls_set_deinit(struct weir_tls_set *set);
-
-/* One resolved address of a --to URL. */
-struct weir_to_addr {
-    const struct weir_to *to;
-    struct weir_ip ip;
-};
+/* The same with references of its own. */
+struct weir_tls_set weir_tls_set_ref(const struct weir_tls_set *set);
 
 struct weir_runtime {
     struct weir_ref ref;
@@ -109,8 +106,7 @@ struct weir_runtime {
 struct weir_runtime_params {
     struct weir_snapshot *snapshot; /* a reference is taken */
     struct weir_tls_set tls;        /* taken over, also on failure */
-    const struct weir_to_addr *to;  /* resolved --to addresses */
-    uint32_t n_to;
+    struct weir_lookup names;
     /* Gateway certificates: reads a PEM file; NULL on failure. Freed with weir_free. Called off the data threads. */
     char *(*read_file)(const char *path, size_t *ret_len);
 };

@@ -357,6 +357,8 @@ void weir_txn_upstream_open(struct weir_txn *t) {
         weir_txn_upstream_failed(t, WEIR_FAULT(UPSTREAM, GOAWAY), false);
         return;
     }
+    if (t->endpoint->conf && t->endpoint->conf->n_ips > 0)
+        t->up_ip = t->up->info.remote;
     t->phase = WEIR_TXN_SENT;
     t->t_sent = weir_worker_now(t->worker);
     weir_conn_watch(t->up);

@@ -50,7 +50,7 @@ static void on_timeout(uv_timer_t *timer) {
     weir_tcp_fail(d->tcp, d->err ? fault_of(d->err) : WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT));
 }
 
-static bool is_own_lack(int err) {
+bool weir_tcp_own_lack(int err) {
     return err == UV_EMFILE || err == UV_ENFILE || err == UV_ENOMEM || err == UV_ENOBUFS ||
            err == UV_EADDRNOTAVAIL;
 }
@@ -70,7 +70,7 @@ static int start(struct weir_tcp *t, const struct weir_dial *dial) {
     uv_tcp_nodelay(&t->uv, 1); /* kept by the handle until the socket is made */
     weir_addr_to_sockaddr(&dial->ip, dial->port, &sa);
     r = uv_tcp_connect(&d->req, &t->uv, (const struct sockaddr *)&sa, on_connect);
-    if (r < 0 && is_own_lack(r))
+    if (r < 0 && weir_tcp_own_lack(r))
         return r;
     d->err = r;
     d->pending = r == 0;
@@ -91,7 +91,7 @@ int weir_loop_dial(struct weir_loop *loop, const struct weir_dial *dial,
         return -ENOMEM;
     t->remote = dial->ip;
     t->remote_port = dial->port;
-    r = start(t, dial);
+    r = dial->n_others > 0 ? weir_tcp_race_start(t, dial) : start(t, dial);
     if (r < 0) {
         weir_stream_close(&t->base, false);
         return r;

@@ -262,6 +262,11 @@ void weir_loop_turn(struct weir_loop *loop) {
         uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
 
+void weir_loop_run_until(struct weir_loop *loop, bool (*done)(void *arg), void *arg) {
+    while (!done(arg))
+        uv_run(&loop->uv, UV_RUN_ONCE);
+}
+
 void weir_loop_stop(struct weir_loop *loop) {
     if (loop->stopping)
         return;

@@ -38,6 +38,8 @@ void weir_loop_run(struct weir_loop *loop);
  */
 int weir_loop_fd(const struct weir_loop *loop);
 void weir_loop_turn(struct weir_loop *loop);
+/* Runs until done(arg), asked before and after each turn. Nothing is closed: the loop may be run again. */
+void weir_loop_run_until(struct weir_loop *loop, bool (*done)(void *arg), void *arg);
 /* From the loop's own thread. Streams still open are closed with `closed` events. */
 void weir_loop_stop(struct weir_loop *loop);
 /* From any thread: the loop's `posted` event soon. */

@@ -26,9 +26,15 @@ struct weir_net_events {
 
 #define WEIR_TICK_US (50u * 1000u)
 
+#define WEIR_DIAL_ADDRESSES 16u
+
 struct weir_dial {
     struct weir_ip ip;
     uint16_t port;
+    /* Addresses of the same server, tried in this order beside ip until one is connected (RFC 8305); those beyond
+     * WEIR_DIAL_ADDRESSES - 1 are not. Borrowed for the call. Which it was is the stream's info. */
+    const struct weir_ip *others;
+    uint32_t n_others;
     uint64_t timeout_us; /* connect, without TLS; on expiry the error is TIMEOUT_CONNECT */
 };
 

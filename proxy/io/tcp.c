@@ -418,6 +418,8 @@ static void tcp_close(struct weir_stream *s, bool reset) {
     weir_list_unlink(&t->deferred);
     if (t->dial)
         weir_tcp_dial_cancel(t->dial);
+    if (t->race)
+        weir_tcp_race_cancel(t->race);
     /* Fails when there is no socket yet: then there is nothing to reset. */
     if (!reset || uv_tcp_close_reset(&t->uv, on_close) < 0)
         uv_close((uv_handle_t *)&t->uv, on_close);

@@ -35,6 +35,7 @@ struct weir_tcp {
     struct weir_list deferred;
     struct weir_tcp_out *out; /* connected and not NULL: out->req is under way */
     struct weir_tcp_dial *dial;
+    struct weir_tcp_race *race;
     struct weir_ip local, remote, original;
     uint16_t local_port, remote_port, original_port;
     uint8_t side; /* enum weir_side: whose faults these are */
@@ -62,6 +63,11 @@ void weir_tcp_connected(struct weir_tcp *t);
 void weir_tcp_fail(struct weir_tcp *t, struct weir_fault fault);
 /* Frees the loop's spare output records. */
 void weir_tcp_outs_free(struct weir_loop *loop);
+/* dial.c: an error of connecting that says nothing of the other end. */
+bool weir_tcp_own_lack(int err);
+/* race.c: dials several addresses; as weir_loop_dial. The owner closes while it is undecided. */
+int weir_tcp_race_start(struct weir_tcp *t, const struct weir_dial *dial);
+void weir_tcp_race_cancel(struct weir_tcp_race *r);
 /* dial.c: the owner closes while the dial is undecided. */
 void weir_tcp_dial_cancel(struct weir_tcp_dial *d);
 

@@ -313,7 +313,8 @@ static int put_service(struct weir_plan_builder *b, const struct weir_service *s
         r = put_l7_ports(b, port);
         if (r || service->n_ips == 0)
             continue;
-        if (port->proto == WEIR_PROTO_TCP && (port->l7 || is_strict(b->snapshot, port)))
+        if (port->proto == WEIR_PROTO_TCP &&
+            (port->l7 || port->n_hosts > 0 || is_strict(b->snapshot, port)))
             value.flags |= WEIR_SVC_L7;
         r = put_endpoints(b, port, &value);
         for (uint32_t k = 0; r == 0 && k < service->n_ips; k++) {

@@ -302,6 +302,25 @@ static void expose_config(struct weir_pen *pen, const struct weir_process_metric
         p->unknown_original);
 }
 
+static void expose_dns(struct weir_pen *pen, const struct weir_process_metrics *p) {
+    struct weir_family answers = WEIR_FAMILY(
+        "weir_dns_answers_total", "counter",
+        "Answers about names of endpoints: ok = addresses, none = no such name or no address, "
+        "failed = nobody could say.");
+
+    weir_expo_head(pen, &answers);
+    weir_expo_sample(pen, answers.name, "{result=\"ok\"}", p->dns_ok);
+    weir_expo_sample(pen, answers.name, "{result=\"none\"}", p->dns_none);
+    weir_expo_sample(pen, answers.name, "{result=\"failed\"}", p->dns_failed);
+    weir_expo_one(pen, WEIR_FAMILY("weir_dns_names", "gauge", "Names of endpoints with addresses."),
+                  p->dns_names);
+    weir_expo_one(
+        pen,
+        WEIR_FAMILY("weir_dns_names_stale", "gauge",
+                    "Names whose addresses are those of before the last question failed."),
+        p->dns_stale);
+}
+
 void weir_metrics_expose_process(struct weir_pen *pen, const struct weir_process_metrics *p) {
     weir_expo_head(
         pen, &WEIR_FAMILY("process_cpu_seconds_total", "counter", "User and system time spent."));
@@ -331,6 +350,7 @@ int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers,
         expose_histogram(&s, h);
     weir_expo_one(&s.pen, WEIR_FAMILY("weir_workers", "gauge", "Worker threads."), n_workers);
     expose_config(&s.pen, process);
+    expose_dns(&s.pen, process);
     weir_metrics_expose_process(&s.pen, process);
     return weir_pen_end(&s.pen);
 }

@@ -90,6 +90,8 @@ struct weir_process_metrics {
     int64_t cert_not_after_s; /* 0 = no certificate */
     uint64_t cert_reloads, cert_reload_failures;
     bool draining;
+    uint64_t dns_ok, dns_none, dns_failed; /* answers, by what they said */
+    uint64_t dns_names, dns_stale;         /* with addresses; with those of before a failure */
     uint64_t unknown_original;
 };
 

@@ -151,10 +151,14 @@ class SiteServer(http.server.ThreadingHTTPServer):
         return found
 
 
+class SiteServer6(SiteServer):
+    address_family = socket.AF_INET6
+
+
 class Site:
-    def __init__(self, name="site", tls=None):
+    def __init__(self, name="site", tls=None, address=("127.0.0.1", 0)):
         self.name = name
-        self.server = SiteServer(("127.0.0.1", 0), SiteHandler)
+        self.server = (SiteServer6 if ":" in address[0] else SiteServer)(address, SiteHandler)
         self.server.site = self
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)

@@ -33,19 +33,32 @@ static struct weir_seal *sessions(void) {
     return seal;
 }
 
-static void set_servers(struct flow *f, struct weir_runtime_params *params) {
+static void set_servers(struct flow *f, struct weir_proxy_spec *spec) {
     unsigned n = f->options.n_to ? f->options.n_to : 1;
 
-    f->to = (struct weir_to){ .scheme = f->options.scheme, .host = "server", .port = 80 };
     for (unsigned i = 0; i < n; i++) {
-        char text[24];
-
-        snprintf(text, sizeof(text), "10.0.0.%u", i + 1);
-        f->to_addrs[i].to = &f->to;
-        assert_int_equal(weir_parse_ip(text, &f->to_addrs[i].ip), 0);
+        snprintf(f->hosts[i], sizeof(f->hosts[i]), "10.0.0.%u", i + 1);
+        f->to[i] = (struct weir_to){ .scheme = f->options.scheme,
+                                     .host = f->options.host ? f->options.host : f->hosts[i],
+                                     .port = 80 };
     }
-    params->to = f->to_addrs;
-    params->n_to = n;
+    spec->to = f->to;
+    spec->n_to = n;
+}
+
+/* The names of a flow are known by what the test says of them. */
+static const struct weir_ip *lookup(void *arg, const char *host, uint32_t *ret_n) {
+    const struct flow *f = arg;
+
+    if (!f->options.host || strcmp(host, f->options.host) != 0)
+        return NULL;
+    *ret_n = f->n_addresses;
+    return f->addresses;
+}
+
+void flow_address(struct flow *f, const char *text) {
+    assert_true(f->n_addresses < WEIR_ARRAY_LEN(f->addresses));
+    assert_int_equal(weir_parse_ip(text, &f->addresses[f->n_addresses++]), 0);
 }
 
 struct weir_runtime *flow_runtime(struct flow *f, const char *yaml) {
@@ -58,6 +71,7 @@ struct weir_runtime *flow_runtime(struct flow *f, const char *yaml) {
                  .mesh_client = ref(f->tls.mesh_client),
                  .mesh_client_tcp = ref(f->tls.mesh_client_tcp),
                  .sessions = sessions() },
+        .names = { lookup, f },
     };
     struct weir_runtime *rt = NULL;
     char *why = NULL;
@@ -66,9 +80,8 @@ struct weir_runtime *flow_runtime(struct flow *f, const char *yaml) {
     s->proxy.access_log = WEIR_LOG_TEXT;
     if (f->options.dir == WEIR_DIR_REVERSE) {
         s->proxy.listen = ":80";
-        if (f->options.sni)
-            s->proxy.to_sni = f->options.sni;
-        set_servers(f, &params);
+        s->proxy.to_sni = f->options.sni ? f->options.sni : f->options.host ? "" : "server";
+        set_servers(f, &s->proxy);
     }
     assert_int_equal(weir_runtime_new(&params, &rt, &why), 0);
     weir_snapshot_unref(s);

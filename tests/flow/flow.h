@@ -14,9 +14,10 @@ struct tls_peer;
 struct flow_options {
     enum weir_direction dir;
     const char *yaml;
-    enum weir_scheme scheme;        /* reverse: of the servers */
-    unsigned n_to;                  /* reverse: servers 10.0.0.1, 10.0.0.2, ...; 0 = one */
-    const char *sni;                /* reverse, https; NULL = "server" */
+    enum weir_scheme scheme; /* reverse: of the servers */
+    unsigned n_to;           /* reverse: servers 10.0.0.1, 10.0.0.2, ...; 0 = one */
+    const char *sni;         /* reverse, https; NULL = "server", or with `host` that */
+    const char *host;        /* a name all servers are known by; its addresses: flow_address */
     const struct weir_tls_set *tls; /* taken over; NULL = no TLS */
 };
 
@@ -27,14 +28,18 @@ struct flow {
     struct weir_listener listener;
     struct weir_bufq lines;  /* access lines */
     struct weir_tls_set tls; /* given to each runtime; the flow owns one reference of each */
-    struct weir_to to;
-    struct weir_to_addr to_addrs[FLOW_TO_MAX];
+    struct weir_to to[FLOW_TO_MAX];
+    char hosts[FLOW_TO_MAX][24];
+    struct weir_ip addresses[8]; /* of options.host */
+    uint32_t n_addresses;
     struct h2_peer *peers;      /* h2peer.c: run with the flow, freed by flow_end */
     struct tls_peer *tls_peers; /* tlspeer.c: likewise */
     uint64_t generation;
 };
 
 void flow_open(struct flow *f, const struct flow_options *options);
+/* One more address of options.host, from the next reload on. */
+void flow_address(struct flow *f, const char *text);
 /* A reverse proxy to http://10.0.0.1:80; `yaml` may hold a Proxy document with limits, "" = defaults. */
 void flow_reverse(struct flow *f, const char *yaml);
 /* Any configuration; connections come in on a listener of that direction. */

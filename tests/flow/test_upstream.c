@@ -273,6 +273,74 @@ static void an_answer_that_does_not_begin_is_given_up(void **state) {
     flow_end(&f);
 }
 
+/* ---- names ---- */
+
+static void flow_host(struct flow *f, const char *const *addresses) {
+    struct flow_options options = { .dir = WEIR_DIR_REVERSE,
+                                    .yaml = LIMITS(""),
+                                    .host = "api.example" };
+
+    flow_open(f, &options);
+    for (; *addresses; addresses++)
+        flow_address(f, *addresses);
+    flow_reload(f, LIMITS(""));
+}
+
+static void assert_dialled(struct mem_conn *s, const char *ip) {
+    char text[46];
+
+    assert_string_equal(weir_ip_format(&mem_dial(s)->ip, text, sizeof(text)), ip);
+}
+
+static void a_name_without_an_address_has_no_endpoint(void **state) {
+    struct flow f;
+
+    flow_host(&f, (const char *const[]){ NULL });
+    flow_expect_holds(ask(&f), "x-weir-reason: no_endpoint\r\n");
+    flow_end(&f);
+}
+
+static void both_families_of_a_name_are_dialled_together(void **state) {
+    struct flow f;
+    struct mem_conn *s;
+
+    flow_host(&f, (const char *const[]){ "192.0.2.1", "2001:db8::1", NULL });
+    ask(&f);
+    s = flow_server(&f);
+    assert_dialled(s, "2001:db8::1");
+    assert_int_equal(mem_dial(s)->n_others, 1);
+    assert_null(mem_next_dial(f.net));
+    flow_send(&f, s, OK);
+    flow_expect_text(flow_lines(&f), "2001:db8::1");
+    flow_end(&f);
+}
+
+static void a_connection_to_an_address_the_name_has_no_more_is_let_go(void **state) {
+    struct flow f;
+    struct mem_conn *c, *busy, *idle;
+
+    flow_host(&f, (const char *const[]){ "192.0.2.1", "2001:db8::1", NULL });
+    c = ask(&f);
+    busy = flow_server(&f);
+    ask(&f);
+    idle = flow_server(&f);
+    flow_send(&f, idle, OK);
+    flow_reload(&f, LIMITS("")); /* nothing changed */
+    assert_false(mem_is_closed(idle));
+    f.n_addresses = 0;
+    flow_address(&f, "192.0.2.1");
+    flow_address(&f, "2001:db8::2");
+    flow_reload(&f, LIMITS(""));
+    assert_true(mem_is_closed(idle));
+    assert_false(mem_is_closed(busy));
+    flow_send(&f, busy, OK);
+    assert_string_equal(mem_received(c), OK);
+    assert_true(mem_is_closed(busy));
+    ask(&f);
+    assert_dialled(flow_server(&f), "2001:db8::2");
+    flow_end(&f);
+}
+
 /* ---- ALPN ---- */
 
 struct keys {
@@ -410,6 +478,9 @@ int main(void) {
         cmocka_unit_test(an_old_http2_connection_finishes_what_it_has),
         cmocka_unit_test(an_idle_connection_is_closed_in_time),
         cmocka_unit_test(an_answer_that_does_not_begin_is_given_up),
+        cmocka_unit_test(a_name_without_an_address_has_no_endpoint),
+        cmocka_unit_test(both_families_of_a_name_are_dialled_together),
+        cmocka_unit_test(a_connection_to_an_address_the_name_has_no_more_is_let_go),
         cmocka_unit_test(requests_to_an_unknown_tls_server_wait_for_one_handshake),
         cmocka_unit_test(where_it_is_http1_each_has_a_connection_and_it_is_remembered),
         cmocka_unit_test(a_handshake_that_fails_is_told_to_all_who_wait),

@@ -34,12 +34,13 @@ ROOMS = {
 
 # Within core, what handles requests sees io through the stream vtable and the net alone, so that tests/flow can run it
 # over memory; only what makes and joins the threads of the process knows a real loop.
-CORE_PROCESS = re.compile(r'^proxy/core/(process|reload|listen|admin_listen|signals)[^/]*$')
+CORE_PROCESS = re.compile(r'^proxy/core/(process|names|reload|listen|admin_listen|signals)[^/]*$')
 CORE_IO = {'io/stream.h', 'io/net.h'}
 
 # Libraries, by header: which rooms may see them. cli may see all: `weir version` names them.
 LIBRARIES = [
     (re.compile(r'^uv\.h$|^uv/'), {'io'}),
+    (re.compile(r'^ares'), {'io'}),
     (re.compile(r'^bpf/'), {'kern'}),
     (re.compile(r'^seccomp\.h$'), {'helper'}),
     (re.compile(r'^nghttp2/'), {'http'}),

@@ -90,9 +90,14 @@ static void session_affinity_has_the_documented_default(void **state) {
 }
 
 static void what_a_service_cannot_be_is_refused(void **state) {
-    conf_refused(SERVICE("{type: ExternalName, externalName: x.org}"),
-                 "t:4:14: error: spec.type: ExternalName is not supported by this version\n"
-                 "t:4:42: error: spec.externalName: not supported by this version\n");
+    conf_refused(SERVICE("{type: ExternalName, externalName: 10.0.0.1}"),
+                 "t:4:42: error: spec.externalName: \"10.0.0.1\" is not a DNS name\n");
+    conf_refused(SERVICE("{type: ExternalName}"),
+                 "t:4:7: error: spec.externalName: required with type ExternalName\n");
+    conf_refused(SERVICE("{externalName: x.org}"),
+                 "t:4:8: error: spec.externalName: needs type ExternalName\n");
+    conf_refused(SERVICE("{type: ExternalName, externalName: x.org, clusterIP: 10.0.0.1}"),
+                 "t:4:49: error: spec.clusterIP: not with type ExternalName\n");
     conf_refused(
         SERVICE("{internalTrafficPolicy: Local, trafficDistribution: PreferClose}"),
         "t:4:31: error: spec.internalTrafficPolicy: Local is not supported by this version\n"
@@ -114,8 +119,12 @@ static void what_a_service_cannot_be_is_refused(void **state) {
 
 static void a_slice_is_strict_about_its_family_and_ports(void **state) {
     conf_refused(SLICE("endpoints: []"), "t:1:1: error: addressType: required, but not given\n");
-    conf_refused(SLICE("addressType: FQDN"),
-                 "t:4:14: error: addressType: FQDN is not supported by this version\n");
+    conf_refused(SLICE("addressType: FQDN\nendpoints: [{addresses: [10.0.0.1]}]"),
+                 "t:5:14: error: endpoints[0].addresses: not of addressType FQDN\n");
+    conf_refused(SLICE("addressType: IPv4\nendpoints: [{addresses: [a.example]}]"),
+                 "t:5:14: error: endpoints[0].addresses: not of addressType IPv4\n");
+    conf_refused(SLICE("addressType: FQDN\nendpoints: [{addresses: [a_b]}]"),
+                 "t:5:26: error: endpoints[0].addresses[0]: \"a_b\" is not a DNS name\n");
     conf_refused(SLICE("addressType: IPv4\nendpoints: [{addresses: [fd00::1]}]"),
                  "t:5:14: error: endpoints[0].addresses: not of addressType IPv4\n");
     conf_refused(SLICE("addressType: IPv4\nendpoints: [{nodeName: x}]\nports: [{name: http}]"),

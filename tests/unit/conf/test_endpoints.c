@@ -238,8 +238,43 @@ static void endpoints_multiply_only_up_to_a_bound(void **state) {
     free(text);
 }
 
+static void names_are_endpoints_of_their_own_kind(void **state) {
+    struct weir_snapshot *s = conf_build(
+        SERVICE("a", "{type: ExternalName, externalName: x.example., ports: [{name: http, port: "
+                     "80, targetPort: 8080}, {name: tcp, port: 5}]}")
+            SERVICE(
+                "b",
+                "{ports: [{name: http, port: 80}]}") "---\napiVersion: discovery.k8s.io/v1\nkind: "
+                                                     "EndpointSlice\nmetadata: {name: b1, "
+                                                     "labels: {kubernetes.io/service-name: "
+                                                     "b}}\naddressType: FQDN\nports: [{name: http, "
+                                                     "port: 81}]\nendpoints: [{addresses: "
+                                                     "[y.example]}, {addresses: [z.example], "
+                                                     "conditions: {ready: false}}]\n" SLICE(
+                                                         "b2", "b",
+                                                         "ports: [{name: http, port: 82}]\n"
+                                                         "endpoints: [{addresses: [10.0.0.1]}]"));
+    const struct weir_service_port *p = weir_snapshot_service(s, "default", "a")->ports;
+
+    assert_int_equal(p[0].n_endpoints, 0);
+    assert_int_equal(p[0].n_hosts, 1);
+    assert_string_equal(p[0].hosts[0].host, "x.example");
+    assert_int_equal(p[0].hosts[0].port, 8080);
+    assert_true(p[0].hosts[0].ready);
+    assert_int_equal(p[1].hosts[0].port, 5);
+    p = weir_snapshot_service(s, "default", "b")->ports;
+    assert_endpoints(s, "b", 0, "10.0.0.1:82");
+    assert_int_equal(p[0].n_hosts, 2);
+    assert_string_equal(p[0].hosts[0].host, "y.example");
+    assert_int_equal(p[0].hosts[0].port, 81);
+    assert_true(p[0].hosts[0].ready);
+    assert_false(p[0].hosts[1].ready);
+    weir_snapshot_unref(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_are_endpoints_of_their_own_kind),
         cmocka_unit_test(slices_feed_the_port_of_their_name),
         cmocka_unit_test(an_endpoint_in_two_slices_counts_once_and_the_ready_one_wins),
         cmocka_unit_test(an_endpoint_knows_its_pod_by_reference_or_address),

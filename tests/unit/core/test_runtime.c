@@ -184,15 +184,15 @@ static void what_cannot_be_put_in_force_says_why(void **state) {
 
 static void a_reverse_proxy_sends_to_what_it_was_told(void **state) {
     struct weir_snapshot *s = snapshot(PROXY("listen: \":80\", proxyProtocol: {send: v2}"));
-    struct weir_to to = { .scheme = WEIR_TO_H2C, .host = "server", .port = 8080 };
-    struct weir_to_addr addrs[2] = { { .to = &to }, { .to = &to } };
-    struct weir_runtime_params params = { .snapshot = s, .to = addrs, .n_to = 2 };
+    struct weir_to to[2] = { { .scheme = WEIR_TO_H2C, .host = "10.0.0.1", .port = 8080 },
+                             { .scheme = WEIR_TO_H2C, .host = "10.0.0.2", .port = 8080 } };
+    struct weir_runtime_params params = { .snapshot = s };
     struct weir_runtime *rt = NULL;
     char *why = NULL;
 
     (void)state;
-    weir_parse_ip("10.0.0.1", &addrs[0].ip);
-    weir_parse_ip("10.0.0.2", &addrs[1].ip);
+    s->proxy.to = to;
+    s->proxy.n_to = 2;
     assert_int_equal(weir_runtime_new(&params, &rt, &why), 0);
     assert_non_null(rt->reverse);
     assert_null(rt->reverse->routes);
@@ -203,6 +203,62 @@ static void a_reverse_proxy_sends_to_what_it_was_told(void **state) {
     assert_ptr_equal(weir_runtime_ref(rt), rt);
     assert_null(weir_runtime_unref(rt));
     assert_string_equal(rt->reverse->own->name, "to"); /* one reference is left */
+    weir_runtime_unref(rt);
+    weir_snapshot_unref(s);
+}
+
+static const struct weir_ip *lookup(void *arg, const char *host, uint32_t *ret_n) {
+    static struct weir_ip many[3], both[4];
+
+    if (strcmp(host, "many.example") == 0) {
+        weir_parse_ip("10.0.0.2", &many[0]);
+        weir_parse_ip("10.0.0.1", &many[1]);
+        weir_parse_ip("10.0.0.3", &many[2]);
+        *ret_n = 3;
+        return many;
+    }
+    if (strcmp(host, "both.example") == 0) {
+        weir_parse_ip("10.1.0.2", &both[0]);
+        weir_parse_ip("10.1.0.1", &both[1]);
+        weir_parse_ip("fd00::1", &both[2]);
+        weir_parse_ip("10.1.0.3", &both[3]);
+        *ret_n = 4;
+        return both;
+    }
+    return NULL;
+}
+
+static void names_become_endpoints_with_addresses(void **state) {
+    struct weir_snapshot *s = snapshot(PROXY("listen: \":80\", to: [\"many.example\", "
+                                             "\"gone.example\"]") "---\napiVersion: v1\nkind: "
+                                                                  "Service\nmetadata: {name: "
+                                                                  "a}\nspec: {type: ExternalName, "
+                                                                  "externalName: both.example, "
+                                                                  "ports: [{name: http, port: "
+                                                                  "80}]}\n");
+    struct weir_runtime_params params = { .snapshot = s, .names = { lookup, NULL } };
+    static const char *const order[] = { "fd00::1", "10.1.0.1", "10.1.0.2", "10.1.0.3" };
+    const struct weir_service *svc;
+    struct weir_runtime *rt = NULL;
+    const struct weir_cluster *c;
+    char *why = NULL, text[46];
+
+    (void)state;
+    assert_int_equal(weir_runtime_new(&params, &rt, &why), 0);
+    c = rt->reverse->own;
+    assert_int_equal(c->n_endpoints, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(c->endpoints[i].ip.b[15], i + 1); /* in order of value */
+        assert_int_equal(c->endpoints[i].n_ips, 0);
+        assert_string_equal(c->endpoints[i].host, "many.example");
+    }
+    svc = weir_snapshot_service(s, "default", "a");
+    c = weir_runtime_cluster(rt, &svc->ports[0]);
+    assert_int_equal(c->n_endpoints, 1);
+    assert_int_equal(c->endpoints[0].n_ips, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_string_equal(weir_ip_format(&c->endpoints[0].ips[i], text, sizeof(text)), order[i]);
+    assert_memory_equal(&c->endpoints[0].ip, &c->endpoints[0].ips[0], 16);
     weir_runtime_unref(rt);
     weir_snapshot_unref(s);
 }
@@ -355,6 +411,7 @@ int main(void) {
         cmocka_unit_test(the_consumer_s_routes_are_apart_from_the_producer_s),
         cmocka_unit_test(what_cannot_be_put_in_force_says_why),
         cmocka_unit_test(a_reverse_proxy_sends_to_what_it_was_told),
+        cmocka_unit_test(names_become_endpoints_with_addresses),
         cmocka_unit_test(a_route_is_asked_where_a_parent_ref_says_so_and_nowhere_else),
         cmocka_unit_test(survives_every_failing_allocation),
     };

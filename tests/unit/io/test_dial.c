@@ -130,7 +130,7 @@ static int fill(uint16_t port, int fds[], int max) {
 
 static void a_dial_nobody_answers_times_out(void **state) {
     struct fix *f = *state;
-    struct weir_dial d;
+    struct weir_dial d = { 0 };
     int fds[16], n;
     int fd = silent_listener(0, &d.port);
 
@@ -213,6 +213,155 @@ static void a_dial_without_memory_leaves_nothing(void **state) {
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, fix_setup_listening, fix_teardown)
 
+/* ---- several addresses (RFC 8305) ---- */
+
+/* As silent_listener, on ::1 and that port; -1 when it is taken there. */
+static int silent_listener6(int backlog, uint16_t port) {
+    struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
+                                 .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+                                 .sin6_port = htons(port) };
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (bind(fd, (struct sockaddr *)&sin6, sizeof(sin6)) < 0 || listen(fd, backlog) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Connections that nobody accepts fill a backlog of 0: SYNs after them are dropped. */
+static void fill6(uint16_t port, int fds[4]) {
+    for (int i = 0; i < 4; i++) {
+        struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6,
+                                     .sin6_addr = IN6ADDR_LOOPBACK_INIT,
+                                     .sin6_port = htons(port) };
+
+        fds[i] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        (void)connect(fds[i], (struct sockaddr *)&sin6, sizeof(sin6));
+    }
+}
+
+static void the_next_address_is_tried_when_one_refuses(void **state) {
+    struct fix *f = *state;
+    struct weir_stream_info info;
+    struct weir_dial d;
+    const struct weir_ip others[] = { loopback6, loopback4 };
+
+    dial_to(&d, f->port); /* 127.0.0.1 alone listens */
+    d.ip = loopback6;
+    d.others = others;
+    d.n_others = 2;
+    dial(f, &d);
+    end_write_text(&f->b, "early");
+    until(f, f->b.n_open == 1 && f->n_accept == 1 && f->a[0].n_bytes == 5);
+    weir_stream_info(f->b.s, &info);
+    assert_memory_equal(&info.remote, &loopback4, sizeof(loopback4));
+    assert_int_equal(info.remote_port, f->port);
+    weir_stream_read_start(f->b.s);
+    f->a[0].echo = true;
+    end_write_text(&f->b, "hello");
+    until(f, f->b.n_bytes == 5);
+    assert_int_equal(f->b.n_error, 0);
+}
+
+static void an_address_that_drops_does_not_hold_up_the_next(void **state) {
+    struct fix *f = *state;
+    struct weir_stream_info info;
+    struct weir_dial d;
+    int fds[4], fd6 = silent_listener6(0, f->port);
+
+    if (fd6 < 0)
+        fail_msg("::1 has that port in use");
+    fill6(f->port, fds);
+    dial_to(&d, f->port);
+    d.ip = loopback6;
+    d.others = &loopback4;
+    d.n_others = 1;
+    dial(f, &d);
+    until(f, f->b.n_open == 1);
+    weir_stream_info(f->b.s, &info);
+    assert_memory_equal(&info.remote, &loopback4, sizeof(loopback4));
+    assert_int_equal(f->b.n_error, 0);
+    for (int i = 0; i < 4; i++)
+        close(fds[i]);
+    close(fd6);
+}
+
+static void the_first_address_is_taken_when_it_answers(void **state) {
+    struct fix *f = *state;
+    struct weir_dial d;
+
+    dial_to(&d, f->port);
+    d.others = &loopback6;
+    d.n_others = 1;
+    dial(f, &d);
+    until(f, f->b.n_open == 1 && f->n_accept == 1);
+    weir_stream_close(f->b.s, false);
+    until(f, f->b.n_closed == 1);
+}
+
+static void when_every_address_refuses_the_dial_has_failed_once(void **state) {
+    struct fix *f = *state;
+    struct weir_dial d;
+    uint16_t port;
+
+    close(silent_listener(1, &port));
+    dial_to(&d, port);
+    d.others = &loopback6;
+    d.n_others = 1;
+    f->b.close_in_error = true;
+    dial(f, &d);
+    assert_int_equal(f->b.n_error, 0);
+    until(f, f->b.n_closed == 1);
+    assert_int_equal(f->b.n_error, 1);
+    assert_int_equal(f->b.fault.kind, WEIR_FAULT_CONNECT_FAILED);
+}
+
+static void a_race_has_one_limit(void **state) {
+    struct fix *f = *state;
+    struct weir_dial d = { .others = &loopback4, .n_others = 1 };
+    int fds[16], n, fd = silent_listener(0, &d.port);
+
+    n = fill(d.port, fds, 16);
+    d.ip = loopback4;
+    d.timeout_us = 20000;
+    f->b.close_in_error = true;
+    dial(f, &d);
+    until(f, f->b.n_closed == 1);
+    assert_int_equal(f->b.n_error, 1);
+    assert_int_equal(f->b.fault.kind, WEIR_FAULT_TIMEOUT_CONNECT);
+    while (n > 0)
+        close(fds[--n]);
+    close(fd);
+}
+
+static void a_race_may_be_closed_at_any_time(void **state) {
+    struct fix *f = *state;
+    struct weir_dial d;
+
+    dial_to(&d, f->port);
+    d.others = &loopback6;
+    d.n_others = 1;
+    dial(f, &d);
+    weir_stream_close(f->b.s, false);
+    until(f, f->b.n_closed == 1);
+    assert_int_equal(f->b.n_open + f->b.n_error, 0);
+}
+
+static void a_race_under_way_is_closed_by_stop(void **state) {
+    struct fix *f = *state;
+    struct weir_dial d;
+
+    dial_to(&d, f->port);
+    d.others = &loopback6;
+    d.n_others = 1;
+    dial(f, &d);
+    turn_now(f);
+    weir_loop_stop(f->loop);
+    weir_loop_run(f->loop);
+    assert_int_equal(f->b.n_closed, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(a_dial_opens_and_carries_bytes_both_ways),
@@ -226,6 +375,13 @@ int main(void) {
         CASE(a_dial_under_way_is_closed_by_stop),
         CASE(without_descriptors_the_call_says_so),
         CASE(a_dial_without_memory_leaves_nothing),
+        CASE(the_next_address_is_tried_when_one_refuses),
+        CASE(an_address_that_drops_does_not_hold_up_the_next),
+        CASE(the_first_address_is_taken_when_it_answers),
+        CASE(when_every_address_refuses_the_dial_has_failed_once),
+        CASE(a_race_has_one_limit),
+        CASE(a_race_may_be_closed_at_any_time),
+        CASE(a_race_under_way_is_closed_by_stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
