@@ -4,6 +4,7 @@
  * endpoint, policy. No hook of its own, no context; what it cannot decide it refuses.
  */
 #include "lib/call.bpf.h"
+#include "lib/arrival.bpf.h"
 
 static __always_inline bool listener_present(__u32 pod, __u16 port, __u8 family) {
     struct weir_listener_key key = { .pod = pod, .port = port, .family = family };
@@ -30,7 +31,7 @@ static __always_inline bool denied(struct weir_call *c, const struct weir_policy
         return false;
     weir_verdict(slot, q, &a);
     if (a.audited) {
-        c->policy = a.audited;
+        c->audited = a.audited;
         c->reason = WEIR_ALLOW_AUDIT;
     }
     if (a.verdict == WEIR_VERDICT_ALLOW)
@@ -42,18 +43,19 @@ static __always_inline bool denied(struct weir_call *c, const struct weir_policy
 
 /*
  * The receiving side, when that pod is on this node and our own address is known (q->peer): an
- * early answer, its own sk_lookup program decides again.
+ * early answer, its own sk_lookup program decides again and tells what is only to be told.
  */
 static __always_inline void police_receiver(struct weir_call *c, const struct weir_policy_query *q,
                                             __u32 receiver) {
-    struct weir_pod_value *pod = weir_pod_find(receiver);
-    struct weir_policy_slot slot;
+    struct weir_admission a = { .q = *q, .pod = receiver };
 
-    if (!pod || weir_addr_is_any(&q->peer))
+    if (weir_addr_is_any(&q->peer))
         return;
-    slot = pod->policy[WEIR_INGRESS];
-    if (*(volatile __u32 *)&pod->pod == receiver)
-        denied(c, &slot, q, WEIR_DENY_INGRESS);
+    weir_admit(&a);
+    if (a.reason == WEIR_REASON_NONE || a.reason == WEIR_DENY_NO_POD)
+        return;
+    c->policy = a.policy;
+    weir_call_refuse(c, a.reason, -EPERM);
 }
 
 int weir_call_police(struct weir_call *c) {
@@ -198,7 +200,7 @@ static __always_inline void decide_app(struct weir_call *c) {
         if (!pick(c, &svc))
             return;
     }
-    weir_call_police(c);
+    c->policed = 1;
 }
 
 int weir_call_decide(struct weir_call *c) {
@@ -224,7 +226,7 @@ int weir_call_decide(struct weir_call *c) {
     } else if (c->role == WEIR_ROLE_PROXY) {
         c->reason = WEIR_ALLOW_PROXY;
         c->flags |= WEIR_FLOW_PROXY;
-        weir_call_police(c);
+        c->policed = 1;
     } else if (c->role == WEIR_ROLE_APP) {
         decide_app(c);
     } else {
@@ -238,14 +240,13 @@ int weir_call_report(const struct weir_call *c) {
         return 0;
     struct weir_event e = {};
 
-    if (!c)
-        return 0;
     weir_count_one(c->reason);
     if (!c->error && c->reason != WEIR_ALLOW_AUDIT)
         return 0;
     e.kind = WEIR_EVENT_DENY;
     e.cookie = c->cookie;
-    e.direction = c->reason == WEIR_DENY_INGRESS ? WEIR_INGRESS : WEIR_EGRESS;
+    e.direction = c->reason == WEIR_DENY_INGRESS || c->reason == WEIR_DENY_UNPROVEN ? WEIR_INGRESS
+                                                                                    : WEIR_EGRESS;
     e.original = c->asked;
     e.original_port = c->asked_port;
     e.remote = c->dst;
@@ -253,7 +254,7 @@ int weir_call_report(const struct weir_call *c) {
     e.pod = c->pod;
     e.identity = c->identity;
     e.peer_identity = c->peer_identity;
-    e.policy = c->policy;
+    e.policy = c->reason == WEIR_ALLOW_AUDIT ? c->audited : c->policy;
     e.service = c->service;
     e.flags = c->flags;
     e.reason = c->reason;

@@ -24,6 +24,8 @@ static __noinline int explain_verdict(struct weir_explain *x) {
     x->verdict = a.verdict;
     x->policy = a.policy;
     x->audited = a.audited;
+    x->noted = a.noted;
+    x->proxy = a.proxy;
     x->rule = a.rule;
     return 0;
 }
@@ -37,7 +39,7 @@ static __always_inline void explain_call(struct weir_explain *x) {
                            .role = x->role,
                            .pod = x->pod };
 
-    weir_call_decide(&c);
+    weir_call_judge(&c);
     x->dst = c.dst;
     x->dport = c.dport;
     x->reason = c.reason;
@@ -53,25 +55,30 @@ static __always_inline void explain_call(struct weir_explain *x) {
 static __always_inline void explain_arrival(struct weir_explain *x) {
     struct weir_ip_value *peer = weir_ip_find(&x->peer);
     struct weir_pod_value *pod = weir_pod_find(x->pod);
-    __u32 flags;
+    struct weir_admission a = { .q = { .peer = x->peer, .port = x->port, .proto = x->proto },
+                                .pod = x->pod };
+    __u32 flags = 0;
 
-    if (!pod) {
-        x->reason = WEIR_DENY_NO_POD;
-        return;
+    if (pod) {
+        x->slot = pod->policy[WEIR_INGRESS];
+        x->authz = pod->policy[WEIR_AUTHZ];
+        flags = pod->flags;
     }
-    x->identity = pod->identity;
-    x->peer_identity = peer ? peer->identity : 0;
-    x->slot = pod->policy[WEIR_INGRESS];
-    flags = pod->flags;
-    explain_verdict(x);
+    a.q.peer_identity = peer ? peer->identity : 0;
+    weir_admit(&a);
+    x->identity = a.identity;
+    x->peer_identity = a.q.peer_identity;
+    x->policy = a.policy;
+    x->audited = a.audited;
+    x->noted = a.noted;
     if (weir_port_steered(x->pod, flags, x->port, x->proto))
         x->flags |= WEIR_FLOW_STEERED;
-    if (x->verdict == WEIR_VERDICT_ALLOW)
+    if (a.reason == WEIR_REASON_NONE)
         x->reason = x->flags & WEIR_FLOW_STEERED ? WEIR_ALLOW_INGRESS_PROXY : WEIR_ALLOW_INGRESS;
     else if (weir_probe_covers(x->pod, &x->peer, x->port))
         x->reason = WEIR_ALLOW_PROBE;
     else
-        x->reason = x->verdict == WEIR_VERDICT_DENY ? WEIR_DENY_INGRESS : WEIR_DENY_UNDECIDED;
+        x->reason = a.reason;
 }
 
 SEC("tc")

@@ -2,8 +2,8 @@
 /*
  * Every map, once. Weak, so that the objects linked together share one of each. All are pinned by
  * name and outlive the agent; keys, values and meaning are in include/weir/abi. Hash maps that hold
- * decisions are never LRU: a full map is an error the writer sees, not a forgotten rule. The one
- * LRU map only remembers what may be let in again.
+ * decisions are never LRU: a full map is an error the writer sees, not a forgotten rule. The
+ * LRU maps only remember what may be let in again.
  */
 #ifndef WEIR_BPF_MAPS_H
 #define WEIR_BPF_MAPS_H
@@ -36,7 +36,7 @@ WEIR_HASH(weir_svc, 65536, struct weir_svc_key, struct weir_svc_value);
 WEIR_HASH(weir_ep, 262144, struct weir_ep_key, struct weir_ep_value);
 WEIR_HASH(weir_ip, 131072, struct weir_addr, struct weir_ip_value);
 WEIR_HASH(weir_rule, 65536, __u32, struct weir_rule_block);
-WEIR_HASH(weir_idset, 524288, struct weir_idset_key, __u8);
+WEIR_HASH(weir_idset, 1048576, struct weir_idset_key, __u32);
 WEIR_HASH(weir_port, 65536, struct weir_port_key, __u32);
 WEIR_HASH(weir_probe, 16384, struct weir_probe_key, __u8);
 WEIR_HASH(weir_name, 65536, struct weir_name_key, struct weir_name_value);
@@ -50,7 +50,7 @@ struct {
     __uint(max_entries, 262144);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __type(key, struct weir_cidr_key);
-    __type(value, __u8);
+    __type(value, struct weir_cidr_value);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } weir_cidr SEC(".maps") __weak;
 
@@ -61,6 +61,14 @@ struct {
     __type(value, __u64);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } weir_udp_peer SEC(".maps") __weak;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, struct weir_tuple);
+    __type(value, __u64);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+} weir_probe_seen SEC(".maps") __weak;
 
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKHASH);

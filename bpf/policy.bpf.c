@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The policy matcher of include/weir/abi/policy.h over the live maps. No hook of its own. */
-#include "lib/policy.bpf.h"
+#include "lib/arrival.bpf.h"
 
 int weir_verdict_block(const struct weir_rule_block *block, const struct weir_policy_query *query,
                        __u32 before, struct weir_policy_answer *ret) {
@@ -14,6 +14,64 @@ int weir_verdict(const struct weir_policy_slot *slot, const struct weir_policy_q
     if (!slot || !query || !ret)
         return 0;
     weir_policy_decide(NULL, slot, query, ret);
+    return 0;
+}
+
+/* One slot's word. True: it does not refuse. */
+static __always_inline bool allows(struct weir_admission *a, const struct weir_policy_slot *slot) {
+    struct weir_policy_answer answer = {};
+
+    if (slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED))
+        return true;
+    weir_verdict(slot, &a->q, &answer);
+    if (answer.audited)
+        a->audited = answer.audited;
+    if (answer.noted)
+        a->noted = answer.noted;
+    if (answer.policy)
+        a->policy = answer.policy;
+    if (answer.verdict == WEIR_VERDICT_ALLOW)
+        return true;
+    if (answer.verdict == WEIR_VERDICT_PROXY) {
+        a->proxy_only = 1;
+        if (answer.proxy)
+            a->policy = answer.proxy;
+        return true;
+    }
+    a->reason = answer.verdict == WEIR_VERDICT_DENY ? WEIR_DENY_INGRESS : WEIR_DENY_UNDECIDED;
+    return false;
+}
+
+/* One kind of policies; the slot is copied before the pod is checked: an element may be reused under its reader. */
+static __always_inline bool admits(struct weir_admission *a, struct weir_pod_value *pod,
+                                   __u32 kind) {
+    struct weir_policy_slot slot =
+        kind == WEIR_AUTHZ ? pod->policy[WEIR_AUTHZ] : pod->policy[WEIR_INGRESS];
+
+    if (*(volatile __u32 *)&pod->pod != a->pod) {
+        a->reason = WEIR_DENY_NO_POD;
+        return false;
+    }
+    return allows(a, &slot);
+}
+
+int weir_admit(struct weir_admission *a) {
+    struct weir_pod_value *pod;
+
+    if (!a)
+        return 0;
+    pod = weir_pod_find(a->pod);
+    if (!pod) {
+        a->reason = WEIR_DENY_NO_POD;
+        return 0;
+    }
+    a->reason = WEIR_REASON_NONE;
+    a->identity = pod->identity;
+    if (!admits(a, pod, WEIR_INGRESS) || a->q.proto != WEIR_IPPROTO_TCP ||
+        !admits(a, pod, WEIR_AUTHZ))
+        return 0;
+    if (a->proxy_only && !weir_port_steered(a->pod, pod->flags, a->q.port, a->q.proto))
+        a->reason = WEIR_DENY_UNPROVEN;
     return 0;
 }
 

@@ -85,31 +85,27 @@ static __always_inline bool identify(struct sock_common *sk, struct walked *w) {
 }
 
 static __noinline int judge_arrival(struct weir_call *c) {
-    struct weir_policy_query q = {};
-    struct weir_policy_answer a = {};
-    struct weir_policy_slot slot;
-    struct weir_pod_value *pod;
+    struct weir_admission a = { .pod = c->pod };
     struct weir_ip_value *peer;
 
-    pod = weir_pod_find(c->pod);
-    if (!pod)
-        return 0;
-    slot = pod->policy[WEIR_INGRESS];
-    c->identity = pod->identity;
-    if (*(volatile __u32 *)&pod->pod != c->pod)
-        return 0;
     peer = weir_ip_find(&c->dst);
     c->peer_identity = peer ? peer->identity : 0;
-    q.peer = c->dst;
-    q.peer_identity = c->peer_identity;
-    q.port = c->asked_port;
-    q.proto = c->proto;
-    weir_verdict(&slot, &q, &a);
-    if (a.verdict == WEIR_VERDICT_ALLOW || weir_probe_covers(c->pod, &c->dst, c->asked_port))
+    a.q.peer = c->dst;
+    a.q.peer_identity = c->peer_identity;
+    a.q.port = c->asked_port;
+    a.q.proto = c->proto;
+    weir_admit(&a);
+    c->identity = a.identity;
+    if (a.reason == WEIR_DENY_NO_POD)
+        return 0;
+    /* What the sidecar has to judge may not be the application's own any more. */
+    if (a.reason == WEIR_REASON_NONE && a.proxy_only && c->role != WEIR_ROLE_PROXY)
+        a.reason = WEIR_DENY_UNPROVEN;
+    if (a.reason == WEIR_REASON_NONE || weir_probe_covers(c->pod, &c->dst, c->asked_port) ||
+        weir_probe_recorded(&c->dst, c->dport, &c->asked, c->asked_port))
         return 0;
     c->policy = a.policy;
-    weir_call_refuse(c, a.verdict == WEIR_VERDICT_DENY ? WEIR_DENY_INGRESS : WEIR_DENY_UNDECIDED,
-                     -EPERM);
+    weir_call_refuse(c, a.reason, -EPERM);
     return 0;
 }
 

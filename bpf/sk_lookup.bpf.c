@@ -18,6 +18,7 @@ struct arrival {
     struct weir_addr remote, local;
     __u16 rport, lport;
     __u8 proto;
+    __u8 proxy_only; /* the sidecar has to judge it */
     __u32 identity;
     struct weir_pod_value pod;
 };
@@ -25,8 +26,7 @@ struct arrival {
 static __noinline int refuse(const struct arrival *a, __u8 reason, __u32 policy) {
     struct weir_event e = {};
 
-    if (reason != WEIR_ALLOW_AUDIT)
-        weir_count_one(reason);
+    weir_count_one(reason);
     e.kind = WEIR_EVENT_DENY;
     e.direction = WEIR_INGRESS;
     e.local = a->local;
@@ -94,24 +94,36 @@ static __always_inline void remember_asker(const struct arrival *a) {
     weir_udp_remember(&key);
 }
 
+/* What is only to be told of an arrival. */
+static __always_inline void tell(const struct arrival *a, const struct weir_admission *adm) {
+    if (adm->audited)
+        refuse(a, WEIR_ALLOW_AUDIT, adm->audited);
+    if (adm->noted)
+        refuse(a, WEIR_ALLOW_NOTED, adm->noted);
+}
+
+static __always_inline bool unpoliced(const struct weir_policy_slot *slot) {
+    return slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED);
+}
+
 /* False: refused, and said so. */
 static __always_inline bool admitted(struct arrival *a) {
-    struct weir_policy_slot *slot = &a->pod.policy[WEIR_INGRESS];
-    struct weir_policy_query q = {
-        .peer = a->remote, .peer_identity = a->identity, .port = a->lport, .proto = a->proto
+    struct weir_admission adm = {
+        .q = { .peer = a->remote,
+               .peer_identity = a->identity,
+               .port = a->lport,
+               .proto = a->proto },
+        .pod = weir_lookup_pod,
     };
-    struct weir_policy_answer answer = {};
 
-    if (slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED)) {
+    if (unpoliced(&a->pod.policy[WEIR_INGRESS]) && unpoliced(&a->pod.policy[WEIR_AUTHZ])) {
         remember_asker(a);
         return true;
     }
-    weir_verdict(slot, &q, &answer);
-    if (answer.audited) {
-        weir_count_one(WEIR_ALLOW_AUDIT);
-        refuse(a, WEIR_ALLOW_AUDIT, answer.audited);
-    }
-    if (answer.verdict == WEIR_VERDICT_ALLOW) {
+    weir_admit(&adm);
+    a->proxy_only = adm.proxy_only;
+    if (adm.reason == WEIR_REASON_NONE) {
+        tell(a, &adm);
         remember_asker(a);
         return true;
     }
@@ -121,10 +133,10 @@ static __always_inline bool admitted(struct arrival *a) {
     }
     if (weir_probe_covers(weir_lookup_pod, &a->remote, a->lport)) {
         weir_count_one(WEIR_ALLOW_PROBE);
+        a->proxy_only = 0;
         return true;
     }
-    refuse(a, answer.verdict == WEIR_VERDICT_DENY ? WEIR_DENY_INGRESS : WEIR_DENY_UNDECIDED,
-           answer.policy);
+    refuse(a, adm.reason, adm.policy);
     return false;
 }
 
@@ -160,7 +172,7 @@ static __always_inline int deliver(struct bpf_sk_lookup *ctx, struct arrival *a)
         weir_count_one(WEIR_ALLOW_INGRESS_PROXY);
         return SK_PASS;
     }
-    if (a->pod.flags & WEIR_POD_FAIL_OPEN) {
+    if ((a->pod.flags & WEIR_POD_FAIL_OPEN) && !a->proxy_only) {
         weir_count_one(WEIR_ALLOW_FAIL_OPEN);
         return SK_PASS;
     }
@@ -179,6 +191,10 @@ int weir_sk_lookup(struct bpf_sk_lookup *ctx) {
     }
     if (app_bound(&a)) {
         weir_count_one(WEIR_ALLOW_APP_BOUND);
+        return SK_PASS;
+    }
+    if (a.proto == WEIR_IPPROTO_TCP && weir_probe_recorded(&a.remote, a.rport, &a.local, a.lport)) {
+        weir_count_one(WEIR_ALLOW_PROBE);
         return SK_PASS;
     }
     if (!weir_pod_get(weir_lookup_pod, &a.pod))

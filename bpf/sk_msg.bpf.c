@@ -10,6 +10,7 @@
  *
  * Bound: what the reader has unread, in bytes and in messages, is looked at before each write.
  */
+#include "lib/arrival.bpf.h"
 #include "lib/join.bpf.h"
 #include "lib/policy.bpf.h"
 
@@ -49,9 +50,15 @@ static __always_inline bool pod_allows(__u32 id, __u32 direction,
     struct weir_policy_answer answer = {};
     struct weir_policy_slot slot;
 
+    if (direction == WEIR_INGRESS) {
+        struct weir_admission a = { .q = *q, .pod = id };
+
+        weir_admit(&a);
+        return a.reason == WEIR_REASON_NONE && !a.proxy_only;
+    }
     if (!pod)
         return false;
-    slot = direction == WEIR_INGRESS ? pod->policy[WEIR_INGRESS] : pod->policy[WEIR_EGRESS];
+    slot = pod->policy[WEIR_EGRESS];
     if (*(volatile __u32 *)&pod->pod != id)
         return false;
     weir_verdict(&slot, q, &answer);

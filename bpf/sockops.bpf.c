@@ -6,6 +6,7 @@
  * (open).
  */
 #include "lib/addr.bpf.h"
+#include "lib/arrival.bpf.h"
 #include "lib/cgroup.bpf.h"
 #include "lib/count.bpf.h"
 #include "lib/join.bpf.h"
@@ -100,40 +101,43 @@ static __always_inline void take_flow(struct weir_sock_value *s, const struct we
 /* Accepted from outside: who it is and what policy says of it, asked now; sk_lookup has let it in.
  */
 static __always_inline void fill_inbound(struct weir_sock_value *s, const struct weir_tuple *t,
-                                         const struct weir_pod_value *pod) {
+                                         const struct weir_pod_value *pod, __u32 id) {
     struct weir_policy_query q = { .peer = t->src, .port = t->dport, .proto = WEIR_IPPROTO_TCP };
+    struct weir_policy_slot slot = pod->policy[WEIR_INGRESS];
     struct weir_ip_value *peer = weir_ip_find(&t->src);
     struct weir_policy_answer answer = {};
 
     q.peer_identity = peer ? peer->identity : 0;
-    weir_verdict(&pod->policy[WEIR_INGRESS], &q, &answer);
+    weir_verdict(&slot, &q, &answer);
     s->facts.size = sizeof(s->facts);
     s->facts.original = t->dst;
     s->facts.original_port = t->dport;
     s->facts.peer = t->src;
     s->facts.peer_port = t->sport;
     s->facts.direction = WEIR_INGRESS;
-    s->facts.pod = pod->pod;
+    s->facts.pod = id;
     s->facts.identity = pod->identity;
     s->facts.peer_identity = q.peer_identity;
     s->facts.policy = answer.policy;
     s->facts.epoch = weir_meta_epoch();
     s->facts.at_ns = bpf_ktime_get_ns();
-    s->facts.reason = WEIR_ALLOW_INGRESS;
+    s->facts.reason =
+        weir_probe_covers(id, &t->src, t->dport) ? WEIR_ALLOW_PROBE : WEIR_ALLOW_INGRESS;
     if (weir_addr_equal(&t->src, &t->dst) || weir_addr_is_loopback(&t->src))
         s->facts.flags |= WEIR_FLOW_LOCAL;
 }
 
 static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_sock *sk) {
     struct weir_cgroup_value owner;
-    struct weir_pod_value pod;
+    struct weir_pod_value *pod;
     struct weir_sock_value *s;
     struct weir_tuple t;
 
     weir_cgroup_of(sk, &owner);
     if (owner.role != WEIR_ROLE_APP && owner.role != WEIR_ROLE_PROXY)
         return;
-    if (!weir_pod_get(owner.pod, &pod))
+    pod = weir_pod_find(owner.pod);
+    if (!pod || *(volatile __u32 *)&pod->pod != owner.pod)
         return;
     s = bpf_sk_storage_get(&weir_sock, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
     if (!s) {
@@ -145,10 +149,11 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
     if (owner.role == WEIR_ROLE_PROXY && t.dport == WEIR_PORT_OUTBOUND) {
         take_flow(s, &t, owner.pod);
     } else {
-        fill_inbound(s, &t, &pod);
+        fill_inbound(s, &t, pod, owner.pod);
         if (owner.role == WEIR_ROLE_PROXY) {
             s->facts.flags |= WEIR_FLOW_PROXY;
-            s->facts.reason = WEIR_ALLOW_INGRESS_PROXY;
+            if (s->facts.reason != WEIR_ALLOW_PROBE)
+                s->facts.reason = WEIR_ALLOW_INGRESS_PROXY;
             s->state |= WEIR_SOCK_FACTS;
         }
     }

@@ -31,4 +31,27 @@ static __always_inline bool weir_port_steered(__u32 pod, __u32 pod_flags, __u16 
     return flags && (*flags & WEIR_PORT_STEER);
 }
 
+/* Is this one of the kubelet's own connections, written down when it was made (decisions.md 7)? */
+static __always_inline bool weir_probe_recorded(const struct weir_addr *from, __u16 from_port,
+                                                const struct weir_addr *to, __u16 to_port) {
+    struct weir_tuple key = { .src = *from, .dst = *to, .sport = from_port, .dport = to_port };
+
+    return bpf_map_lookup_elem(&weir_probe_seen, &key) != NULL;
+}
+
+/* One arrival at a local pod, put to all its ingress policies. */
+struct weir_admission {
+    struct weir_policy_query q;
+    __u32 pod;
+    __u32 identity; /* answered: of the pod */
+    __u32 policy;   /* that refuses, or that allows */
+    __u32 audited;  /* as in struct weir_policy_answer */
+    __u32 noted;
+    __u8 reason;     /* WEIR_REASON_NONE: admitted */
+    __u8 proxy_only; /* admitted into the sidecar and nowhere else */
+    __u8 pad[2];
+};
+/* Fills the answer. NetworkPolicy and AuthorizationPolicy both have to allow. Returns 0. */
+int weir_admit(struct weir_admission *a);
+
 #endif

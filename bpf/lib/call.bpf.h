@@ -25,18 +25,26 @@ struct weir_call {
                          before */
     struct weir_addr sticky;
     __u16 sticky_port;
-    __u8 answer;  /* UDP, to a peer that policy let ask us */
-    __u8 passing; /* UDP with an address on a connected socket: says nothing about the socket */
-    __u32 pad2;
+    __u8 answer;   /* UDP, to a peer that policy let ask us */
+    __u8 passing;  /* UDP with an address on a connected socket: says nothing about the socket */
+    __u32 audited; /* with WEIR_ALLOW_AUDIT: the policy that would have denied */
+    __u8 policed;  /* answered by weir_call_decide: weir_call_police has to be asked as well */
 };
 
 /*
  * Fails closed: whatever cannot be decided sets error and a reason. Reads role and pod, sets the
- * rest. Returns 0.
+ * rest. Policy is not part of it (the verifier adds up the stack of all that call each other): see weir_call_judge. Returns 0.
  */
 int weir_call_decide(struct weir_call *c);
 /* Policy only: c->dst of c->pod as it stands, on both sides as far as known here. Returns 0. */
 int weir_call_police(struct weir_call *c);
+
+/* All of the decision. */
+static __always_inline void weir_call_judge(struct weir_call *c) {
+    weir_call_decide(c);
+    if (c->policed && !c->error)
+        weir_call_police(c);
+}
 
 static __always_inline void weir_call_refuse(struct weir_call *c, __u8 reason, __s32 error) {
     c->reason = reason;

@@ -20,17 +20,17 @@ static __always_inline const struct weir_rule_block *weir_policy_block_get(__u32
     return bpf_map_lookup_elem(&weir_rule, &id);
 }
 
-static __always_inline int weir_policy_in_set(__u32 set, __u32 identity) {
+static __always_inline const __u32 *weir_policy_in_set(__u32 set, __u32 identity) {
     struct weir_idset_key key = { .set = set, .identity = identity };
 
-    return bpf_map_lookup_elem(&weir_idset, &key) != NULL;
+    return bpf_map_lookup_elem(&weir_idset, &key);
 }
 
-static __always_inline int weir_policy_cidr(__u32 set, const struct weir_addr *addr) {
+static __always_inline const struct weir_cidr_value *
+weir_policy_cidr(__u32 set, const struct weir_addr *addr) {
     struct weir_cidr_key key = { .prefix = 32 + 128, .set = set, .addr = *addr };
-    __u8 *v = bpf_map_lookup_elem(&weir_cidr, &key);
 
-    return v ? *v : 0;
+    return bpf_map_lookup_elem(&weir_cidr, &key);
 }
 
 #define WEIR_POLICY_IN_BLOCK(env, b, q, before, a) weir_verdict_block(b, q, before, a)

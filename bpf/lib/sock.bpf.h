@@ -56,7 +56,7 @@ static __always_inline bool weir_sock_call(struct bpf_sock_addr *ctx, struct wei
         bpf_set_retval(-EPERM);
         return false;
     }
-    weir_call_decide(c);
+    weir_call_judge(c);
     if (!c->error && !c->passing) {
         s = bpf_sk_storage_get(&weir_sock, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
         if (s)

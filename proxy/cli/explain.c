@@ -59,17 +59,30 @@ static void print_side(const json_t *hop, const char *key) {
     if (!side)
         return;
     printf("  %-8s %-24s %s%s\n", key, text_of(side, "pod", "-"), text_of(side, "verdict", "-"),
-           is(side, "isolated") ? "" : " (no policy selects it)");
+           is(side, "isolated") || json_array_size(json_object_get(side, "rules"))
+               ? ""
+               : " (no policy selects it)");
     json_array_foreach(json_object_get(side, "rules"), i, rule) {
-        printf("    rule %-4lld %-30s %s %s ports %s peer %s: %s\n", number_of(rule, "rule"),
-               text_of(rule, "policy", "-"), text_of(rule, "action", "-"),
-               text_of(rule, "protocol", "-"), text_of(rule, "ports", "-"),
-               text_of(rule, "peer", "nobody"), is(rule, "decides") ? "DECIDES" : "passed");
+        const char *not_peer = text_of(rule, "peer_not", ""), *from = text_of(rule, "address", "");
+
+        printf("    rule %-4lld %-30s %s%s %s ports %s peer %s%s%s%s%s: %s\n",
+               number_of(rule, "rule"), text_of(rule, "policy", "-"), text_of(rule, "action", "-"),
+               is(rule, "audit_mode") ? " (audit mode)" : "", text_of(rule, "protocol", "-"),
+               text_of(rule, "ports", "-"), not_peer[0] ? "not " : "",
+               not_peer[0] ? not_peer : text_of(rule, "peer", from[0] ? "anybody" : "nobody"),
+               from[0] ? " from " : "", from,
+               is(rule, "decided_by_sidecar") ? ", as the sidecar finds" : "",
+               is(rule, "decides") ? "DECIDES" : "passed");
     }
     if (is(side, "isolated") && number_of(side, "rule") == 0)
         printf("    no rule allows it: %s isolates the pod\n", policy[0] ? policy : "a policy");
+    if (text_of(side, "would_deny", "")[0])
+        printf("    audit mode: %s would have denied it\n", text_of(side, "would_deny", ""));
     if (text_of(side, "audited", "")[0])
-        printf("    audit: %s would have denied it\n", text_of(side, "audited", ""));
+        printf("    audit: %s matches\n", text_of(side, "audited", ""));
+    if (text_of(side, "sidecar_asks", "")[0])
+        printf("    %s denies it if the sidecar finds that it matches\n",
+               text_of(side, "sidecar_asks", ""));
 }
 
 static void print_hop(const json_t *hop) {
@@ -79,6 +92,7 @@ static void print_hop(const json_t *hop) {
     printf("  %s (%.*s)\n", text_of(hop, "pod", "no known pod"), shown(identity), identity);
     print_side(hop, "egress");
     print_side(hop, "ingress");
+    print_side(hop, "authorization");
     if (is(hop, "probe"))
         printf("  let in as a declared probe\n");
     if (is(hop, "inbound_sidecar"))

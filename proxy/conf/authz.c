@@ -100,15 +100,9 @@ bool weir_authz_rule_http(const struct weir_authz_rule *r) {
 
 bool weir_authz_wants_proof(const struct weir_snapshot *s, const struct weir_pod *pod,
                             uint16_t port) {
-    for (uint32_t i = 0; i < s->n_authz; i++) {
-        const struct weir_authz_policy *policy = &s->authz[i];
-        bool proven = false;
-
-        for (uint32_t k = 0; k < policy->n_rules && !proven; k++)
-            proven = weir_authz_rule_proven(&policy->rules[k]);
-        if (proven && weir_authz_applies(policy, pod, port))
+    for (uint32_t i = 0; i < s->n_authz; i++)
+        if (s->authz[i].proven && weir_authz_applies(&s->authz[i], pod, port))
             return true;
-    }
     return false;
 }
 

@@ -81,7 +81,8 @@ struct weir_authz_target {
 struct weir_authz_policy {
     struct weir_meta meta;
     enum weir_authz_action action;
-    bool audit; /* weir.dev/audit or istio.io/dry-run: what it would deny is told, not denied */
+    bool audit;  /* weir.dev/audit or istio.io/dry-run: what it would deny is told, not denied */
+    bool proven; /* a rule of it asks for a proven identity */
     struct weir_selector pods;
     struct weir_authz_target *targets; /* any: then `pods` is absent */
     uint32_t n_targets;

@@ -316,6 +316,9 @@ static int link_authz(struct weir_link *l) {
 
         *policy = ((const struct weir_draft_authz *)draft)->value;
         policy->meta = draft->meta;
+        for (uint32_t k = 0; k < policy->n_rules; k++) {
+            policy->proven = policy->proven || weir_authz_rule_proven(&policy->rules[k]);
+        }
         for (uint32_t t = 0; t < policy->n_targets && r == 0; t++) {
             r = link_target(l, draft, &policy->targets[t]);
         }

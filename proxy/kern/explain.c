@@ -12,18 +12,19 @@ static const struct weir_rule_block *block_get(const struct weir_mapset *set, __
     return weir_mapset_get(set, WEIR_MAP_RULE, &id);
 }
 
-static int in_set(const struct weir_mapset *set, __u32 id, __u32 identity) {
+static const __u32 *in_set(const struct weir_mapset *set, __u32 id, __u32 identity) {
     const struct weir_idset_key key = { id, identity };
 
-    return weir_mapset_get(set, WEIR_MAP_IDSET, &key) != NULL;
+    return weir_mapset_get(set, WEIR_MAP_IDSET, &key);
 }
 
 /* The longest prefix that holds the address, as the LPM trie finds it. */
-static int cidr_get(const struct weir_mapset *set, __u32 id, const struct weir_addr *addr) {
+static const struct weir_cidr_value *cidr_get(const struct weir_mapset *set, __u32 id,
+                                              const struct weir_addr *addr) {
     struct weir_cidr_key key = { .set = id };
 
     for (unsigned prefix = 128;; prefix--) {
-        const __u8 *value;
+        const struct weir_cidr_value *value;
 
         memset(&key.addr, 0, sizeof(key.addr));
         memcpy(&key.addr, addr, prefix / 8);
@@ -33,7 +34,7 @@ static int cidr_get(const struct weir_mapset *set, __u32 id, const struct weir_a
         key.prefix = 32 + prefix;
         value = weir_mapset_get(set, WEIR_MAP_CIDR, &key);
         if (value || prefix == 0)
-            return value ? *value : 0;
+            return value;
     }
 }
 
@@ -52,6 +53,8 @@ void weir_mapset_verdict(const struct weir_mapset *set, struct weir_explain *x) 
     x->verdict = a.verdict;
     x->policy = a.policy;
     x->audited = a.audited;
+    x->noted = a.noted;
+    x->proxy = a.proxy;
     x->rule = a.rule;
     x->answered = 1;
 }

@@ -141,7 +141,7 @@ struct member {
     uint32_t set;
     uint32_t index; /* of an endpoint */
     union {
-        uint32_t identity;
+        struct weir_idset_item identity;
         struct weir_cidr_item cidr;
         struct weir_ep_value ep;
     } u;
@@ -158,17 +158,18 @@ static int load_idset(void *arg, const void *key, const void *value) {
     struct member *m = &all->items[all->n++];
 
     m->set = k->set;
-    m->u.identity = k->identity;
+    m->u.identity = (struct weir_idset_item){ k->identity, *(const uint32_t *)value };
     return 0;
 }
 
 static int load_cidr(void *arg, const void *key, const void *value) {
     struct members *all = arg;
+    const struct weir_cidr_value *v = value;
     const struct weir_cidr_key *k = key;
     struct member *m = &all->items[all->n++];
 
     m->set = k->set;
-    m->u.cidr = (struct weir_cidr_item){ k->prefix - 32, k->addr, *(const uint8_t *)value };
+    m->u.cidr = (struct weir_cidr_item){ k->prefix - 32, k->addr, v->verdict, v->policy };
     return 0;
 }
 
@@ -188,7 +189,8 @@ static int compare_idset(const void *pa, const void *pb) {
 
     if (a->set != b->set)
         return a->set < b->set ? -1 : 1;
-    return (a->u.identity > b->u.identity) - (a->u.identity < b->u.identity);
+    return (a->u.identity.identity > b->u.identity.identity) -
+           (a->u.identity.identity < b->u.identity.identity);
 }
 
 static int compare_cidr(const void *pa, const void *pb) {
@@ -214,7 +216,8 @@ static const struct set_kind {
     weir_kern_entry_fn *load;
     int (*compare)(const void *a, const void *b);
 } set_kinds[] = {
-    { WEIR_MAP_IDSET, WEIR_CONTENT_IDSET, sizeof(uint32_t), load_idset, compare_idset },
+    { WEIR_MAP_IDSET, WEIR_CONTENT_IDSET, sizeof(struct weir_idset_item), load_idset,
+      compare_idset },
     { WEIR_MAP_CIDR, WEIR_CONTENT_CIDR, sizeof(struct weir_cidr_item), load_cidr, compare_cidr },
     { WEIR_MAP_EP, WEIR_CONTENT_EP, sizeof(struct weir_ep_value), load_ep, compare_ep },
 };

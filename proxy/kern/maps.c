@@ -15,8 +15,9 @@ static const struct map_kind {
     size_t key, value;
 } kinds[WEIR_MAP_COUNT_] = {
     [WEIR_MAP_NAME] = { "weir_name", sizeof(struct weir_name_key), sizeof(struct weir_name_value) },
-    [WEIR_MAP_IDSET] = { "weir_idset", sizeof(struct weir_idset_key), sizeof(__u8) },
-    [WEIR_MAP_CIDR] = { "weir_cidr", sizeof(struct weir_cidr_key), sizeof(__u8) },
+    [WEIR_MAP_IDSET] = { "weir_idset", sizeof(struct weir_idset_key), sizeof(__u32) },
+    [WEIR_MAP_CIDR] = { "weir_cidr", sizeof(struct weir_cidr_key),
+                       sizeof(struct weir_cidr_value) },
     [WEIR_MAP_RULE] = { "weir_rule", sizeof(__u32), sizeof(struct weir_rule_block) },
     [WEIR_MAP_EP] = { "weir_ep", sizeof(struct weir_ep_key), sizeof(struct weir_ep_value) },
     [WEIR_MAP_IP] = { "weir_ip", sizeof(struct weir_addr), sizeof(struct weir_ip_value) },

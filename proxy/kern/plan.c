@@ -183,6 +183,8 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
         value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = addr_of(&p->ips[k - 1]);
     r = weir_plan_policy(b, p, value.policy);
     if (r == 0)
+        r = weir_plan_authz(b, p, &value.policy[WEIR_AUTHZ]);
+    if (r == 0)
         r = weir_mapset_put(b->out, WEIR_MAP_POD, &value.pod, &value);
     if (r == 0)
         r = put_cgroup(b, facts->cgroup, value.pod, WEIR_ROLE_APP);
@@ -197,26 +199,39 @@ static int put_port(struct weir_plan_builder *b, uint32_t pod, uint16_t port, ui
     return weir_mapset_put(b->out, WEIR_MAP_PORT, &key, &value);
 }
 
+/* What arrives there has to prove who it is. */
+static bool needs_proof(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port) {
+    return weir_snapshot_mtls(s, pod, port) == WEIR_MTLS_STRICT ||
+           weir_authz_wants_proof(s, pod, port);
+}
+
+static int put_exception(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id,
+                         uint16_t port) {
+    struct weir_port_key key = { .pod = id, .port = port, .proto = WEIR_IPPROTO_TCP };
+    bool here;
+
+    if (port == 0 || weir_mapset_get(b->out, WEIR_MAP_PORT, &key))
+        return 0;
+    here = needs_proof(b->snapshot, pod, port);
+    if (here == needs_proof(b->snapshot, pod, 0))
+        return 0;
+    return put_port(b, id, port, here ? WEIR_PORT_STEER : WEIR_PORT_PLAIN);
+}
+
 /* Ports that have to enter the sidecar although no L7 service leads to them, and the exceptions. */
-static int put_mtls_ports(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id) {
+static int put_proof_ports(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id) {
     const struct weir_snapshot *s = b->snapshot;
-    bool strict = weir_snapshot_mtls(s, pod, 0) == WEIR_MTLS_STRICT;
-    int r = strict ? put_port(b, id, 0, WEIR_PORT_STEER) : 0;
+    int r = needs_proof(s, pod, 0) ? put_port(b, id, 0, WEIR_PORT_STEER) : 0;
 
-    for (uint32_t i = 0; i < s->n_peer_auths; i++) {
-        const struct weir_peer_auth *auth = &s->peer_auths[i];
+    for (uint32_t i = 0; i < s->n_peer_auths; i++)
+        for (uint32_t k = 0; r == 0 && k < s->peer_auths[i].n_ports; k++)
+            r = put_exception(b, pod, id, s->peer_auths[i].ports[k].port);
+    for (uint32_t i = 0; r == 0 && i < s->n_authz; i++) {
+        uint16_t first, last;
 
-        for (uint32_t k = 0; r == 0 && k < auth->n_ports; k++) {
-            uint16_t port = auth->ports[k].port;
-            struct weir_port_key key = { .pod = id, .port = port, .proto = WEIR_IPPROTO_TCP };
-            bool here;
-
-            if (port == 0 || weir_mapset_get(b->out, WEIR_MAP_PORT, &key))
-                continue;
-            here = weir_snapshot_mtls(s, pod, port) == WEIR_MTLS_STRICT;
-            if (here != strict)
-                r = put_port(b, id, port, here ? WEIR_PORT_STEER : WEIR_PORT_PLAIN);
-        }
+        for (uint32_t k = 0; r == 0 && weir_authz_scope(&s->authz[i], pod, k, &first, &last); k++)
+            if (first == last)
+                r = put_exception(b, pod, id, first);
     }
     return r;
 }
@@ -288,13 +303,12 @@ static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_p
     return 0;
 }
 
-/* Does one of its pods accept nothing but mTLS? Then callers' sidecars have to provide it. */
+/* Does one of its pods ask for mTLS? Then callers' sidecars have to provide it. */
 static bool is_strict(const struct weir_snapshot *s, const struct weir_service_port *port) {
     for (uint32_t i = 0; i < port->n_endpoints; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
 
-        if (e->pod && e->pod->mode == WEIR_MESH_SIDECAR &&
-            weir_snapshot_mtls(s, e->pod, e->port) == WEIR_MTLS_STRICT)
+        if (e->pod && e->pod->mode == WEIR_MESH_SIDECAR && needs_proof(s, e->pod, e->port))
             return true;
     }
     return false;
@@ -345,25 +359,36 @@ static int number_pods(struct weir_plan_builder *b) {
     return 0;
 }
 
+static struct weir_plan_ids **ids_of(struct weir_plan_builder *b, size_t n) {
+    return weir_arena_calloc(&b->arena, n + 1, sizeof(struct weir_plan_ids *));
+}
+
+/* Places for what a rule's selectors name, found when the first pod needs it. */
 static int number_rules(struct weir_plan_builder *b) {
     const struct weir_snapshot *s = b->snapshot;
 
     for (int d = 0; d < 2; d++) {
-        b->rule_sets[d] = weir_arena_calloc(&b->arena, s->n_netpols + 1UL, sizeof(uint32_t *));
-        if (!b->rule_sets[d])
-            return -ENOMEM;
-        for (uint32_t i = 0; i < s->n_netpols; i++) {
-            uint32_t n =
-                d == WEIR_INGRESS ? s->netpols[i].n_ingress_rules : s->netpols[i].n_egress_rules;
-
-            b->rule_sets[d][i] = weir_arena_alloc(&b->arena, (n + 1UL) * sizeof(uint32_t));
-            if (!b->rule_sets[d][i])
+        b->rule_ids[d] = weir_arena_calloc(&b->arena, s->n_netpols + 1UL, sizeof(*b->rule_ids[d]));
+        for (uint32_t i = 0; b->rule_ids[d] && i < s->n_netpols; i++) {
+            b->rule_ids[d][i] = ids_of(b, d == WEIR_INGRESS ? s->netpols[i].n_ingress_rules
+                                                            : s->netpols[i].n_egress_rules);
+            if (!b->rule_ids[d][i])
                 return -ENOMEM;
-            for (uint32_t k = 0; k < n; k++)
-                b->rule_sets[d][i][k] = WEIR_SET_UNKNOWN;
         }
     }
-    b->report.n_policies = s->n_netpols;
+    b->authz_ids = weir_arena_calloc(&b->arena, s->n_authz + 1UL, sizeof(*b->authz_ids));
+    if (!b->rule_ids[0] || !b->rule_ids[1] || !b->authz_ids)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < s->n_authz; i++) {
+        size_t n = 0;
+
+        for (uint32_t k = 0; k < s->authz[i].n_rules; k++)
+            n += s->authz[i].rules[k].n_sources + 1UL;
+        b->authz_ids[i] = ids_of(b, n);
+        if (!b->authz_ids[i])
+            return -ENOMEM;
+    }
+    b->report.n_policies = s->n_netpols + s->n_authz;
     return 0;
 }
 
@@ -389,9 +414,27 @@ static int build(struct weir_plan_builder *b) {
         r = put_pod(b, &in->pods[i]);
     for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
         if (in->pods[i].pod->mode == WEIR_MESH_SIDECAR)
-            r = put_mtls_ports(b, in->pods[i].pod, b->local[in->pods[i].pod - s->pods]);
+            r = put_proof_ports(b, in->pods[i].pod, b->local[in->pods[i].pod - s->pods]);
     for (uint32_t i = 0; r == 0 && i < in->n_cgroups; i++)
         r = put_cgroup(b, in->cgroups[i].id, 0, in->cgroups[i].role);
+    return r;
+}
+
+int weir_plan_check(const struct weir_snapshot *snapshot, struct weir_plan_report *ret_report) {
+    struct weir_plan_input input = { .snapshot = snapshot };
+    struct weir_plan_pod *pods = weir_calloc(snapshot->n_pods + 1UL, sizeof(*pods));
+    struct weir_mapset *unused = NULL;
+    int r;
+
+    if (!pods)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < snapshot->n_pods; i++)
+        if (snapshot->pods[i].cgroup[0])
+            pods[input.n_pods++].pod = &snapshot->pods[i];
+    input.pods = pods;
+    r = weir_plan_build(&input, &unused, ret_report);
+    weir_mapset_free(unused);
+    weir_free(pods);
     return r;
 }
 

@@ -41,13 +41,27 @@ struct weir_plan_input {
 struct weir_plan_report {
     uint32_t n_services, n_endpoints, n_identities, n_policies, n_rules;
     /* A pod with more rules in one direction than the kernel follows: it is cut off there. NULL =
-     * none. In the snapshot. */
+     * none. In the snapshot; and the policy whose rule was the first too many. */
     const struct weir_pod *too_many_rules;
+    const struct weir_meta *too_many_at;
 };
 
 /* 0, -ENOMEM. The result borrows nothing. */
 int weir_plan_build(const struct weir_plan_input *input, struct weir_mapset **ret_desired,
                     struct weir_plan_report *ret_report);
+
+/*
+ * Would the policies of every pod that has a place on this node fit into the kernel? *ret_report as above: too_many_rules
+ * says which does not. 0, -ENOMEM.
+ */
+int weir_plan_check(const struct weir_snapshot *snapshot, struct weir_plan_report *ret_report);
+/* Rules that one pod can have in one direction, counted after those alike have become one. */
+#define WEIR_PLAN_RULES (WEIR_BLOCK_RULES * WEIR_BLOCK_CHAIN)
+/* What is said then: namespace and name of the pod, WEIR_PLAN_RULES. */
+#define WEIR_PLAN_TOO_LONG                                                                         \
+    "with this policy pod %s/%s has more than %u rules in one direction that differ in more than " \
+    "their peers; name port ranges "                                                               \
+    "(endPort) instead of single ports, or use fewer combinations of identity and ipBlocks"
 
 /* Id of a name in a mapset (WEIR_NAME_*); 0 = none. */
 uint32_t weir_plan_id(const struct weir_mapset *set, uint32_t kind, const char *text);

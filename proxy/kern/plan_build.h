@@ -7,7 +7,17 @@
 #include "kern/ids.h"
 #include "kern/plan.h"
 
-#define WEIR_SET_UNKNOWN UINT32_MAX
+/* The peers of one rule, found once and shared by all pods the rule is for. */
+struct weir_plan_ids {
+    struct weir_idset_item *v; /* sorted by identity */
+    uint32_t n;
+    uint32_t set; /* 0 = not written yet */
+};
+struct weir_plan_cidrs {
+    struct weir_cidr_item *v; /* sorted */
+    uint32_t n;
+    uint32_t set;
+};
 
 struct weir_plan_builder {
     const struct weir_plan_input *input;
@@ -18,9 +28,40 @@ struct weir_plan_builder {
     struct weir_plan_report report;
     uint32_t *identities; /* by pod of the snapshot; 0 = none */
     uint32_t *local;      /* local pod id, by pod of the snapshot; 0 = not here */
-    uint32_t *
-        *rule_sets[2]; /* [direction][policy][rule]: identity set of its selectors, 0 = nobody */
+    struct weir_plan_ids **
+        *rule_ids[2]; /* [direction][policy][rule]: of its selectors; NULL = not found out yet */
+    struct weir_plan_ids ***authz_ids; /* [policy][rule and source] */
 };
+
+/* One rule in the making: `set` and `cidr` of the item are filled from what they stand for. */
+struct weir_plan_rule {
+    struct weir_rule_item item;
+    struct weir_plan_ids *ids;     /* with WEIR_PEER_IDENTITY, WEIR_PEER_NOT_IDENTITY */
+    struct weir_plan_cidrs *cidrs; /* with WEIR_PEER_CIDR */
+    const struct weir_meta *meta;  /* of its policy */
+    uint8_t stage; /* rules of one stage are alike in what they do: any order is right */
+};
+struct weir_plan_chain {
+    struct weir_plan_builder *b;
+    const struct weir_pod *pod;
+    uint32_t policy;              /* id of the policy whose rules are added */
+    const struct weir_meta *meta; /* and its place */
+    struct weir_plan_rule *rules;
+    uint32_t n, cap;
+};
+
+/* plan_chain.c. All: 0, -ENOMEM. */
+int weir_plan_chain_add(struct weir_plan_chain *c, const struct weir_plan_rule *rule);
+/* Writes the rules in the order of their stages; many rules that differ in their peers alone become one. */
+int weir_plan_chain_put(struct weir_plan_chain *c, uint32_t *ret_block);
+/* Sorts, drops repeats and zeros. */
+void weir_plan_ids_settle(struct weir_plan_ids *ids);
+/* Sorts; of two on the same prefix the exception stays. */
+void weir_plan_cidrs_settle(struct weir_plan_cidrs *cidrs);
+struct weir_cidr_item weir_plan_cidr(const struct weir_cidr *cidr, uint32_t value);
+/* What all of the sets hold (or any, with `any`). */
+int weir_plan_cidrs_join(struct weir_plan_builder *b, struct weir_plan_cidrs *const *sets,
+                         uint32_t n, bool any, struct weir_plan_cidrs **ret_joined);
 
 /* Writes a name and its id. 0, -ENOMEM. */
 int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *text,
@@ -28,5 +69,8 @@ int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *t
 /* Both directions of one local pod. 0, -ENOMEM. */
 int weir_plan_policy(struct weir_plan_builder *b, const struct weir_pod *pod,
                      struct weir_policy_slot slots[2]);
+/* plan_authz.c: the AuthorizationPolicies of one local pod. 0, -ENOMEM. */
+int weir_plan_authz(struct weir_plan_builder *b, const struct weir_pod *pod,
+                    struct weir_policy_slot *slot);
 
 #endif

@@ -17,132 +17,61 @@
 
 #include "conf/netpol.h"
 
-#define MAX_RULES (WEIR_BLOCK_RULES * WEIR_BLOCK_CHAIN)
-
 struct compile {
-    struct weir_plan_builder *b;
+    struct weir_plan_chain chain;
     const struct weir_pod *pod;
     int direction;
     uint32_t policy; /* id of the policy at hand */
     const struct weir_netpol *conf;
-    struct weir_rule_item *items;
-    uint32_t n, cap;
 };
 
-static int put_item(struct compile *c, struct weir_rule_item item) {
-    if (c->n > MAX_RULES) /* one more than the kernel follows is already a denial */
-        return 0;
-    item.policy = c->policy;
-    for (uint32_t i = 0; i < c->n; i++) {
-        struct weir_rule_item same = c->items[i];
+static int put_item(struct compile *c, struct weir_rule_item item, struct weir_plan_ids *ids,
+                    struct weir_plan_cidrs *cidrs) {
+    const struct weir_plan_rule rule = { .item = item, .ids = ids, .cidrs = cidrs };
 
-        same.policy = item.policy;
-        if (memcmp(&same, &item, sizeof(item)) == 0)
-            return 0;
-    }
-    if (c->n == c->cap) {
-        uint32_t cap = c->cap ? c->cap * 2 : 32;
-        struct weir_rule_item *items = weir_arena_calloc(&c->b->arena, cap, sizeof(*items));
-
-        if (!items)
-            return -ENOMEM;
-        if (c->n)
-            memcpy(items, c->items, c->n * sizeof(*items));
-        c->items = items;
-        c->cap = cap;
-    }
-    c->items[c->n++] = item;
-    return 0;
+    return weir_plan_chain_add(&c->chain, &rule);
 }
 
-static int u32_compare(const void *pa, const void *pb) {
-    const uint32_t *a = pa, *b = pb;
+static struct weir_plan_ids *ids_new(struct weir_plan_builder *b, size_t n) {
+    struct weir_plan_ids *ids = weir_arena_calloc(&b->arena, 1, sizeof(*ids));
 
-    return (*a > *b) - (*a < *b);
+    if (!ids)
+        return NULL;
+    ids->v = weir_arena_calloc(&b->arena, n + 1, sizeof(*ids->v));
+    return ids->v ? ids : NULL;
 }
 
-/* Sorts the identities, drops repeats and zeros; the set's id in *ret_set, 0 when nobody is left.
- */
-static int put_idset(struct weir_plan_builder *b, uint32_t *list, uint32_t n, uint32_t *ret_set) {
-    static const uint8_t one = 1;
-    uint32_t kept = 0;
-    int r;
+static struct weir_plan_cidrs *cidrs_new(struct weir_plan_builder *b, size_t n) {
+    struct weir_plan_cidrs *cidrs = weir_arena_calloc(&b->arena, 1, sizeof(*cidrs));
 
-    if (n > 1)
-        qsort(list, n, sizeof(*list), u32_compare);
-    for (uint32_t i = 0; i < n; i++)
-        if (list[i] != 0 && (kept == 0 || list[i] != list[kept - 1]))
-            list[kept++] = list[i];
-    *ret_set = 0;
-    if (kept == 0)
-        return 0;
-    r = weir_ids_content(b->ids, WEIR_CONTENT_IDSET, list, kept * sizeof(*list), ret_set);
-    for (uint32_t i = 0; r == 0 && i < kept; i++) {
-        struct weir_idset_key key = { *ret_set, list[i] };
-
-        r = weir_mapset_put(b->out, WEIR_MAP_IDSET, &key, &one);
-    }
-    return r;
-}
-
-/* Sorts the items; of two on the same prefix the exception stays. */
-static int put_cidr(struct weir_plan_builder *b, struct weir_cidr_item *list, uint32_t n,
-                    uint32_t *ret_set) {
-    uint32_t kept = 0;
-    int r;
-
-    if (n > 1)
-        qsort(list, n, sizeof(*list), weir_cidr_item_compare);
-    for (uint32_t i = 0; i < n; i++) {
-        if (kept == 0 || weir_cidr_item_compare(&list[kept - 1], &list[i]) != 0)
-            list[kept++] = list[i];
-        else if (list[i].value == WEIR_CIDR_OUT)
-            list[kept - 1].value = WEIR_CIDR_OUT;
-    }
-    r = weir_ids_content(b->ids, WEIR_CONTENT_CIDR, list, kept * sizeof(*list), ret_set);
-    for (uint32_t i = 0; r == 0 && i < kept; i++) {
-        struct weir_cidr_key key = { 32 + list[i].prefix, *ret_set, list[i].addr };
-        uint8_t value = (uint8_t)list[i].value;
-
-        r = weir_mapset_put(b->out, WEIR_MAP_CIDR, &key, &value);
-    }
-    return r;
-}
-
-static struct weir_cidr_item cidr_item(const struct weir_cidr *cidr, uint32_t value) {
-    struct weir_cidr_item item = { .prefix = cidr->prefix, .value = value };
-    struct weir_ip ip = cidr->ip;
-
-    /* A trie key has no bits behind its prefix. */
-    for (unsigned i = 0; i < 128; i++)
-        if (i >= cidr->prefix)
-            ip.b[i / 8] &= (uint8_t) ~(0x80U >> (i % 8));
-    memcpy(&item.addr, &ip, sizeof(item.addr));
-    return item;
+    if (!cidrs)
+        return NULL;
+    cidrs->v = weir_arena_calloc(&b->arena, n + 1, sizeof(*cidrs->v));
+    return cidrs->v ? cidrs : NULL;
 }
 
 /* ipBlock with its exceptions. An IPv6 block wide enough to hold the v4-mapped addresses does not
  * mean them. */
-static int put_block(struct weir_plan_builder *b, const struct weir_netpol_peer *peer,
-                     uint32_t *ret_set) {
+static struct weir_plan_cidrs *block_of(struct weir_plan_builder *b,
+                                        const struct weir_netpol_peer *peer) {
     static const struct weir_cidr v4 = { { { [10] = 0xff, [11] = 0xff } }, 96 };
-    struct weir_cidr_item *list = weir_arena_calloc(&b->arena, peer->n_except + 2UL, sizeof(*list));
-    uint32_t n = 0;
+    struct weir_plan_cidrs *set = cidrs_new(b, peer->n_except + 2UL);
     bool emptied = false;
 
-    if (!list)
-        return -ENOMEM;
+    if (!set)
+        return NULL;
     for (uint32_t i = 0; i < peer->n_except; i++) {
         const struct weir_cidr *except = &peer->except[i];
 
-        list[n++] = cidr_item(except, WEIR_CIDR_OUT);
+        set->v[set->n++] = weir_plan_cidr(except, WEIR_CIDR_OUT);
         emptied = emptied || (except->prefix <= peer->block.prefix &&
                               weir_cidr_covers(except, &peer->block.ip));
     }
     if (peer->block.prefix < 96)
-        list[n++] = cidr_item(&v4, WEIR_CIDR_OUT);
-    list[n++] = cidr_item(&peer->block, emptied ? WEIR_CIDR_OUT : WEIR_CIDR_IN);
-    return put_cidr(b, list, n, ret_set);
+        set->v[set->n++] = weir_plan_cidr(&v4, WEIR_CIDR_OUT);
+    set->v[set->n++] = weir_plan_cidr(&peer->block, emptied ? WEIR_CIDR_OUT : WEIR_CIDR_IN);
+    weir_plan_cidrs_settle(set);
+    return set;
 }
 
 static bool is_selected(const struct weir_netpol *policy, const struct weir_netpol_rule *rule,
@@ -154,52 +83,51 @@ static bool is_selected(const struct weir_netpol *policy, const struct weir_netp
 }
 
 /* The identities that a rule's selectors name, the same for every pod the policy selects: made
- * once. */
-static int rule_set(struct compile *c, const struct weir_netpol_rule *rule, uint32_t *ret_set) {
-    struct weir_plan_builder *b = c->b;
+ * once. NULL = no memory. */
+static struct weir_plan_ids *rule_ids(struct compile *c, const struct weir_netpol_rule *rule) {
+    struct weir_plan_builder *b = c->chain.b;
     const struct weir_snapshot *s = b->snapshot;
     const struct weir_netpol_rule *first =
         c->direction == WEIR_INGRESS ? c->conf->ingress_rules : c->conf->egress_rules;
-    uint32_t *known = &b->rule_sets[c->direction][c->conf - s->netpols][rule - first];
-    uint32_t *list, n = 0;
-    int r;
+    struct weir_plan_ids **known = &b->rule_ids[c->direction][c->conf - s->netpols][rule - first];
+    struct weir_plan_ids *ids;
 
-    if (*known == WEIR_SET_UNKNOWN) {
-        list = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*list));
-        if (!list)
-            return -ENOMEM;
-        for (uint32_t i = 0; i < s->n_pods; i++)
-            if (is_selected(c->conf, rule, &s->pods[i]))
-                list[n++] = b->identities[i];
-        r = put_idset(b, list, n, known);
-        if (r)
-            return r;
-    }
-    *ret_set = *known;
-    return 0;
+    if (*known)
+        return *known;
+    ids = ids_new(b, s->n_pods);
+    for (uint32_t i = 0; ids && i < s->n_pods; i++)
+        if (is_selected(c->conf, rule, &s->pods[i]))
+            ids->v[ids->n++].identity = b->identities[i];
+    if (ids)
+        weir_plan_ids_settle(ids);
+    *known = ids;
+    return ids;
 }
 
 /* One port range of a rule (`item` has ports and protocol) with each of its peers. */
 static int compile_peers(struct compile *c, const struct weir_netpol_rule *rule,
                          struct weir_rule_item item) {
-    int r;
+    struct weir_plan_ids *ids;
+    int r = 0;
 
     if (rule->n_peers == 0) {
         item.peer = WEIR_PEER_ANY;
-        return put_item(c, item);
+        return put_item(c, item, NULL, NULL);
     }
-    r = rule_set(c, rule, &item.set);
-    if (r == 0 && item.set != 0) {
-        item.peer = WEIR_PEER_IDENTITY;
-        r = put_item(c, item);
-    }
+    ids = rule_ids(c, rule);
+    if (!ids)
+        return -ENOMEM;
+    item.peer = WEIR_PEER_IDENTITY;
+    if (ids->n > 0)
+        r = put_item(c, item, ids, NULL);
     item.peer = WEIR_PEER_CIDR;
     for (uint32_t i = 0; r == 0 && i < rule->n_peers; i++) {
+        struct weir_plan_cidrs *block;
+
         if (!rule->peers[i].is_block)
             continue;
-        r = put_block(c->b, &rule->peers[i], &item.set);
-        if (r == 0)
-            r = put_item(c, item);
+        block = block_of(c->chain.b, &rule->peers[i]);
+        r = block ? put_item(c, item, NULL, block) : -ENOMEM;
     }
     return r;
 }
@@ -216,19 +144,19 @@ static bool named_number(const struct weir_netpol_port *port, const struct weir_
  * addresses. */
 static int compile_number(struct compile *c, const struct weir_netpol_rule *rule,
                           const struct weir_netpol_port *port, uint16_t number) {
-    struct weir_plan_builder *b = c->b;
+    struct weir_plan_builder *b = c->chain.b;
     const struct weir_snapshot *s = b->snapshot;
     struct weir_rule_item item = { .proto = port->proto, .port_lo = number, .port_hi = number };
-    uint32_t *list = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*list)), n = 0;
-    uint32_t n_addresses = 0, n_cidr = 0;
-    struct weir_cidr_item *cidr;
+    struct weir_plan_ids *ids = ids_new(b, s->n_pods);
+    struct weir_plan_cidrs *cidrs;
+    uint32_t n_addresses = 0;
     uint16_t other;
-    int r;
+    int r = 0;
 
     for (uint32_t i = 0; i < s->n_pods; i++)
         n_addresses += s->pods[i].n_ips;
-    cidr = weir_arena_calloc(&b->arena, n_addresses + 1UL, sizeof(*cidr));
-    if (!list || !cidr)
+    cidrs = cidrs_new(b, n_addresses);
+    if (!ids || !cidrs)
         return -ENOMEM;
     for (uint32_t i = 0; i < s->n_pods; i++) {
         const struct weir_pod *pod = &s->pods[i];
@@ -236,33 +164,31 @@ static int compile_number(struct compile *c, const struct weir_netpol_rule *rule
         if (!named_number(port, pod, &other) || other != number)
             continue;
         if (rule->n_peers == 0 || is_selected(c->conf, rule, pod))
-            list[n++] = b->identities[i];
+            ids->v[ids->n++].identity = b->identities[i];
         for (uint32_t a = 0; a < pod->n_ips; a++) {
             struct weir_cidr one = { pod->ips[a], 128 };
 
             for (uint32_t p = 0; p < rule->n_peers; p++) {
                 if (weir_netpol_peer_covers(&rule->peers[p], &pod->ips[a])) {
-                    cidr[n_cidr++] = cidr_item(&one, WEIR_CIDR_IN);
+                    cidrs->v[cidrs->n++] = weir_plan_cidr(&one, WEIR_CIDR_IN);
                     break;
                 }
             }
         }
     }
-    r = put_idset(b, list, n, &item.set);
+    weir_plan_ids_settle(ids);
+    weir_plan_cidrs_settle(cidrs);
     item.peer = WEIR_PEER_IDENTITY;
-    if (r == 0 && item.set != 0)
-        r = put_item(c, item);
-    if (r || n_cidr == 0)
-        return r;
+    if (ids->n > 0)
+        r = put_item(c, item, ids, NULL);
     item.peer = WEIR_PEER_CIDR;
-    r = put_cidr(b, cidr, n_cidr, &item.set);
-    return r ? r : put_item(c, item);
+    return r || cidrs->n == 0 ? r : put_item(c, item, NULL, cidrs);
 }
 
 static int compile_named_egress(struct compile *c, const struct weir_netpol_rule *rule,
                                 const struct weir_netpol_port *port) {
-    const struct weir_snapshot *s = c->b->snapshot;
-    uint8_t *seen = weir_arena_calloc(&c->b->arena, 65536 / 8, 1);
+    const struct weir_snapshot *s = c->chain.b->snapshot;
+    uint8_t *seen = weir_arena_calloc(&c->chain.b->arena, 65536 / 8, 1);
 
     if (!seen)
         return -ENOMEM;
@@ -301,61 +227,47 @@ static int compile_rule(struct compile *c, const struct weir_netpol_rule *rule) 
     return 0;
 }
 
-/* The items in blocks, last block first because a block names the next one. */
-static int put_chain(struct compile *c, uint32_t *ret_block) {
-    struct weir_plan_builder *b = c->b;
-    uint32_t next = 0;
-
-    for (uint32_t n_blocks = (c->n + WEIR_BLOCK_RULES - 1) / WEIR_BLOCK_RULES; n_blocks > 0;
-         n_blocks--) {
-        uint32_t first = (n_blocks - 1) * WEIR_BLOCK_RULES;
-        struct weir_rule_block block = { .next = next };
-        int r;
-
-        block.count = c->n - first < WEIR_BLOCK_RULES ? c->n - first : WEIR_BLOCK_RULES;
-        memcpy(block.rules, c->items + first, block.count * sizeof(*block.rules));
-        r = weir_ids_content(b->ids, WEIR_CONTENT_RULE, &block, sizeof(block), &next);
-        if (r)
-            return r;
-        block.block = next;
-        r = weir_mapset_put(b->out, WEIR_MAP_RULE, &next, &block);
-        if (r)
-            return r;
-    }
-    *ret_block = next;
-    return 0;
+static bool concerns(const struct weir_netpol *policy, const struct weir_pod *pod, bool in) {
+    return (in ? policy->ingress : policy->egress) && weir_netpol_selects(policy, pod);
 }
 
+/* One policy that concerns the pod. */
+static int compile_policy(struct compile *c, const struct weir_netpol *policy,
+                          struct weir_policy_slot *slot) {
+    struct weir_plan_builder *b = c->chain.b;
+    bool in = c->direction == WEIR_INGRESS;
+    const struct weir_netpol_rule *rules = in ? policy->ingress_rules : policy->egress_rules;
+    uint32_t n_rules = in ? policy->n_ingress_rules : policy->n_egress_rules;
+    const char *name =
+        weir_arena_printf(&b->arena, "%s/%s", policy->meta.namespace_, policy->meta.name);
+    int r = name ? weir_plan_put_name(b, WEIR_NAME_POLICY, name, &c->policy) : -ENOMEM;
+
+    c->conf = policy;
+    c->chain.policy = c->policy;
+    c->chain.meta = &policy->meta;
+    if (!(slot->flags & WEIR_SLOT_ISOLATED))
+        slot->policy = c->policy;
+    slot->flags |= WEIR_SLOT_ISOLATED | (policy->audit ? WEIR_SLOT_AUDIT : 0);
+    for (uint32_t k = 0; r == 0 && k < n_rules; k++)
+        r = compile_rule(c, &rules[k]);
+    return r;
+}
+
+/* Policies in audit mode count only where none is enforced: rules of theirs only add to what is allowed, so beside
+ * an enforced one they could deny nothing. */
 static int compile_direction(struct weir_plan_builder *b, const struct weir_pod *pod, int direction,
                              struct weir_policy_slot *slot) {
-    struct compile c = { .b = b, .pod = pod, .direction = direction };
+    struct compile c = { .chain = { .b = b, .pod = pod }, .pod = pod, .direction = direction };
     const struct weir_snapshot *s = b->snapshot;
-    bool in = direction == WEIR_INGRESS;
+    bool in = direction == WEIR_INGRESS, enforced = false;
+    int r = 0;
 
-    for (uint32_t i = 0; i < s->n_netpols; i++) {
-        const struct weir_netpol *policy = &s->netpols[i];
-        const struct weir_netpol_rule *rules = in ? policy->ingress_rules : policy->egress_rules;
-        uint32_t n_rules = in ? policy->n_ingress_rules : policy->n_egress_rules;
-        const char *name;
-        int r;
-
-        if (!(in ? policy->ingress : policy->egress) || !weir_netpol_selects(policy, pod))
-            continue;
-        name = weir_arena_printf(&b->arena, "%s/%s", policy->meta.namespace_, policy->meta.name);
-        r = name ? weir_plan_put_name(b, WEIR_NAME_POLICY, name, &c.policy) : -ENOMEM;
-        c.conf = policy;
-        if (!(slot->flags & WEIR_SLOT_ISOLATED))
-            slot->policy = c.policy;
-        slot->flags |= WEIR_SLOT_ISOLATED;
-        for (uint32_t k = 0; r == 0 && k < n_rules; k++)
-            r = compile_rule(&c, &rules[k]);
-        if (r)
-            return r;
-    }
-    b->report.n_rules += c.n;
-    if (c.n > MAX_RULES)
-        b->report.too_many_rules = pod;
-    return put_chain(&c, &slot->block);
+    for (uint32_t i = 0; i < s->n_netpols && !enforced; i++)
+        enforced = !s->netpols[i].audit && concerns(&s->netpols[i], pod, in);
+    for (uint32_t i = 0; r == 0 && i < s->n_netpols; i++)
+        if (s->netpols[i].audit != enforced && concerns(&s->netpols[i], pod, in))
+            r = compile_policy(&c, &s->netpols[i], slot);
+    return r ? r : weir_plan_chain_put(&c.chain, &slot->block);
 }
 
 int weir_plan_policy(struct weir_plan_builder *b, const struct weir_pod *pod,

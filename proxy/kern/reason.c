@@ -50,6 +50,9 @@ static const char *const names[] = {
     [WEIR_JOIN_SOCKOPT] = "join_sockopt",
     [WEIR_DENY_ENDPOINT_GONE] = "deny_endpoint_gone",
     [WEIR_SEEN_CANARY] = "seen_canary",
+    [WEIR_ALLOW_NOTED] = "allow_noted",
+    [WEIR_DENY_UNPROVEN] = "deny_unproven",
+    [WEIR_SEEN_PROBE] = "seen_probe",
 };
 _Static_assert(WEIR_ARRAY_LEN(names) == WEIR_REASON_COUNT_, "every reason has a name");
 _Static_assert(WEIR_REASON_COUNT_ <= WEIR_REASON_SLOTS, "weir_count has a slot for each");

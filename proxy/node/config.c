@@ -56,6 +56,24 @@ static int build(struct weir_agent *a, const struct weir_texts *texts,
     return r;
 }
 
+/* A pod whose policies the kernel could not hold would be cut off: better nothing changes. */
+static int check_fit(struct weir_agent *a, const struct weir_snapshot *snapshot) {
+    struct weir_plan_report report = { 0 };
+    int r = weir_plan_check(snapshot, &report);
+    struct weir_problem p = { .severity = WEIR_SEVERITY_ERROR, .field = "spec" };
+    char text[640];
+
+    if (r || !report.too_many_rules)
+        return r;
+    snprintf(text, sizeof(text), WEIR_PLAN_TOO_LONG, report.too_many_rules->meta.namespace_,
+             report.too_many_rules->meta.name, WEIR_PLAN_RULES);
+    p.place = report.too_many_at->place;
+    p.message = text;
+    a->refused++;
+    tell(a, &p, true);
+    return WEIR_CONF_REFUSED;
+}
+
 static int read_all(struct weir_agent *a, struct weir_texts *texts) {
     for (size_t i = 0; i < a->params->n_configs; i++) {
         int r = weir_texts_read(texts, a->params->configs[i]);
@@ -86,6 +104,12 @@ int weir_agent_load(struct weir_agent *a) {
     if (r == 0)
         r = build(a, &texts, &snapshot);
     weir_texts_deinit(&texts);
+    if (r == 0)
+        r = check_fit(a, snapshot);
+    if (r && snapshot) {
+        weir_snapshot_unref(snapshot);
+        snapshot = NULL;
+    }
     if (r == 0) {
         snapshot->generation = ++a->generation;
         weir_snapshot_unref(a->snapshot);

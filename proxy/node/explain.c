@@ -58,7 +58,7 @@ static void put_known(struct weir_textbuf *out, const char *key, const char *val
 
 struct peers {
     const struct weir_agent *a;
-    uint32_t set, n;
+    uint32_t set, cidr, n;
     char text[512];
 };
 
@@ -90,35 +90,45 @@ static int note_prefix(void *arg, const void *key, const void *value) {
     char buf[64], text[96];
     unsigned prefix = k->prefix - 32;
 
-    if (k->set != p->set)
+    if (k->set != p->cidr)
         return 0;
     memcpy(&ip, &k->addr, sizeof(ip));
     if (weir_addr_is_v4(&k->addr) && prefix >= 96)
         prefix -= 96;
-    snprintf(text, sizeof(text), "%s%s/%u", *(const __u8 *)value == WEIR_CIDR_OUT ? "except " : "",
+    snprintf(text, sizeof(text), "%s%s/%u",
+             ((const struct weir_cidr_value *)value)->verdict == WEIR_CIDR_OUT ? "except " : "",
              weir_ip_format(&ip, buf, sizeof(buf)), prefix);
     peers_add(p, text, strlen(text));
     return 0;
 }
 
+static void put_list(struct weir_textbuf *out, const char *key, struct peers *p, bool wanted) {
+    size_t used = strlen(p->text);
+
+    if (p->n > SHOWN_NAMES)
+        snprintf(p->text + used, sizeof(p->text) - used, ", and %u more", p->n - SHOWN_NAMES);
+    if (wanted)
+        weir_textbuf_member(out, key, p->n ? p->text : "nobody");
+}
+
 static void put_peers(const struct weir_agent *a, struct weir_textbuf *out,
                       const struct weir_rule_item *rule) {
-    struct peers p = { .a = a, .set = rule->set };
+    struct peers p = { .a = a, .set = rule->set, .cidr = rule->cidr };
 
     if (rule->peer == WEIR_PEER_ANY) {
         weir_textbuf_member(out, "peer", "anybody");
         return;
     }
-    if (rule->peer == WEIR_PEER_IDENTITY)
+    if (rule->peer & (WEIR_PEER_IDENTITY | WEIR_PEER_NOT_IDENTITY))
         (void)weir_mapset_each(a->installed, WEIR_MAP_IDSET, note_identity, &p);
-    else
+    put_list(out, rule->peer & WEIR_PEER_NOT_IDENTITY ? "peer_not" : "peer", &p,
+             rule->peer & (WEIR_PEER_IDENTITY | WEIR_PEER_NOT_IDENTITY));
+    p.n = 0;
+    p.text[0] = '\0';
+    if (rule->peer & WEIR_PEER_CIDR)
         (void)weir_mapset_each(a->installed, WEIR_MAP_CIDR, note_prefix, &p);
-    if (p.n > SHOWN_NAMES) {
-        size_t used = strlen(p.text);
-
-        snprintf(p.text + used, sizeof(p.text) - used, ", and %u more", p.n - SHOWN_NAMES);
-    }
-    weir_textbuf_member(out, "peer", p.text);
+    put_list(out, rule->peer == WEIR_PEER_CIDR ? "peer" : "address", &p,
+             rule->peer & WEIR_PEER_CIDR);
 }
 
 static void put_rule(const struct weir_agent *a, struct weir_textbuf *out,
@@ -133,9 +143,13 @@ static void put_rule(const struct weir_agent *a, struct weir_textbuf *out,
     weir_textbuf_member(out, "policy",
                         weir_plan_name(a->installed, WEIR_NAME_POLICY, rule->policy));
     weir_textbuf_member(out, "action",
-                        !(rule->flags & WEIR_RULE_DENY)   ? "allow"
-                        : (rule->flags & WEIR_RULE_AUDIT) ? "audit"
+                        rule->flags & WEIR_RULE_NOTE      ? "audit"
+                        : !(rule->flags & WEIR_RULE_DENY) ? "allow"
                                                           : "deny");
+    if (rule->flags & WEIR_RULE_AUDIT)
+        weir_textbuf_bool(out, "audit_mode", true);
+    if (rule->flags & WEIR_RULE_PROXY)
+        weir_textbuf_bool(out, "decided_by_sidecar", true);
     weir_textbuf_member(out, "protocol",
                         rule->proto == 0                  ? "any"
                         : rule->proto == WEIR_IPPROTO_TCP ? "tcp"
@@ -171,9 +185,10 @@ static void put_rules(const struct weir_agent *a, struct weir_textbuf *out,
 }
 
 static const char *verdict_name(uint32_t verdict) {
-    return verdict == WEIR_VERDICT_ALLOW  ? "allow"
-           : verdict == WEIR_VERDICT_DENY ? "deny"
-                                          : "undecided";
+    return verdict == WEIR_VERDICT_ALLOW   ? "allow"
+           : verdict == WEIR_VERDICT_DENY  ? "deny"
+           : verdict == WEIR_VERDICT_PROXY ? "sidecar decides"
+                                           : "undecided";
 }
 
 static void put_side(struct question *q, const char *key, const char *pod,
@@ -186,7 +201,9 @@ static void put_side(struct question *q, const char *key, const char *pod,
     weir_textbuf_bool(q->out, "isolated", x->slot.flags & WEIR_SLOT_ISOLATED);
     weir_textbuf_member(q->out, "verdict", verdict_name(x->verdict));
     put_known(q->out, "policy", weir_plan_name(set, WEIR_NAME_POLICY, x->policy));
-    put_known(q->out, "audited", weir_plan_name(set, WEIR_NAME_POLICY, x->audited));
+    put_known(q->out, "would_deny", weir_plan_name(set, WEIR_NAME_POLICY, x->audited));
+    put_known(q->out, "audited", weir_plan_name(set, WEIR_NAME_POLICY, x->noted));
+    put_known(q->out, "sidecar_asks", weir_plan_name(set, WEIR_NAME_POLICY, x->proxy));
     weir_textbuf_number(q->out, "rule", x->rule);
     put_known(q->out, "peer_identity", weir_plan_name(set, WEIR_NAME_IDENTITY, x->peer_identity));
     put_rules(q->a, q->out, x);
@@ -215,16 +232,37 @@ static int egress(struct question *q, const struct weir_addr *to, uint16_t port,
     return 0;
 }
 
+/* One kind of policies of the receiver, asked by itself. */
+static int put_slot(struct question *q, const char *key, const char *pod,
+                    const struct weir_explain *arrival, const struct weir_policy_slot *slot) {
+    struct weir_explain x = { .what = WEIR_EXPLAIN_VERDICT,
+                              .peer = arrival->peer,
+                              .port = arrival->port,
+                              .proto = arrival->proto,
+                              .slot = *slot,
+                              .peer_identity = arrival->peer_identity };
+    int r = weir_kern_explain(q->a->kern, &x);
+
+    if (r == 0)
+        put_side(q, key, pod, &x);
+    return r;
+}
+
 static int ingress(struct question *q, uint32_t receiver, uint16_t port, bool *ret_denied) {
     struct weir_explain x = { .what = WEIR_EXPLAIN_ARRIVAL, .peer = q->from, .port = port };
+    const char *pod = weir_plan_name(q->a->installed, WEIR_NAME_POD, receiver);
     int r;
 
     x.pod = receiver;
     x.proto = q->proto;
     r = weir_kern_explain(q->a->kern, &x);
+    if (r == 0)
+        r = put_slot(q, "ingress", pod, &x, &x.slot);
+    if (r == 0 && x.authz.block && q->proto == WEIR_IPPROTO_TCP)
+        r = put_slot(q, "authorization", pod, &x, &x.authz);
     if (r)
         return r;
-    put_side(q, "ingress", weir_plan_name(q->a->installed, WEIR_NAME_POD, receiver), &x);
+    weir_textbuf_member(q->out, "arrival", weir_reason_name(x.reason));
     weir_textbuf_bool(q->out, "inbound_sidecar", x.flags & WEIR_FLOW_STEERED);
     *ret_denied = x.reason != WEIR_ALLOW_INGRESS && x.reason != WEIR_ALLOW_INGRESS_PROXY &&
                   x.reason != WEIR_ALLOW_PROBE;

@@ -6,8 +6,8 @@ import struct
 APP, PROXY, OUTSIDE, REFUSED = 1, 2, 3, 4
 MESHED, FAIL_OPEN, JOIN, JOIN_READER = 1, 2, 4, 8
 ISOLATED, AUDIT_SLOT = 1, 2
-ANY, IDENTITY, CIDR = 0, 1, 2
-DENY, AUDIT = 1, 2
+ANY, IDENTITY, CIDR, NOT_IDENTITY = 0, 1, 2, 4
+DENY, AUDIT, PROXY_ONLY, NOTE = 1, 2, 4, 8
 OUT, IN = 1, 2
 STEER, PLAIN = 1, 2
 L7 = 1
@@ -35,18 +35,27 @@ def slot(block=0, policy=0, flags=0):
     return struct.pack("=IIII", block, policy, flags, 0)
 
 
-def pod(ident, identity, netns, flags, ingress, egress, v4, v6, generation=1):
-    return (struct.pack("=IIQII", ident, identity, netns, flags, generation) + ingress + egress +
+def pod(ident, identity, netns, flags, ingress, egress, v4, v6, generation=1, authz=slot()):
+    return (struct.pack("=IIQII", ident, identity, netns, flags, generation) + ingress + egress + authz +
             (addr(v4) if v4 else bytes(16)) + (addr(v6) if v6 else bytes(16)))
 
 
 def rule(policy, peer=ANY, set=0, ports=(0, 65535), proto=0, flags=0):
-    return struct.pack("=IIHHBBBB", set, policy, ports[0], ports[1], proto, peer, flags, 0)
+    """set: of identities and of addresses, whichever the rule looks at."""
+    return struct.pack("=IIIHHBBBB", set, set, policy, ports[0], ports[1], proto, peer, flags, 0)
+
+
+def member(policy=0):
+    return struct.pack("=I", policy)
+
+
+def cidr_value(verdict, policy=0):
+    return struct.pack("=IB3x", policy, verdict)
 
 
 def block(ident, rules, next=0):
     assert len(rules) <= BLOCK_RULES
-    return struct.pack("=IIII", ident, next, len(rules), 0) + b"".join(rules).ljust(16 * BLOCK_RULES, b"\0")
+    return struct.pack("=IIII", ident, next, len(rules), 0) + b"".join(rules).ljust(20 * BLOCK_RULES, b"\0")
 
 
 def svc_key(ip, port, proto=TCP):

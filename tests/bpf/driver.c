@@ -265,12 +265,12 @@ static int do_revoke(struct driver *d, char **w) {
 }
 
 static int do_fuzz(struct driver *d, char **w) {
-    uint32_t verdicts[3] = { 0 };
+    uint32_t verdicts[4] = { 0 };
     int r =
         weir_fuzz_run(d->k, strtoull(w[1], NULL, 0), (uint32_t)strtoul(w[2], NULL, 0), verdicts);
 
     if (r == 0)
-        printf("ok %u %u %u\n", verdicts[0], verdicts[1], verdicts[2]);
+        printf("ok %u %u %u %u\n", verdicts[0], verdicts[1], verdicts[2], verdicts[3]);
     return r;
 }
 

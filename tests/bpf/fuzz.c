@@ -65,17 +65,19 @@ static int put(struct fuzz *f, enum weir_map map, const void *key, const void *v
 }
 
 static int put_sets(struct fuzz *f) {
-    const __u8 one = 1;
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < SETS * 4; i++) {
         const struct weir_idset_key key = { FIRST_ID + below(f, SETS), 1 + below(f, 10) };
+        const __u32 policy = below(f, 2) ? 200 + below(f, 9) : 0;
 
-        r = put(f, WEIR_MAP_IDSET, &key, &one);
+        r = put(f, WEIR_MAP_IDSET, &key, &policy);
     }
     for (uint32_t i = 0; r == 0 && i < SETS * 4; i++) {
         struct weir_cidr_key key = { .set = FIRST_ID + below(f, SETS) };
-        __u8 value = below(f, 3) ? WEIR_CIDR_IN : WEIR_CIDR_OUT;
+        struct weir_cidr_value value = { .policy = below(f, 2) ? 300 + below(f, 9) : 0 };
+
+        value.verdict = below(f, 3) ? WEIR_CIDR_IN : WEIR_CIDR_OUT;
 
         key.addr = network(f, &key.prefix);
         key.prefix += 32;
@@ -85,18 +87,15 @@ static int put_sets(struct fuzz *f) {
 }
 
 static struct weir_rule_item rule(struct fuzz *f) {
-    struct weir_rule_item r = { .set = FIRST_ID + below(f, SETS + 1), .policy = 1 + below(f, 99) };
-    uint32_t kind = below(f, 12);
+    struct weir_rule_item r = { .set = FIRST_ID + below(f, SETS + 1),
+                                .cidr = FIRST_ID + below(f, SETS + 1),
+                                .policy = 1 + below(f, 99) };
 
     r.port_lo = (__u16)(below(f, 3) ? 0 : 80 + below(f, 4));
     r.port_hi = (__u16)(r.port_lo == 0 ? 65535 : r.port_lo + below(f, 3));
     r.proto = (__u8)(below(f, 2) ? 0 : below(f, 2) ? WEIR_IPPROTO_TCP : WEIR_IPPROTO_UDP);
-    r.peer = (__u8)(kind == 0 ? WEIR_PEER_ANY : kind < 6 ? WEIR_PEER_IDENTITY : WEIR_PEER_CIDR);
-    if (kind == 11)
-        r.peer = (__u8)below(f, 256);
-    r.flags = (__u8)(below(f, 3)   ? 0
-                     : below(f, 2) ? WEIR_RULE_DENY
-                                   : WEIR_RULE_DENY | WEIR_RULE_AUDIT);
+    r.peer = (__u8)(below(f, 12) ? below(f, 8) : below(f, 256));
+    r.flags = (__u8)(below(f, 2) ? 0 : below(f, 3) ? below(f, 16) : WEIR_RULE_DENY);
     return r;
 }
 
@@ -146,7 +145,7 @@ static void clean(struct fuzz *f) {
     }
 }
 
-static int ask(struct fuzz *f, uint32_t verdicts[3]) {
+static int ask(struct fuzz *f, uint32_t verdicts[4]) {
     struct weir_explain kernel = { .what = WEIR_EXPLAIN_VERDICT }, user;
     int r;
 
@@ -164,11 +163,11 @@ static int ask(struct fuzz *f, uint32_t verdicts[3]) {
         return r;
     if (memcmp(&kernel, &user, sizeof(user)) != 0)
         return WEIR_FUZZ_DIFFERENT;
-    verdicts[kernel.verdict % 3]++;
+    verdicts[kernel.verdict % 4]++;
     return 0;
 }
 
-int weir_fuzz_run(struct weir_kern *k, uint64_t seed, uint32_t rounds, uint32_t ret_verdicts[3]) {
+int weir_fuzz_run(struct weir_kern *k, uint64_t seed, uint32_t rounds, uint32_t ret_verdicts[4]) {
     struct fuzz f = { .k = k, .seed = seed };
     int r = 0;
 

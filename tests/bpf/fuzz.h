@@ -9,6 +9,6 @@
 
 /* 0 when both copies agreed on every flow, WEIR_FUZZ_DIFFERENT, or -errno. ret_verdicts: flows by
  * WEIR_VERDICT_*, added. */
-int weir_fuzz_run(struct weir_kern *k, uint64_t seed, uint32_t rounds, uint32_t ret_verdicts[3]);
+int weir_fuzz_run(struct weir_kern *k, uint64_t seed, uint32_t rounds, uint32_t ret_verdicts[4]);
 
 #endif

@@ -262,7 +262,7 @@ def test_a_datagram_with_an_address_does_not_free_a_held_socket(own, newcomer):
     lid = server.call(actor.listen, store.v4, 53, kind=2)
     client = newcomer.app()
     fd = client.call(actor.connect, web.v4, 53, kind=2)
-    own.driver.put("weir_idset", struct.pack("=II", 70, store.identity), b"\1")
+    own.driver.put("weir_idset", struct.pack("=II", 70, store.identity), abi.member())
     own.rules(70, abi.rule(70, abi.IDENTITY, 70))
     own.enrol(newcomer)
     own.set_pod(newcomer, 0, abi.slot(), abi.slot(70, 70, abi.ISOLATED))

@@ -21,13 +21,13 @@ def isolate(world, pod, direction, block=0, policy=9, flags=abi.ISOLATED, mesh=0
 
 def identity_set(world, set, *pods):
     for pod in pods:
-        world.driver.put("weir_idset", struct.pack("=II", set, pod.identity), b"\1")
+        world.driver.put("weir_idset", struct.pack("=II", set, pod.identity), abi.member())
 
 
 def cidr_set(world, set, inside, *outside):
-    world.driver.put("weir_cidr", abi.cidr_key(set, inside), bytes([abi.IN]))
+    world.driver.put("weir_cidr", abi.cidr_key(set, inside), abi.cidr_value(abi.IN))
     for net in outside:
-        world.driver.put("weir_cidr", abi.cidr_key(set, net), bytes([abi.OUT]))
+        world.driver.put("weir_cidr", abi.cidr_key(set, net), abi.cidr_value(abi.OUT))
 
 
 def served(pod, *ports, v6=False):

@@ -62,7 +62,7 @@ def test_what_policy_no_longer_lets_in_is_reset_and_the_rest_goes_on(world, web,
     events, sums = world.driver.revoke(store.netns, how)
     assert not events and sums == (3, 0, 3)
     isolate(world, store, abi.INGRESS, abi.rule(78, abi.IDENTITY, 5))
-    world.driver.put("weir_idset", (5).to_bytes(4, "little") + api.identity.to_bytes(4, "little"), b"\1")
+    world.driver.put("weir_idset", (5).to_bytes(4, "little") + api.identity.to_bytes(4, "little"), abi.member())
     events, sums = world.driver.revoke(store.netns, how)
     assert sums == (3, 2, 1)
     assert {(e.kind, e.direction, e.policy, reasons(world)[e.reason]) for e in events} == {(REVOKE, abi.INGRESS, 77, DENY_INGRESS)}
@@ -90,7 +90,7 @@ def test_what_policy_no_longer_lets_out_is_reset(world, web, api, store, how):
 def test_an_identity_that_changes_takes_its_connections_with_it(world, web, store, how):
     w, s = web.app(), store.app()
     isolate(world, store, abi.INGRESS, abi.rule(78, abi.IDENTITY, 6))
-    world.driver.put("weir_idset", (6).to_bytes(4, "little") + web.identity.to_bytes(4, "little"), b"\1")
+    world.driver.put("weir_idset", (6).to_bytes(4, "little") + web.identity.to_bytes(4, "little"), abi.member())
     fd, sid = pair(w, s, store.v4, 8080)
     assert world.driver.revoke(store.netns, how)[1] == (1, 0, 1)
     other = (4242).to_bytes(4, "little")

@@ -212,10 +212,10 @@ class World:
         self.set_pod(pod)
         self.driver.ask("pod_attach", pod.id, pod.netns)
 
-    def set_pod(self, pod, flags=0, ingress=abi.slot(), egress=abi.slot()):
+    def set_pod(self, pod, flags=0, ingress=abi.slot(), egress=abi.slot(), authz=abi.slot()):
         cookie = int(self.driver.ask("cookie", pod.netns)[0])
         self.driver.put("weir_pod", pod.id.to_bytes(4, "little"),
-                        abi.pod(pod.id, pod.identity, cookie, flags, ingress, egress, pod.v4, pod.v6))
+                        abi.pod(pod.id, pod.identity, cookie, flags, ingress, egress, pod.v4, pod.v6, authz=authz))
 
     def service(self, ip, port, endpoints, proto=abi.TCP, flags=0, number=7, set=7):
         """endpoints: (pod or address, port, weight)."""

@@ -23,6 +23,7 @@ SHAPE(weir_rule_item);
 SHAPE(weir_rule_block);
 SHAPE(weir_idset_key);
 SHAPE(weir_cidr_key);
+SHAPE(weir_cidr_value);
 SHAPE(weir_port_key);
 SHAPE(weir_probe_key);
 SHAPE(weir_name_key);

@@ -42,12 +42,16 @@ struct weir_explain {
     __u32 verdict;
     __u32 policy;
     __u32 audited;
+    __u32 noted;
+    __u32 proxy;
     __u32 rule;
     __u16 dport;
     __u8 answered; /* 1 when the program understood the question */
     __u8 pad2[5];
+    struct weir_policy_slot
+        authz; /* ARRIVAL: answered; TCP: what VERDICT says of it counts as well */
 };
-WEIR_ABI_SIZE(weir_explain, 128);
+WEIR_ABI_SIZE(weir_explain, 152);
 WEIR_ABI_AT(weir_explain, frame, 0);
 WEIR_ABI_AT(weir_explain, what, 16);
 WEIR_ABI_AT(weir_explain, pod, 20);
@@ -68,9 +72,12 @@ WEIR_ABI_AT(weir_explain, error, 100);
 WEIR_ABI_AT(weir_explain, verdict, 104);
 WEIR_ABI_AT(weir_explain, policy, 108);
 WEIR_ABI_AT(weir_explain, audited, 112);
-WEIR_ABI_AT(weir_explain, rule, 116);
-WEIR_ABI_AT(weir_explain, dport, 120);
-WEIR_ABI_AT(weir_explain, answered, 122);
-WEIR_ABI_AT(weir_explain, pad2, 123);
+WEIR_ABI_AT(weir_explain, noted, 116);
+WEIR_ABI_AT(weir_explain, proxy, 120);
+WEIR_ABI_AT(weir_explain, rule, 124);
+WEIR_ABI_AT(weir_explain, dport, 128);
+WEIR_ABI_AT(weir_explain, answered, 130);
+WEIR_ABI_AT(weir_explain, pad2, 131);
+WEIR_ABI_AT(weir_explain, authz, 136);
 
 #endif

@@ -65,6 +65,9 @@ enum weir_reason {
     WEIR_JOIN_SOCKOPT,    /* an option that joined sockets cannot keep was refused: ULP, zerocopy */
     WEIR_DENY_ENDPOINT_GONE, /* reset: its endpoint is no longer one of the service */
     WEIR_SEEN_CANARY,        /* a call to the reserved address, refused: interception works */
+    WEIR_ALLOW_NOTED,        /* an AuthorizationPolicy with action AUDIT matched */
+    WEIR_DENY_UNPROVEN, /* what the policy asks for only a sidecar can see, and it gets not there */
+    WEIR_SEEN_PROBE,    /* a connection of the kubelet to a pod here, written down */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u

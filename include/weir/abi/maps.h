@@ -16,7 +16,7 @@
 #include "weir/abi/types.h"
 
 /* Of all structs in this folder together. An agent that finds another number refuses to adopt. */
-#define WEIR_LAYOUT_VERSION 1
+#define WEIR_LAYOUT_VERSION 2
 #define WEIR_LAYOUT_MAGIC   0x72696577u /* "weir" */
 
 /* weir_meta: ARRAY of one. */
@@ -80,6 +80,9 @@ WEIR_ABI_AT(weir_policy_slot, pad, 12);
 
 #define WEIR_INGRESS 0
 #define WEIR_EGRESS  1
+#define WEIR_AUTHZ                                                                                 \
+    2 /* AuthorizationPolicies: ingress TCP, asked beside WEIR_INGRESS; both must allow */
+#define WEIR_SLOTS 3
 
 /* weir_pod: HASH. Key: __u32 pod id (local pods only). */
 struct weir_pod_value {
@@ -88,8 +91,8 @@ struct weir_pod_value {
     __u64 netns; /* cookie of its network namespace */
     __u32 flags; /* WEIR_POD_* */
     __u32 generation;
-    struct weir_policy_slot policy[2]; /* [WEIR_INGRESS], [WEIR_EGRESS] */
-    struct weir_addr addr[2];          /* its first IPv4 and first IPv6 address; all zero = none */
+    struct weir_policy_slot policy[WEIR_SLOTS]; /* [WEIR_INGRESS], [WEIR_EGRESS], [WEIR_AUTHZ] */
+    struct weir_addr addr[2]; /* its first IPv4 and first IPv6 address; all zero = none */
 };
 #define WEIR_POD_MESHED 1u /* it has a sidecar: L7 services are steered into it */
 #define WEIR_POD_FAIL_OPEN                                                                         \
@@ -97,14 +100,14 @@ struct weir_pod_value {
 #define WEIR_POD_JOIN 4u /* its sockets may be joined where that is safe without knowing it */
 #define WEIR_POD_JOIN_READER                                                                       \
     8u /* declared: its processes do not splice(2), so they may be handed joined bytes */
-WEIR_ABI_SIZE(weir_pod_value, 88);
+WEIR_ABI_SIZE(weir_pod_value, 104);
 WEIR_ABI_AT(weir_pod_value, pod, 0);
 WEIR_ABI_AT(weir_pod_value, identity, 4);
 WEIR_ABI_AT(weir_pod_value, netns, 8);
 WEIR_ABI_AT(weir_pod_value, flags, 16);
 WEIR_ABI_AT(weir_pod_value, generation, 20);
 WEIR_ABI_AT(weir_pod_value, policy, 24);
-WEIR_ABI_AT(weir_pod_value, addr, 56);
+WEIR_ABI_AT(weir_pod_value, addr, 72);
 
 /* weir_svc: HASH. */
 struct weir_svc_key {
@@ -174,39 +177,49 @@ WEIR_ABI_AT(weir_ip_value, generation, 8);
 WEIR_ABI_AT(weir_ip_value, pad, 12);
 
 /*
- * weir_rule: HASH. Key: __u32 block id. Rules are tried in order and the first that matches
- * decides, so whoever compiles them puts DENY before ALLOW. More than WEIR_BLOCK_RULES rules go on
- * in block `next`. Example: ingress from identity set 7 on TCP 8080-8090:
- *   {.set = 7, .policy = 3, .port_lo = 8080, .port_hi = 8090, .proto = 6, .peer =
- * WEIR_PEER_IDENTITY} Example: "from everybody on every port": {.policy = 3, .port_hi = 65535,
- * .peer = WEIR_PEER_ANY}
+ * weir_rule: HASH. Key: __u32 block id. Rules are tried in order and the first that matches decides,
+ * so whoever compiles them puts DENY before ALLOW. More than WEIR_BLOCK_RULES rules go on in block
+ * `next`. Example: ingress from identity set 7 on TCP 8080-8090:
+ *   {.set = 7, .policy = 3, .port_lo = 8080, .port_hi = 8090, .proto = 6, .peer = WEIR_PEER_IDENTITY}
+ * Example: "from everybody on every port": {.policy = 3, .port_hi = 65535, .peer = WEIR_PEER_ANY}
  */
 struct weir_rule_item {
-    __u32 set;    /* identity set or address set; unused with WEIR_PEER_ANY */
-    __u32 policy; /* named in events */
+    __u32 set;    /* identity set, with WEIR_PEER_IDENTITY and WEIR_PEER_NOT_IDENTITY */
+    __u32 cidr;   /* address set, with WEIR_PEER_CIDR */
+    __u32 policy; /* named in events, unless the member of the set that matched names another */
     __u16 port_lo,
         port_hi; /* inclusive; 0..65535 = every port. The DESTINATION port in both directions */
     __u8 proto;  /* WEIR_IPPROTO_*; 0 = any */
-    __u8 peer;   /* WEIR_PEER_* */
+    __u8 peer;   /* WEIR_PEER_*: all that are set must hold */
     __u8 flags;  /* WEIR_RULE_* */
     __u8 pad;
 };
 #define WEIR_PEER_ANY      0
-#define WEIR_PEER_IDENTITY 1 /* the peer's identity is in weir_idset {set, identity} */
+#define WEIR_PEER_IDENTITY 1u /* the peer's identity is in weir_idset {set, identity} */
 #define WEIR_PEER_CIDR                                                                             \
-    2 /* the longest prefix of set in weir_cidr that holds the peer says "in"                      \
-       */
-#define WEIR_RULE_DENY  1u
-#define WEIR_RULE_AUDIT 2u /* with DENY: counted and reported, and the next rule is tried */
-WEIR_ABI_SIZE(weir_rule_item, 16);
+    2u /* the longest prefix of cidr in weir_cidr that holds the peer says "in"                    \
+        */
+#define WEIR_PEER_NOT_IDENTITY 4u /* the peer's identity is not in the set; unidentified is not */
+#define WEIR_RULE_DENY         1u
+#define WEIR_RULE_AUDIT                                                                            \
+    2u /* with DENY: counted and reported, and the next rule is tried. Without: it ends the rules  \
+          of policies in audit mode */
+#define WEIR_RULE_PROXY                                                                            \
+    4u /* it has parts that only the sidecar can judge (a certificate, HTTP); as far as is known   \
+          here it matches. ALLOW: only into the sidecar, where an unidentified peer may yet prove  \
+          to be in the set. DENY: the next rule is tried, and what is allowed then is so only into \
+          the sidecar */
+#define WEIR_RULE_NOTE 8u /* action AUDIT: reported, and the next rule is tried */
+WEIR_ABI_SIZE(weir_rule_item, 20);
 WEIR_ABI_AT(weir_rule_item, set, 0);
-WEIR_ABI_AT(weir_rule_item, policy, 4);
-WEIR_ABI_AT(weir_rule_item, port_lo, 8);
-WEIR_ABI_AT(weir_rule_item, port_hi, 10);
-WEIR_ABI_AT(weir_rule_item, proto, 12);
-WEIR_ABI_AT(weir_rule_item, peer, 13);
-WEIR_ABI_AT(weir_rule_item, flags, 14);
-WEIR_ABI_AT(weir_rule_item, pad, 15);
+WEIR_ABI_AT(weir_rule_item, cidr, 4);
+WEIR_ABI_AT(weir_rule_item, policy, 8);
+WEIR_ABI_AT(weir_rule_item, port_lo, 12);
+WEIR_ABI_AT(weir_rule_item, port_hi, 14);
+WEIR_ABI_AT(weir_rule_item, proto, 16);
+WEIR_ABI_AT(weir_rule_item, peer, 17);
+WEIR_ABI_AT(weir_rule_item, flags, 18);
+WEIR_ABI_AT(weir_rule_item, pad, 19);
 
 #define WEIR_BLOCK_RULES 32u
 #define WEIR_BLOCK_CHAIN                                                                           \
@@ -218,7 +231,7 @@ struct weir_rule_block {
     __u32 pad;
     struct weir_rule_item rules[WEIR_BLOCK_RULES];
 };
-WEIR_ABI_SIZE(weir_rule_block, 528);
+WEIR_ABI_SIZE(weir_rule_block, 656);
 WEIR_ABI_AT(weir_rule_block, block, 0);
 WEIR_ABI_AT(weir_rule_block, next, 4);
 WEIR_ABI_AT(weir_rule_block, count, 8);
@@ -229,8 +242,10 @@ WEIR_ABI_AT(weir_rule_block, rules, 16);
 #define WEIR_VERDICT_UNDECIDED 0u /* a block is missing or the chain too long: treat as DENY */
 #define WEIR_VERDICT_ALLOW     1u
 #define WEIR_VERDICT_DENY      2u
+#define WEIR_VERDICT_PROXY     3u /* allowed into the pod's sidecar, which decides; nowhere else */
 
-/* weir_idset: HASH. Value: __u8 1. */
+/* weir_idset: HASH. Value: __u32 policy id that the member stands for, where one set is that of many
+ * policies' rules; 0 = the rule's own. */
 struct weir_idset_key {
     __u32 set;
     __u32 identity;
@@ -240,8 +255,8 @@ WEIR_ABI_AT(weir_idset_key, set, 0);
 WEIR_ABI_AT(weir_idset_key, identity, 4);
 
 /*
- * weir_cidr: LPM_TRIE. Value: __u8, WEIR_CIDR_IN or WEIR_CIDR_OUT (`except`). One set per ipBlock:
- * an except narrows its own block only. Example: 10.0.0.0/8 except 10.1.0.0/16 in set 5 is
+ * weir_cidr: LPM_TRIE. One set per ipBlock (an except narrows its own block only), or the union of
+ * those of many rules. Example: 10.0.0.0/8 except 10.1.0.0/16 in set 5 is
  *   {.prefix = 32 + 104, .set = 5, 10.0.0.0} -> IN and {.prefix = 32 + 112, .set = 5, 10.1.0.0} ->
  * OUT.
  */
@@ -250,8 +265,17 @@ struct weir_cidr_key {
     __u32 set;
     struct weir_addr addr;
 };
+struct weir_cidr_value {
+    __u32 policy; /* as in weir_idset */
+    __u8 verdict; /* WEIR_CIDR_*; OUT: `except` */
+    __u8 pad[3];
+};
 #define WEIR_CIDR_OUT 1
 #define WEIR_CIDR_IN  2
+WEIR_ABI_SIZE(weir_cidr_value, 8);
+WEIR_ABI_AT(weir_cidr_value, policy, 0);
+WEIR_ABI_AT(weir_cidr_value, verdict, 4);
+WEIR_ABI_AT(weir_cidr_value, pad, 5);
 WEIR_ABI_SIZE(weir_cidr_key, 24);
 WEIR_ABI_AT(weir_cidr_key, prefix, 0);
 WEIR_ABI_AT(weir_cidr_key, set, 4);
@@ -289,6 +313,12 @@ WEIR_ABI_AT(weir_probe_key, addr, 0);
 WEIR_ABI_AT(weir_probe_key, pod, 16);
 WEIR_ABI_AT(weir_probe_key, port, 20);
 WEIR_ABI_AT(weir_probe_key, pad, 22);
+
+/*
+ * weir_probe_seen: LRU -> __u64 ns, kernel. Connections that the kubelet makes to pods of this node, by
+ * weir_tuple with netns and kind 0, from before their SYN until they close: they reach the application
+ * whatever policy says (decisions.md 7). One that is forgotten is judged like any other.
+ */
 
 /* weir_name: HASH, never read by the kernel. Keeps ids stable and readable across a restart of the
  * agent. */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* lint: size the one decision is read in one place */
 /*
  * THE policy decision: one function, compiled by clang for the kernel and by the host compiler for
  * `weir explain`, unit tests and fuzzing. It knows rules, sets and a flow; it does not know pods,
  * services, sockets or where the tables live.
  *
- * The tables are supplied by whoever includes this header, as three macros over an opaque `env`
- * pointer: WEIR_POLICY_BLOCK(env, id)             const struct weir_rule_block *, NULL = no such
- * block WEIR_POLICY_IN_SET(env, set, identity) 1 or 0 WEIR_POLICY_CIDR(env, set, addr)
- * WEIR_CIDR_IN, WEIR_CIDR_OUT, 0 = no prefix holds it
+ * The tables are supplied by whoever includes this header, as three macros over an opaque `env` pointer:
+ * WEIR_POLICY_BLOCK(env, id)             const struct weir_rule_block *, NULL = no such block
+ * WEIR_POLICY_IN_SET(env, set, identity) const __u32 *, the member's policy; NULL = no member
+ * WEIR_POLICY_CIDR(env, set, addr)       const struct weir_cidr_value *, NULL = no prefix holds it
  */
 #ifndef WEIR_ABI_POLICY_H
 #define WEIR_ABI_POLICY_H
@@ -30,6 +31,8 @@ struct weir_policy_answer {
     __u32 verdict;
     __u32 policy;
     __u32 audited; /* a policy that would have denied, had it not been in audit mode; 0 = none */
+    __u32 noted;   /* a policy with action AUDIT that matched; 0 = none */
+    __u32 proxy;   /* a policy that would deny if the sidecar finds that it matches; 0 = none */
     __u32 rule;    /* 1-based place of the deciding rule along the chain; 0 = no rule decided */
 };
 
@@ -38,20 +41,64 @@ struct weir_policy_answer {
 #endif
 #define WEIR_POLICY_INLINE static inline __attribute__((always_inline, unused))
 
+/* 1: it matches, as far as is known here, in the name of *ret_policy. */
 WEIR_POLICY_INLINE int weir_policy_rule_matches(const void *env, const struct weir_rule_item *rule,
-                                                const struct weir_policy_query *q) {
+                                                const struct weir_policy_query *q,
+                                                __u32 *ret_policy) {
     (void)env;
+    *ret_policy = rule->policy;
     if (rule->proto != 0 && rule->proto != q->proto)
         return 0;
     if (q->port < rule->port_lo || q->port > rule->port_hi)
         return 0;
-    if (rule->peer == WEIR_PEER_ANY)
-        return 1;
-    if (rule->peer == WEIR_PEER_IDENTITY)
-        return q->peer_identity != 0 && WEIR_POLICY_IN_SET(env, rule->set, q->peer_identity);
-    if (rule->peer == WEIR_PEER_CIDR)
-        return WEIR_POLICY_CIDR(env, rule->set, &q->peer) == WEIR_CIDR_IN;
-    return 0;
+    if (rule->peer & ~(WEIR_PEER_IDENTITY | WEIR_PEER_CIDR | WEIR_PEER_NOT_IDENTITY))
+        return 0;
+    if (rule->peer & (WEIR_PEER_IDENTITY | WEIR_PEER_NOT_IDENTITY)) {
+        if (q->peer_identity != 0) {
+            const __u32 *member = WEIR_POLICY_IN_SET(env, rule->set, q->peer_identity);
+
+            if (!member != !(rule->peer & WEIR_PEER_IDENTITY))
+                return 0;
+            if (member && *member)
+                *ret_policy = *member;
+        } else if ((rule->peer & WEIR_PEER_IDENTITY) &&
+                   (rule->flags & (WEIR_RULE_PROXY | WEIR_RULE_DENY)) != WEIR_RULE_PROXY) {
+            return 0;
+        }
+    }
+    if (rule->peer & WEIR_PEER_CIDR) {
+        const struct weir_cidr_value *v = WEIR_POLICY_CIDR(env, rule->cidr, &q->peer);
+
+        if (!v || v->verdict != WEIR_CIDR_IN)
+            return 0;
+        if (v->policy)
+            *ret_policy = v->policy;
+    }
+    return 1;
+}
+
+/* One rule that matches. 1: *a is decided; 0: go on. */
+WEIR_POLICY_INLINE int weir_policy_rule_decide(const struct weir_rule_item *rule, __u32 policy,
+                                               struct weir_policy_answer *a) {
+    if (rule->flags & WEIR_RULE_NOTE) {
+        a->noted = policy;
+        return 0;
+    }
+    if (!(rule->flags & WEIR_RULE_DENY)) {
+        a->verdict = (rule->flags & (WEIR_RULE_PROXY | WEIR_RULE_AUDIT)) == WEIR_RULE_PROXY
+                         ? WEIR_VERDICT_PROXY
+                         : WEIR_VERDICT_ALLOW;
+    } else if (!(rule->flags & (WEIR_RULE_AUDIT | WEIR_RULE_PROXY))) {
+        a->verdict = WEIR_VERDICT_DENY;
+    } else {
+        if (!(rule->flags & WEIR_RULE_AUDIT))
+            a->proxy = policy;
+        else if (!(rule->flags & WEIR_RULE_PROXY))
+            a->audited = policy;
+        return 0;
+    }
+    a->policy = policy;
+    return 1;
 }
 
 /* The rules of one block. 1: *a is decided; 0: go on with the next block. */
@@ -60,21 +107,30 @@ WEIR_POLICY_INLINE int weir_policy_block_decide(const void *env, const struct we
                                                 struct weir_policy_answer *a) {
     for (__u32 i = 0; i < WEIR_BLOCK_RULES; i++) {
         const struct weir_rule_item *rule = &b->rules[i];
+        __u32 policy;
 
         if (i >= b->count)
             break;
-        if (!weir_policy_rule_matches(env, rule, q))
+        if (!weir_policy_rule_matches(env, rule, q, &policy) ||
+            !weir_policy_rule_decide(rule, policy, a))
             continue;
-        if ((rule->flags & WEIR_RULE_DENY) && (rule->flags & WEIR_RULE_AUDIT)) {
-            a->audited = rule->policy;
-            continue;
-        }
-        a->verdict = rule->flags & WEIR_RULE_DENY ? WEIR_VERDICT_DENY : WEIR_VERDICT_ALLOW;
-        a->policy = rule->policy;
         a->rule = before + i + 1;
         return 1;
     }
     return 0;
+}
+
+/* The end of all rules. */
+WEIR_POLICY_INLINE void weir_policy_default(const struct weir_policy_slot *slot,
+                                            struct weir_policy_answer *a) {
+    a->verdict = WEIR_VERDICT_ALLOW;
+    if (!(slot->flags & WEIR_SLOT_ISOLATED))
+        return;
+    a->policy = slot->policy;
+    if (slot->flags & WEIR_SLOT_AUDIT)
+        a->audited = slot->policy;
+    else
+        a->verdict = WEIR_VERDICT_DENY;
 }
 
 /*
@@ -85,33 +141,23 @@ WEIR_POLICY_INLINE void weir_policy_decide(const void *env, const struct weir_po
                                            const struct weir_policy_query *q,
                                            struct weir_policy_answer *a) {
     __u32 id = slot->block;
+    __u32 decided = 0;
 
-    a->verdict = WEIR_VERDICT_UNDECIDED;
-    a->policy = 0;
-    a->audited = 0;
-    a->rule = 0;
-    for (__u32 n = 0; n < WEIR_BLOCK_CHAIN && id != 0; n++) {
+    __builtin_memset(a, 0, sizeof(*a));
+    for (__u32 n = 0; n < WEIR_BLOCK_CHAIN && id != 0 && !decided; n++) {
         const struct weir_rule_block *b = WEIR_POLICY_BLOCK(env, id);
 
         if (!b || b->block != id)
             return;
-        if (WEIR_POLICY_IN_BLOCK(env, b, q, n * WEIR_BLOCK_RULES, a))
-            return;
+        decided = WEIR_POLICY_IN_BLOCK(env, b, q, n * WEIR_BLOCK_RULES, a);
         id = b->next;
     }
-    if (id != 0)
+    if (!decided && id != 0)
         return;
-    if (!(slot->flags & WEIR_SLOT_ISOLATED)) {
-        a->verdict = WEIR_VERDICT_ALLOW;
-        return;
-    }
-    a->policy = slot->policy;
-    if (slot->flags & WEIR_SLOT_AUDIT) {
-        a->audited = slot->policy;
-        a->verdict = WEIR_VERDICT_ALLOW;
-        return;
-    }
-    a->verdict = WEIR_VERDICT_DENY;
+    if (!decided)
+        weir_policy_default(slot, a);
+    if (a->verdict == WEIR_VERDICT_ALLOW && a->proxy)
+        a->verdict = WEIR_VERDICT_PROXY;
 }
 
 #endif

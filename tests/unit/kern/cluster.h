@@ -51,26 +51,27 @@ static WEIR_UNUSED struct weir_mapset *plan_of(const struct weir_snapshot *s,
 
 /* --- the kernel's matcher over a mapset --- */
 
-static WEIR_UNUSED int set_has(const struct weir_mapset *set, uint32_t id, uint32_t identity) {
+static WEIR_UNUSED const uint32_t *set_has(const struct weir_mapset *set, uint32_t id,
+                                           uint32_t identity) {
     struct weir_idset_key key = { id, identity };
 
-    return weir_mapset_get(set, WEIR_MAP_IDSET, &key) != NULL;
+    return weir_mapset_get(set, WEIR_MAP_IDSET, &key);
 }
 
-static WEIR_UNUSED int cidr_says(const struct weir_mapset *set, uint32_t id,
-                                 const struct weir_addr *addr) {
+static WEIR_UNUSED const struct weir_cidr_value *
+cidr_says(const struct weir_mapset *set, uint32_t id, const struct weir_addr *addr) {
     for (int prefix = 128; prefix >= 0; prefix--) {
         struct weir_cidr_key key = { 32 + (uint32_t)prefix, id, *addr };
         uint8_t *bytes = (uint8_t *)&key.addr;
-        const uint8_t *value;
+        const struct weir_cidr_value *value;
 
         for (int i = prefix; i < 128; i++)
             bytes[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
         value = weir_mapset_get(set, WEIR_MAP_CIDR, &key);
         if (value)
-            return *value;
+            return value;
     }
-    return 0;
+    return NULL;
 }
 
 static WEIR_UNUSED const struct weir_rule_block *block_of(const struct weir_mapset *set,

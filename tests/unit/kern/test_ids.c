@@ -17,7 +17,7 @@ static uint32_t name(struct weir_ids *ids, uint32_t kind, const char *text) {
     return id;
 }
 
-static uint32_t idset(struct weir_ids *ids, const uint32_t *list, size_t n) {
+static uint32_t idset(struct weir_ids *ids, const struct weir_idset_item *list, size_t n) {
     uint32_t id = 0;
 
     assert_int_equal(weir_ids_content(ids, WEIR_CONTENT_IDSET, list, n * sizeof(*list), &id), 0);
@@ -38,17 +38,17 @@ static void a_name_has_one_id_per_kind_from_one_upwards(void **state) {
 static void names_and_contents_that_are_installed_keep_their_ids(void **state) {
     struct weir_name_key key = { WEIR_NAME_POD, 7 };
     struct weir_name_value value = { "a/b" };
-    const uint32_t list[] = { 3, 5, 9 }, fewer[] = { 3, 5 };
+    const struct weir_idset_item list[] = { { 3, 0 }, { 5, 2 }, { 9, 0 } },
+                                 fewer[] = { { 3, 0 }, { 5, 2 } }, other[] = { { 3, 0 }, { 5, 1 } };
     struct weir_mapset *installed = NULL;
     struct weir_ids *ids;
-    uint8_t one = 1;
 
     assert_int_equal(weir_mapset_new(&installed), 0);
     assert_int_equal(weir_mapset_put(installed, WEIR_MAP_NAME, &key, &value), 0);
     for (int i = 2; i >= 0; i--) {
-        struct weir_idset_key member = { 40, list[i] };
+        struct weir_idset_key member = { 40, list[i].identity };
 
-        assert_int_equal(weir_mapset_put(installed, WEIR_MAP_IDSET, &member, &one), 0);
+        assert_int_equal(weir_mapset_put(installed, WEIR_MAP_IDSET, &member, &list[i].policy), 0);
     }
     ids = ids_of(installed);
     weir_mapset_free(installed);
@@ -57,6 +57,7 @@ static void names_and_contents_that_are_installed_keep_their_ids(void **state) {
     assert_int_equal(idset(ids, list, 3), 40);
     assert_int_equal(idset(ids, fewer, 2), 41);
     assert_int_equal(idset(ids, fewer, 2), 41);
+    assert_int_equal(idset(ids, other, 2), 42);
     weir_ids_free(ids);
 }
 

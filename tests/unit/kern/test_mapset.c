@@ -6,14 +6,14 @@
 static void keeps_the_last_value_of_each_key_per_map(void **state) {
     struct weir_mapset *s = NULL;
     struct weir_idset_key key = { 1, 2 };
-    uint8_t one = 1, two = 2;
+    uint32_t one = 1, two = 2;
 
     assert_int_equal(weir_mapset_new(&s), 0);
     assert_null(weir_mapset_get(s, WEIR_MAP_IDSET, &key));
     assert_int_equal(weir_mapset_put(s, WEIR_MAP_IDSET, &key, &one), 0);
     assert_int_equal(weir_mapset_put(s, WEIR_MAP_IDSET, &key, &two), 0);
     assert_int_equal(weir_mapset_count(s, WEIR_MAP_IDSET), 1);
-    assert_int_equal(*(const uint8_t *)weir_mapset_get(s, WEIR_MAP_IDSET, &key), 2);
+    assert_int_equal(*(const uint32_t *)weir_mapset_get(s, WEIR_MAP_IDSET, &key), 2);
     assert_int_equal(weir_mapset_count(s, WEIR_MAP_RULE), 0);
     assert_null(weir_mapset_free(s));
     assert_null(weir_mapset_free(NULL));
@@ -47,7 +47,7 @@ static void each_meets_every_entry_and_stops_when_told(void **state) {
 static int put_one(void *arg) {
     struct weir_mapset *s = NULL;
     struct weir_idset_key key = { 1, 2 };
-    uint8_t one = 1;
+    uint32_t one = 1;
     int r = weir_mapset_new(&s);
 
     if (r == 0)

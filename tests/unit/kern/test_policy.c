@@ -31,6 +31,7 @@ struct tables {
     uint32_t identities[SETS][NETS]; /* set id = index + 1; 0 = unused */
     struct net nets[SETS][NETS];
     unsigned n_nets[SETS];
+    uint32_t member_policy[SETS]; /* of what is in the set; 0 = the rule's */
 };
 
 static const struct weir_rule_block *block_get(const struct tables *t, uint32_t id) {
@@ -40,11 +41,16 @@ static const struct weir_rule_block *block_get(const struct tables *t, uint32_t 
     return NULL;
 }
 
-static int in_set(const struct tables *t, uint32_t set, uint32_t identity) {
+static int has(const struct tables *t, uint32_t set, uint32_t identity) {
     for (unsigned i = 0; set >= 1 && set <= SETS && i < NETS; i++)
         if (t->identities[set - 1][i] == identity)
             return 1;
     return 0;
+}
+
+/* A member may stand for a policy of its own. */
+static const uint32_t *in_set(const struct tables *t, uint32_t set, uint32_t identity) {
+    return has(t, set, identity) ? &t->member_policy[set - 1] : NULL;
 }
 
 static int prefix_holds(const struct net *n, const struct weir_addr *a) {
@@ -73,7 +79,17 @@ static int cidr_get(const struct tables *t, uint32_t set, const struct weir_addr
 
 #define WEIR_POLICY_BLOCK(env, id)             block_get(env, id)
 #define WEIR_POLICY_IN_SET(env, set, identity) in_set(env, set, identity)
-#define WEIR_POLICY_CIDR(env, set, addr)       cidr_get(env, set, addr)
+static const struct weir_cidr_value *cidr_value(const struct tables *t, uint32_t set,
+                                                const struct weir_addr *a) {
+    static const struct weir_cidr_value values[] = { { .verdict = 0 },
+                                                     { .verdict = WEIR_CIDR_OUT },
+                                                     { .verdict = WEIR_CIDR_IN } };
+    int verdict = cidr_get(t, set, a);
+
+    return verdict ? &values[verdict] : NULL;
+}
+
+#define WEIR_POLICY_CIDR(env, set, addr) cidr_value(env, set, addr)
 #include "weir/abi/policy.h"
 
 static struct weir_addr v4(unsigned a, unsigned b, unsigned c, unsigned d) {
@@ -187,7 +203,7 @@ static void ports_are_inclusive_and_the_protocol_counts(void **state) {
 static void an_exception_narrows_its_block(void **state) {
     struct tables t = fresh();
     const struct weir_rule_item rule = {
-        .set = 1, .policy = 3, .port_hi = 65535, .peer = WEIR_PEER_CIDR
+        .cidr = 1, .policy = 3, .port_hi = 65535, .peer = WEIR_PEER_CIDR
     };
 
     t.nets[0][0] = (struct net){ v4(10, 0, 0, 0), 104, 1 };
@@ -274,6 +290,7 @@ static void random_tables(struct tables *t, struct weir_rule_item *rules, unsign
     for (unsigned s = 0; s < SETS; s++) {
         for (unsigned i = 0; i < NETS; i++)
             t->identities[s][i] = dice(3) ? 1 + dice(6) : 0;
+        t->member_policy[s] = dice(2) ? 50 + s : 0;
         /* One block and its exceptions, each inside it. */
         t->nets[s][0] = (struct net){ some_addr(), 96 + 8 * dice(4), 1 };
         t->n_nets[s] = 1 + dice(NETS);
@@ -285,12 +302,15 @@ static void random_tables(struct tables *t, struct weir_rule_item *rules, unsign
 
         rules[i] = (struct weir_rule_item){
             .set = 1 + dice(SETS),
-            .policy = 1 + i,
+            .cidr = 1 + dice(SETS),
+            .policy = 100 + i,
             .port_lo = lo,
             .port_hi = hi,
             .proto = (__u8)(dice(3) == 0 ? 0 : (dice(2) ? WEIR_IPPROTO_TCP : WEIR_IPPROTO_UDP)),
-            .peer = (__u8)dice(3),
-            .flags = (__u8)(dice(6) == 0 ? WEIR_RULE_DENY : 0)
+            .peer = (__u8)(dice(2) ? dice(4) : WEIR_PEER_NOT_IDENTITY | dice(2) * WEIR_PEER_CIDR),
+            .flags = (__u8)(dice(3) == 0   ? dice(16)
+                            : dice(6) == 0 ? WEIR_RULE_DENY
+                                           : 0)
         };
     }
     for (unsigned i = 0, id = 1; i < n; i += WEIR_BLOCK_RULES, id++) {
@@ -300,66 +320,92 @@ static void random_tables(struct tables *t, struct weir_rule_item *rules, unsign
     }
 }
 
-static bool naive_peer(const struct tables *t, const struct weir_rule_item *r,
-                       const struct weir_policy_query *q) {
-    bool inside;
+static bool in_block(const struct tables *t, uint32_t set, const struct weir_addr *a) {
+    bool inside = prefix_holds(&t->nets[set - 1][0], a);
 
-    if (r->peer == WEIR_PEER_ANY)
-        return true;
-    if (r->peer == WEIR_PEER_IDENTITY) {
-        for (unsigned i = 0; i < NETS; i++)
-            if (q->peer_identity != 0 && t->identities[r->set - 1][i] == q->peer_identity)
-                return true;
-        return false;
-    }
-    inside = prefix_holds(&t->nets[r->set - 1][0], &q->peer);
-    for (unsigned i = 1; i < t->n_nets[r->set - 1]; i++)
-        inside = inside && !prefix_holds(&t->nets[r->set - 1][i], &q->peer);
+    for (unsigned i = 1; i < t->n_nets[set - 1]; i++)
+        inside = inside && !prefix_holds(&t->nets[set - 1][i], a);
     return inside;
 }
 
-static uint32_t naive(const struct tables *t, const struct weir_rule_item *rules, unsigned n,
-                      const struct weir_policy_query *q, uint32_t *ret_policy) {
+static bool naive_peer(const struct tables *t, const struct weir_rule_item *r,
+                       const struct weir_policy_query *q) {
+    bool known = q->peer_identity != 0, member = known && has(t, r->set, q->peer_identity);
+    bool maybe = !known && (r->flags & WEIR_RULE_PROXY) && !(r->flags & WEIR_RULE_DENY);
+
+    if ((r->peer & WEIR_PEER_IDENTITY) && !member && !maybe)
+        return false;
+    if ((r->peer & WEIR_PEER_NOT_IDENTITY) && member)
+        return false;
+    return !(r->peer & WEIR_PEER_CIDR) || in_block(t, r->cidr, &q->peer);
+}
+
+static uint32_t naive_policy(const struct tables *t, const struct weir_rule_item *r,
+                             const struct weir_policy_query *q) {
+    bool member =
+        (r->peer & WEIR_PEER_IDENTITY) && q->peer_identity && has(t, r->set, q->peer_identity);
+
+    return member && t->member_policy[r->set - 1] ? t->member_policy[r->set - 1] : r->policy;
+}
+
+/* Everything at once: who would note it, who would deny it in audit mode, whom the sidecar has to ask. */
+static struct weir_policy_answer naive(const struct tables *t, const struct weir_rule_item *rules,
+                                       unsigned n, const struct weir_policy_query *q) {
+    struct weir_policy_answer a = { .verdict = WEIR_VERDICT_DENY, .policy = 9 };
+
     for (unsigned i = 0; i < n; i++) {
         const struct weir_rule_item *r = &rules[i];
-        bool port = r->port_lo <= q->port && q->port <= r->port_hi;
-        bool proto = r->proto == 0 || r->proto == q->proto;
+        bool deny = r->flags & WEIR_RULE_DENY, audit = r->flags & WEIR_RULE_AUDIT;
+        bool proxy = r->flags & WEIR_RULE_PROXY;
+        uint32_t policy = naive_policy(t, r, q);
 
-        if (port && proto && naive_peer(t, r, q)) {
-            *ret_policy = r->policy;
-            return r->flags & WEIR_RULE_DENY ? WEIR_VERDICT_DENY : WEIR_VERDICT_ALLOW;
+        if (r->port_lo > q->port || q->port > r->port_hi || (r->proto && r->proto != q->proto) ||
+            !naive_peer(t, r, q))
+            continue;
+        if (r->flags & WEIR_RULE_NOTE) {
+            a.noted = policy;
+        } else if (deny && audit) {
+            a.audited = proxy ? a.audited : policy;
+        } else if (deny && proxy) {
+            a.proxy = policy;
+        } else {
+            a.policy = policy;
+            a.rule = i + 1;
+            a.verdict = deny              ? WEIR_VERDICT_DENY
+                        : proxy && !audit ? WEIR_VERDICT_PROXY
+                                          : WEIR_VERDICT_ALLOW;
+            if (a.verdict == WEIR_VERDICT_ALLOW && a.proxy)
+                a.verdict = WEIR_VERDICT_PROXY;
+            break;
         }
     }
-    *ret_policy = 9;
-    return WEIR_VERDICT_DENY;
+    return a;
 }
 
 static void random_policies_mean_what_they_say(void **state) {
     static struct weir_rule_item rules[WEIR_BLOCK_RULES * 3];
     static struct tables t;
-    unsigned allowed = 0, denied = 0;
+    unsigned seen[4] = { 0 };
 
     seed = 0x9e3779b97f4a7c15u;
-    for (unsigned round = 0; round < 2000; round++) {
+    for (unsigned round = 0; round < 3000; round++) {
         unsigned n = 1 + dice(dice(8) ? 6 : WEIR_BLOCK_RULES * 3);
 
         random_tables(&t, rules, n);
         for (unsigned flow = 0; flow < 20; flow++) {
             struct weir_policy_query q = from(some_addr(), dice(8), (uint16_t)dice(8));
-            struct weir_policy_answer a;
-            uint32_t policy, want;
+            struct weir_policy_answer a, want;
 
             q.proto = dice(2) ? WEIR_IPPROTO_TCP : WEIR_IPPROTO_UDP;
-            want = naive(&t, rules, n, &q, &policy);
+            want = naive(&t, rules, n, &q);
             a = ask(&t, isolated, q);
-            assert_int_equal(a.verdict, want);
-            assert_int_equal(a.policy, policy);
-            allowed += want == WEIR_VERDICT_ALLOW;
-            denied += want == WEIR_VERDICT_DENY;
+            assert_memory_equal(&a, &want, sizeof(a));
+            seen[a.verdict]++;
         }
     }
     /* Or the dice tested nothing. */
-    assert_true(allowed > 4000 && denied > 4000);
+    assert_true(seen[WEIR_VERDICT_ALLOW] > 4000 && seen[WEIR_VERDICT_DENY] > 4000 &&
+                seen[WEIR_VERDICT_PROXY] > 300);
 }
 
 static void addresses_know_their_kind(void **state) {
