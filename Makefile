@@ -31,6 +31,12 @@ test: deps
 	@tools/deps.sh test
 	@tools/test.sh $(T)
 
+# Content of 1 GiB both ways through every pairing: about 7 minutes and 1 GiB of /dev/shm. BYTES=... for another size.
+BYTES := 1073741824
+test-large: build
+	@tools/deps.sh test
+	@BODY_BYTES=$(BYTES) $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e/test_bodies.py -k $(BYTES)
+
 lint: deps $(BUILD)/build.ninja
 	@tools/deps.sh test
 	@meson test -C $(BUILD) --suite lint --print-errorlogs

@@ -265,7 +265,7 @@ class H2Connection:
             try:
                 act(self.h2)
                 self.socket.sendall(self.h2.data_to_send())
-            except (OSError, h2.exceptions.ProtocolError):
+            except (OSError, KeyError, h2.exceptions.ProtocolError):
                 pass  # the other end has left: the reader says so
 
     def window(self, stream, wanted):
