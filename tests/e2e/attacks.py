@@ -41,7 +41,7 @@ def chunked(body, *lines, **kwargs):
 
 
 CUT = Refused(400, begun=True)
-POST = {"method": b"POST"}
+POST = dict(method=b"POST")
 
 # ---- HTTP/1 requests: name -> (bytes, outcome) ----
 

@@ -179,6 +179,33 @@ class Sizes(Planted):
         self.passes('sizes')
 
 
+class Attacks(Planted):
+    def plant_all(self, document):
+        self.plant('docs/attacks.md', '| attack | weir | tests |\n' + document)
+        self.plant('tests/e2e/attacks.py', 'H1 = {\n    "CL one": 1,\n    "CL two": 2,\n}\nother = {"no row": 1}\n')
+        self.plant('tests/unit/x.c', 'static void it_holds(void **state) {\n}\n')
+
+    def test_a_test_that_does_not_exist(self):
+        self.plant_all('| a | b | `e2e/attacks.py: H1/CL *` `unit/x.c: it_fails` |\n')
+        self.finds('attacks', 'docs/attacks.md:2:', 'tests/unit/x.c has no "it_fails"')
+
+    def test_a_file_that_does_not_exist(self):
+        self.plant_all('| a | b | `e2e/attacks.py: H1/CL *` `unit/y.c: it_holds` |\n')
+        self.finds('attacks', 'there is no tests/unit/y.c')
+
+    def test_a_row_that_nobody_names(self):
+        self.plant_all('| a | b | `e2e/attacks.py: H1/CL one` |\n')
+        self.finds('attacks', 'tests/e2e/attacks.py:3:', '"H1/CL two" is missing')
+
+    def test_an_attack_without_a_test(self):
+        self.plant_all('| a | b | `e2e/attacks.py: H1/CL *` |\n| c | d | soon |\n')
+        self.finds('attacks', 'docs/attacks.md:3:', 'an attack without a test')
+
+    def test_good_ones(self):
+        self.plant_all('| a | b | `e2e/attacks.py: H1/CL *` `unit/x.c: it_holds` |\n')
+        self.passes('attacks')
+
+
 class Spdx(Planted):
     def test_a_missing_header(self):
         self.plant('proxy/lb/x.c', 'int x;\n')
