@@ -73,10 +73,39 @@ static unsigned style_of(const struct weir_head *head, size_t *ret_bytes) {
     return lower < title ? LOWER : TITLE;
 }
 
+/* More than is_listed() can ask for, when so many bytes of names follow no style. */
+static size_t names_room(const struct weir_head *head, size_t bytes) {
+    size_t room = 0;
+
+    for (uint16_t i = 0; bytes && i < head->n_fields; i++)
+        room += head->fields[i].name.len + 1;
+    return room < NAMES_MAX ? room : NAMES_MAX;
+}
+
 static char *put(char *p, struct weir_slice s) {
     if (s.len)
         memcpy(p, s.ptr, s.len);
     return p + s.len;
+}
+
+/*
+ * Must this field's name be listed? One that follows no style, and one before such a one that is the same but for its
+ * case: the other end would give it the spelling of that.
+ */
+static bool is_listed(const struct weir_head *head, uint16_t i, unsigned style) {
+    const struct weir_field *field = &head->fields[i];
+    unsigned styles = styles_of(field->name);
+
+    if (!travels(field) || is_ours(field, styles))
+        return false;
+    if (!(styles & style))
+        return true;
+    for (uint16_t k = (uint16_t)(i + 1); k < head->n_fields; k++)
+        if (head->fields[k].name.len == field->name.len && travels(&head->fields[k]) &&
+            !(styles_of(head->fields[k].name) & style) &&
+            weir_slice_ieq(head->fields[k].name, field->name))
+            return true;
+    return false;
 }
 
 static char *put_names(char *p, const struct weir_head *head, unsigned style) {
@@ -84,9 +113,8 @@ static char *put_names(char *p, const struct weir_head *head, unsigned style) {
 
     for (uint16_t i = 0; i < head->n_fields; i++) {
         const struct weir_field *field = &head->fields[i];
-        unsigned styles = styles_of(field->name);
 
-        if (styles & style || !travels(field) || is_ours(field, styles))
+        if (!is_listed(head, i, style))
             continue;
         if ((size_t)(p - start) + field->name.len + 1 > NAMES_MAX)
             break;
@@ -110,7 +138,7 @@ int weir_carry_pack(const struct weir_head *head, bool not_switched, struct weir
         *ret_value = style == TITLE ? WEIR_SLICE("1t") : WEIR_SLICE("1l");
         return 0;
     }
-    value = p = weir_arena_alloc(head->arena, (bytes < NAMES_MAX ? bytes : NAMES_MAX) + reason.len +
+    value = p = weir_arena_alloc(head->arena, names_room(head, bytes) + reason.len +
                                                   (odd_method ? head->method_name.len : 0) + 8);
     if (!value)
         return -ENOMEM;

@@ -373,6 +373,9 @@ def h1_answer(data, methods):
     a, at = Answer(), 0
     methods = list(methods)
     while at < len(data):
+        if b"\n" not in data[at:]:
+            a.cut = True
+            break
         m = re.compile(rb"HTTP/1\.1 (\d{3}) [^\x00-\x08\x0a-\x1f\x7f]*\r\n").match(data, at)
         if not m:
             raise Wrong(f"status line {data[at:at + 100]!r}")

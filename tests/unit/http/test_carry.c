@@ -107,6 +107,26 @@ static void a_name_that_stands_twice_keeps_both_spellings(void **state) {
     end(&f, "dUP DUp");
 }
 
+/* The list is matched without regard to case, so the usual one in front has to be in it. */
+static void a_usual_spelling_before_an_unusual_one_is_kept_too(void **state) {
+    struct fixture f;
+
+    begin(&f, false);
+    add(&f, "X-Hkm");
+    add(&f, "X-Other");
+    add(&f, "X-HKM");
+    add(&f, "X-Hkm");
+    packs(&f, "1t,X-Hkm,X-HKM");
+    end(&f, "X-Hkm X-Other X-HKM X-Hkm");
+    begin(&f, false);
+    add(&f, "x-hkm");
+    add(&f, "x-other");
+    add(&f, "x-hkm");
+    add(&f, "x-hkm");
+    unpacks(&f, "1t,X-Hkm,X-HKM", 0);
+    end(&f, "X-Hkm X-Other X-HKM X-Hkm");
+}
+
 static void version_host_method_and_reason_are_said_only_when_unusual(void **state) {
     struct fixture f;
 
@@ -207,6 +227,7 @@ int main(void) {
         cmocka_unit_test(names_that_follow_no_style_are_listed),
         cmocka_unit_test(what_was_packed_comes_back),
         cmocka_unit_test(a_name_that_stands_twice_keeps_both_spellings),
+        cmocka_unit_test(a_usual_spelling_before_an_unusual_one_is_kept_too),
         cmocka_unit_test(version_host_method_and_reason_are_said_only_when_unusual),
         cmocka_unit_test(an_upgrade_that_was_not_taken_is_said),
         cmocka_unit_test(what_cannot_be_read_changes_nothing_and_goes),
