@@ -32,9 +32,12 @@ struct weir_chunk_pool {
     uint32_t n_free;
     uint32_t max_free; /* chunks kept for reuse; beyond it they go back to the heap */
     uint64_t n_live;   /* chunks out of the pool now */
+    bool keep;         /* at first; false: none is kept, memory is short */
 };
 
 void weir_chunk_pool_init(struct weir_chunk_pool *pool, uint32_t max_free);
+/* What is kept goes back to the heap. */
+void weir_chunk_pool_trim(struct weir_chunk_pool *pool);
 /* All chunks must have come back (asserted). */
 void weir_chunk_pool_deinit(struct weir_chunk_pool *pool);
 /* One reference, WEIR_CHUNK_SIZE bytes. NULL = no memory. */

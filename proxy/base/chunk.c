@@ -12,11 +12,10 @@
 #include "base/mem.h"
 
 void weir_chunk_pool_init(struct weir_chunk_pool *pool, uint32_t max_free) {
-    *pool = (struct weir_chunk_pool){ .max_free = max_free };
+    *pool = (struct weir_chunk_pool){ .max_free = max_free, .keep = true };
 }
 
-void weir_chunk_pool_deinit(struct weir_chunk_pool *pool) {
-    assert(pool->n_live == 0);
+void weir_chunk_pool_trim(struct weir_chunk_pool *pool) {
     while (pool->free_list) {
         struct weir_chunk *chunk = pool->free_list;
         pool->free_list = chunk->next_free;
@@ -24,6 +23,11 @@ void weir_chunk_pool_deinit(struct weir_chunk_pool *pool) {
         weir_free(chunk);
     }
     pool->n_free = 0;
+}
+
+void weir_chunk_pool_deinit(struct weir_chunk_pool *pool) {
+    assert(pool->n_live == 0);
+    weir_chunk_pool_trim(pool);
 }
 
 struct weir_chunk *weir_chunk_get(struct weir_chunk_pool *pool) {
@@ -53,7 +57,7 @@ struct weir_chunk *weir_chunk_unref(struct weir_chunk *chunk) {
         return NULL;
     struct weir_chunk_pool *pool = chunk->pool;
     pool->n_live--;
-    if (pool->n_free >= pool->max_free)
+    if (pool->n_free >= pool->max_free || !pool->keep)
         return weir_free(chunk);
     chunk->next_free = pool->free_list;
     pool->free_list = chunk;

@@ -38,6 +38,7 @@ enum weir_fault_kind {
     WEIR_FAULT_TOO_MANY_INFORMATIONAL,
     WEIR_FAULT_FLOOD, /* resets, pings, settings, empty frames beyond their rate */
     WEIR_FAULT_LIMIT_CONNECTIONS,
+    WEIR_FAULT_LIMIT_SOURCE,
     WEIR_FAULT_LIMIT_STREAMS,
     WEIR_FAULT_LIMIT_MEMORY,
     /* time */

@@ -44,6 +44,8 @@ int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *o
 int weir_decode_backend_policy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_authz(struct weir_dec *d, const struct weir_node *n, void *out); /* draft_authz.h */
 int weir_decode_proxy(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_limits(struct weir_dec *d, const struct weir_node *n, void *out);
+extern const struct weir_object weir_limit_object;
 int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out);
 
 /* metadata, into the struct weir_draft at out. */
@@ -58,6 +60,13 @@ int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out);
  */
 int weir_decode_path(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_cgroup(struct weir_dec *d, const struct weir_node *n, void *out);
+/* As weir_dec_duration, longer than 0: a timeout of zero would end everything at once. */
+int weir_dec_timeout(struct weir_dec *d, const struct weir_node *n, void *out);
+/* Bytes as a number or with Ki, Mi, Gi, Ti, into a uint64_t. */
+int weir_dec_size(struct weir_dec *d, const struct weir_node *n, void *out);
+/* A number from min to max into *out, which is left alone when it is none. */
+int weir_dec_ranged(struct weir_dec *d, const struct weir_node *n, uint32_t min, uint32_t max,
+                    uint32_t *out);
 /* One element of the targetRefs of a policy into a struct weir_policy_target; its group and kind are the caller's to check. */
 int weir_decode_policy_target(struct weir_dec *d, const struct weir_node *n,
                               const struct weir_object *object, struct weir_policy_target *out);

@@ -17,6 +17,20 @@ static int decode_expect(struct weir_dec *d, const struct weir_node *n, void *ou
     return r;
 }
 
+static int decode_max_body(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_route_policy *policy = out;
+
+    policy->value.has_max_body = true;
+    return weir_dec_size(d, n, &policy->value.max_body);
+}
+
+static int decode_min_rate(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_route_policy *policy = out;
+
+    policy->value.has_min_body_rate = true;
+    return weir_dec_ranged(d, n, 0, 100000000, &policy->value.min_body_rate);
+}
+
 static bool is_route(const struct weir_policy_target *ref) {
     return strcmp(ref->group, "gateway.networking.k8s.io") == 0 &&
            (strcmp(ref->kind, "HTTPRoute") == 0 || strcmp(ref->kind, "GRPCRoute") == 0);
@@ -47,6 +61,8 @@ static int decode_target(struct weir_dec *d, const struct weir_node *n, void *ou
 static const struct weir_field spec_fields[] = {
     WEIR_F_LIST("targetRefs", struct weir_draft_route_policy, targets, n_targets, decode_target),
     WEIR_F("expectContinue", struct weir_draft_route_policy, value.expect, decode_expect),
+    WEIR_F_SELF("maxRequestBody", decode_max_body),
+    WEIR_F_SELF("minBodyRate", decode_min_rate),
 };
 static const struct weir_object spec_object = WEIR_OBJECT("RoutePolicy.spec", spec_fields);
 

@@ -14,35 +14,22 @@
 
 void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
     *spec = (struct weir_proxy_spec){
-        .listen = "", .cert = "", .key = "", .client_ca = "",
-        .to_ca = "", .to_cert = "", .to_key = "", .to_sni = "",
+        .listen = "",
+        .cert = "",
+        .key = "",
+        .client_ca = "",
+        .to_ca = "",
+        .to_cert = "",
+        .to_key = "",
+        .to_sni = "",
         .session_key = "",
-        .pod = "", .outbound = "127.0.0.1:15001", .inbound = "0.0.0.0:15006",
-        .identity_dir = "", .trust_domain = "cluster.local", .admin = "",
+        .pod = "",
+        .outbound = "127.0.0.1:15001",
+        .inbound = "0.0.0.0:15006",
+        .identity_dir = "",
+        .trust_domain = "cluster.local",
+        .admin = "",
         .access_log = WEIR_LOG_TEXT,
-        .limits = {
-            .head_bytes = 65536,
-            .fields = 100,
-            .target_bytes = 16384,
-            .streams = 100,
-            .connections = 0,
-            .pipe_bytes = 65536,
-            .pool_idle = 1024,
-            .head_timeout_us = 10 * SECOND,
-            .idle_timeout_us = 60 * SECOND,
-            .body_timeout_us = 30 * SECOND,
-            .detect_timeout_us = SECOND / 10,
-            .handshake_timeout_us = 10 * SECOND,
-            .upstream = {
-                .connect_us = 5 * SECOND,
-                .idle_us = 30 * SECOND,
-                .lifetime_us = 3600 * SECOND,
-                .connections = 16384,
-                .pending = 1024,
-            },
-            .request_timeout_us = 0,
-            .drain_us = 30 * SECOND,
-        },
         .dns = {
             .servers = "",
             .timeout_us = 2 * SECOND,
@@ -51,6 +38,7 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
             .negative_us = 10 * SECOND,
         },
     };
+    weir_limits_spec_default(&spec->limits);
 }
 
 void weir_proxy_spec_settle(struct weir_proxy_spec *spec) {
@@ -165,74 +153,8 @@ static int decode_admin(struct weir_dec *d, const struct weir_node *n, void *out
     return decode_address(d, n, &spec->admin);
 }
 
-static int decode_ranged(struct weir_dec *d, const struct weir_node *n, uint32_t *out, uint32_t min,
-                         uint32_t max) {
-    int64_t value = *out;
-    int r = weir_dec_int(d, n, min, max, &value);
-
-    *out = (uint32_t)value;
-    return r;
-}
-
 static int decode_workers(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_ranged(d, n, out, 0, 1024);
-}
-
-static int decode_bytes(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_ranged(d, n, out, 1024, 16 * 1024 * 1024);
-}
-
-static int decode_head_bytes(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_ranged(d, n, out, 1024, 1024 * 1024);
-}
-
-static int decode_count(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_ranged(d, n, out, 1, 100000);
-}
-
-static int decode_count_or_none(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_ranged(d, n, out, 0, 100000000);
-}
-
-static int decode_count_of_upstream(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return decode_ranged(d, n, out, 1, 100000000);
-}
-
-/* A timeout of zero would end everything at once. */
-static int decode_timeout(struct weir_dec *d, const struct weir_node *n, void *out) {
-    int r = weir_dec_duration(d, n, out);
-
-    return r == 0 && *(uint64_t *)out == 0 ? weir_dec_error(d, n, "must be longer than 0") : r;
-}
-
-#define LIMIT(key, member, fn) WEIR_F(key, struct weir_limits_spec, member, fn)
-static const struct weir_field limit_fields[] = {
-    LIMIT("headBytes", head_bytes, decode_head_bytes),
-    LIMIT("fields", fields, decode_count),
-    LIMIT("targetBytes", target_bytes, decode_head_bytes),
-    LIMIT("streams", streams, decode_count),
-    LIMIT("connections", connections, decode_count_or_none),
-    LIMIT("pipeBytes", pipe_bytes, decode_bytes),
-    LIMIT("poolIdle", pool_idle, decode_count_or_none),
-    LIMIT("headTimeout", head_timeout_us, decode_timeout),
-    LIMIT("idleTimeout", idle_timeout_us, decode_timeout),
-    LIMIT("bodyTimeout", body_timeout_us, decode_timeout),
-    LIMIT("detectTimeout", detect_timeout_us, decode_timeout),
-    LIMIT("connectTimeout", upstream.connect_us, decode_timeout),
-    LIMIT("handshakeTimeout", handshake_timeout_us, decode_timeout),
-    LIMIT("upstreamIdleTimeout", upstream.idle_us, decode_timeout),
-    LIMIT("upstreamLifetime", upstream.lifetime_us, weir_dec_duration),
-    LIMIT("upstreamHeadTimeout", upstream.head_us, weir_dec_duration),
-    LIMIT("upstreamConnections", upstream.connections, decode_count_of_upstream),
-    LIMIT("upstreamPending", upstream.pending, decode_count_or_none),
-    LIMIT("upstreamRequests", upstream.requests, decode_count_or_none),
-    LIMIT("requestTimeout", request_timeout_us, weir_dec_duration),
-    LIMIT("drainTimeout", drain_us, weir_dec_duration),
-};
-static const struct weir_object limit_object = WEIR_OBJECT("Proxy.spec.limits", limit_fields);
-
-static int decode_limits(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return weir_dec_object(d, n, &limit_object, out);
+    return weir_dec_ranged(d, n, 0, 1024, out);
 }
 
 /* One server to ask: an address, with port 53 unless stated. */
@@ -261,10 +183,10 @@ struct dns_servers {
 #define DNS(key, member, fn) WEIR_F(key, struct weir_dns_spec, member, fn)
 static const struct weir_field dns_fields[] = {
     WEIR_F_LIST("servers", struct dns_servers, servers, n_servers, decode_server),
-    DNS("timeout", timeout_us, decode_timeout),
-    DNS("minTTL", min_ttl_us, decode_timeout),
-    DNS("maxTTL", max_ttl_us, decode_timeout),
-    DNS("negativeTTL", negative_us, decode_timeout),
+    DNS("timeout", timeout_us, weir_dec_timeout),
+    DNS("minTTL", min_ttl_us, weir_dec_timeout),
+    DNS("maxTTL", max_ttl_us, weir_dec_timeout),
+    DNS("negativeTTL", negative_us, weir_dec_timeout),
 };
 static const struct weir_object dns_object = WEIR_OBJECT("Proxy.spec.dns", dns_fields);
 
@@ -337,7 +259,7 @@ static const struct weir_field proxy_spec_fields[] = {
     WEIR_F_SELF("admin", decode_admin),
     PROXY("workers", workers, decode_workers),
     WEIR_F_SELF("accessLog", decode_access_log),
-    PROXY("limits", limits, decode_limits),
+    PROXY("limits", limits, weir_decode_limits),
     PROXY("dns", dns, decode_dns),
 };
 static const struct weir_object proxy_spec_object = WEIR_OBJECT("Proxy.spec", proxy_spec_fields);
@@ -361,11 +283,6 @@ static int decode_proxy_spec(struct weir_dec *d, const struct weir_node *n, void
     }
     if (r == 0) {
         r = check_pair(d, n, "toCert", "toKey");
-    }
-    if (r == 0 && spec->limits.target_bytes > spec->limits.head_bytes) {
-        r = weir_dec_error_in(d, n, "limits",
-                              "targetBytes (%u) is larger than headBytes (%u), which contain it",
-                              spec->limits.target_bytes, spec->limits.head_bytes);
     }
     return r;
 }
@@ -443,7 +360,7 @@ int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out) 
 
 const struct weir_object *const *weir_objects_weir(void) {
     static const struct weir_object *const objects[] = {
-        &proxy_object, &proxy_spec_object, &limit_object, &dns_object,
+        &proxy_object, &proxy_spec_object, &weir_limit_object, &dns_object,
         &agent_object, &agent_spec_object, NULL,
     };
     return objects;

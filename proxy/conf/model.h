@@ -283,6 +283,9 @@ enum weir_expect { WEIR_EXPECT_UNSET, WEIR_EXPECT_FORWARD, WEIR_EXPECT_LOCAL };
 /* What RoutePolicies state of a rule; 0 = none does. */
 struct weir_route_policy {
     enum weir_expect expect;
+    bool has_max_body, has_min_body_rate;
+    uint64_t max_body;      /* bytes of a request's content; 0 = any */
+    uint32_t min_body_rate; /* bytes per second, both ways; 0 = none */
 };
 
 struct weir_route_rule {
@@ -396,18 +399,29 @@ struct weir_to { /* one --to URL */
     struct weir_place place;
 };
 
+/* docs/limits.md says what each does when it is reached. */
 struct weir_limits_spec {
-    uint32_t head_bytes;        /* 65536 */
-    uint32_t fields;            /* 100 */
-    uint32_t target_bytes;      /* 16384 */
-    uint32_t streams;           /* 100 */
-    uint32_t connections;       /* per process, downstream; 0 = from RLIMIT_NOFILE */
-    uint32_t pipe_bytes;        /* buffered per direction of a request; 65536 */
-    uint32_t pool_idle;         /* idle upstream connections per endpoint and worker; 1024 */
-    uint64_t head_timeout_us;   /* 10 s */
-    uint64_t idle_timeout_us;   /* downstream keep-alive; 60 s */
-    uint64_t body_timeout_us;   /* no body byte moved; 30 s */
-    uint64_t detect_timeout_us; /* a client silent that long lets its server speak first; 100 ms */
+    uint64_t memory_bytes;       /* of the heap; 0 = three quarters of what there is */
+    uint64_t body_bytes;         /* of a request, where no RoutePolicy says otherwise; 0 = any */
+    uint32_t head_bytes;         /* 65536 */
+    uint32_t fields;             /* 100 */
+    uint32_t target_bytes;       /* 16384 */
+    uint32_t streams;            /* 100 */
+    uint32_t connections;        /* per process, downstream; 0 = from RLIMIT_NOFILE */
+    uint32_t source_connections; /* of one source address; 0 = half of connections */
+    uint32_t handshakes;         /* TLS, server side, in progress in the process; 512 */
+    uint32_t pipe_bytes;         /* buffered per direction of a request; 65536 */
+    uint32_t connection_bytes;   /* waiting to be sent on one connection; 1 MiB */
+    uint32_t min_body_rate;      /* bytes per second; 100, 0 = none */
+    uint32_t resets_per_s;       /* HTTP/2 streams a client may take back; 20 */
+    uint32_t frames_per_s;       /* HTTP/2 frames without progress; 100 */
+    uint32_t pool_idle;          /* idle upstream connections per endpoint and worker; 1024 */
+    uint64_t head_timeout_us;    /* 10 s */
+    uint64_t idle_timeout_us;    /* downstream keep-alive; 60 s */
+    uint64_t body_timeout_us;    /* a body must have moved in that time; 30 s */
+    uint64_t stream_timeout_us;  /* the same for content of unknown length; 300 s */
+    uint64_t tunnel_timeout_us;  /* a tunnel or relay in which nothing moves; 1 h */
+    uint64_t detect_timeout_us;  /* a client silent that long lets its server speak first; 100 ms */
     uint64_t handshake_timeout_us;        /* 10 s */
     struct weir_connection_spec upstream; /* where no BackendPolicy says otherwise */
     uint64_t request_timeout_us;          /* default for routes without one; 0 = none */

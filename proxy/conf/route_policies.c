@@ -59,6 +59,14 @@ static void lay_under(struct weir_route_policy *over, const struct weir_route_po
     if (over->expect == WEIR_EXPECT_UNSET) {
         over->expect = under->expect;
     }
+    if (!over->has_max_body && under->has_max_body) {
+        over->has_max_body = true;
+        over->max_body = under->max_body;
+    }
+    if (!over->has_min_body_rate && under->has_min_body_rate) {
+        over->has_min_body_rate = true;
+        over->min_body_rate = under->min_body_rate;
+    }
 }
 
 /* The rules are the snapshot's: drafts and routes share them. False: no rule of that name. */

@@ -96,6 +96,7 @@ enum weir_mtls_mode weir_snapshot_mtls(const struct weir_snapshot *s, const stru
 
 /* Defaults, as if an empty document had been given. */
 void weir_proxy_spec_default(struct weir_proxy_spec *spec);
+void weir_limits_spec_default(struct weir_limits_spec *limits);
 /*
  * Settles the fields whose default depends on others (admin, access_log) unless they were given. A
  * snapshot's spec is settled already; call it again after command line flags were laid over it.

@@ -6,6 +6,8 @@
 #include "core/conn.h"
 
 #include "base/mem.h"
+#include "core/admit.h"
+#include "core/down.h"
 #include "core/hello.h"
 #include "core/pipe.h"
 #include "core/pool.h"
@@ -86,8 +88,11 @@ void weir_conn_update_reading(struct weir_conn *c) {
 
     if (c->state == WEIR_CONN_CLOSED)
         return;
-    if (c->state == WEIR_CONN_HTTP && c->held)
+    if (c->state == WEIR_CONN_HTTP && c->held && want) {
         want = false;
+        if (c->reading)
+            weir_count(&c->worker->metrics, WEIR_C_PIPELINES_HELD, 1);
+    }
     if (want == c->reading)
         return;
     c->reading = want;
@@ -116,32 +121,60 @@ void weir_conn_watch(struct weir_conn *c) {
 
 /* TLS counts bytes as out when they are encrypted; less what is pending below, both kinds of stream tell the same. */
 bool weir_conn_output_stalled(struct weir_conn *c) {
+    uint64_t now = weir_worker_now(c->worker), took = now - c->mark_at;
     size_t pending = weir_stream_pending(c->stream);
-    uint64_t mark = c->stream->bytes_out - pending;
-    bool stalled = pending > 0 && mark == c->mark_out;
+    uint64_t mark = c->stream->bytes_out - pending, moved = mark - c->mark_out;
+    uint64_t rate = c->mark_at ? weir_worker_limits(c->worker)->min_body_rate : 0;
+    bool stalled = pending > 0 && (moved == 0 || moved < rate * took / 1000000);
 
     c->mark_out = mark;
+    c->mark_at = pending > 0 ? now : 0;
     return stalled;
 }
 
+/* Of this exchange, and behind all of them. */
 static size_t queued(const struct weir_conn *c, const struct weir_cstream *cs) {
-    return c->codec->ops->pending(c->codec, cs) + c->out.len + weir_stream_pending(c->stream);
+    return c->codec->ops->pending(c->codec, cs);
+}
+static size_t leaving(const struct weir_conn *c) {
+    return c->out.len + weir_stream_pending(c->stream);
 }
 
 /*
  * The stream says `drain` only after it had been above its own low mark: what is called low here must not be less, or
- * a source could wait for an event that never comes.
+ * a source could wait for an event that never comes. At the connection's limit each exchange may still have one read
+ * waiting, so that those whose client reads do not starve beside those whose client does not.
  */
 bool weir_conn_full(const struct weir_conn *c, const struct weir_cstream *cs) {
-    size_t limit = weir_worker_limits(c->worker)->pipe_bytes;
+    const struct weir_limits_spec *limits = weir_worker_limits(c->worker);
+    size_t limit = limits->pipe_bytes, own = queued(c, cs), all = leaving(c);
 
-    return queued(c, cs) >= (limit > 2 * WEIR_STREAM_LOW_MARK ? limit : 2 * WEIR_STREAM_LOW_MARK);
+    if (own + all >= (limit > 2 * WEIR_STREAM_LOW_MARK ? limit : 2 * WEIR_STREAM_LOW_MARK))
+        return true;
+    if (own == 0 || c->codec->queued + all < limits->connection_bytes)
+        return false;
+    weir_count(&c->worker->metrics, WEIR_C_CONNS_FULL, 1);
+    return true;
 }
 
 bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs) {
-    size_t limit = weir_worker_limits(c->worker)->pipe_bytes / 2;
+    const struct weir_limits_spec *limits = weir_worker_limits(c->worker);
+    size_t limit = limits->pipe_bytes / 2, own = queued(c, cs), all = leaving(c);
 
-    return queued(c, cs) <= (limit > WEIR_STREAM_LOW_MARK ? limit : WEIR_STREAM_LOW_MARK);
+    if (own + all > (limit > WEIR_STREAM_LOW_MARK ? limit : WEIR_STREAM_LOW_MARK))
+        return false;
+    return own == 0 || c->codec->queued + all <= limits->connection_bytes / 2;
+}
+
+/* What the codec has counted, once. */
+static void count_refusals(struct weir_conn *c) {
+    struct weir_metrics *m = &c->worker->metrics;
+
+    if (c->codec->flood != WEIR_FLOOD_NONE)
+        weir_count(m, WEIR_C_FLOOD_RESETS + c->codec->flood - WEIR_FLOOD_RESETS, 1);
+    for (; c->codec->n_refused > 0; c->codec->n_refused--)
+        weir_count_fault(m, WEIR_FAULT(DOWNSTREAM, LIMIT_STREAMS));
+    c->codec->flood = WEIR_FLOOD_NONE;
 }
 
 /*
@@ -152,6 +185,7 @@ static void codec_fault(struct weir_conn *c, struct weir_chunk *chunk) {
     struct weir_fault fault = c->codec->fault;
     struct weir_txn *t;
 
+    count_refusals(c);
     if (c->is_up) {
         weir_conn_fail(c, fault);
         return;
@@ -190,6 +224,7 @@ static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_sl
     int r;
 
     c->in_codec = true;
+    c->codec->now = weir_worker_now(c->worker);
     r = c->codec->ops->feed(c->codec, chunk, bytes, &used);
     c->in_codec = false;
     if (c->state == WEIR_CONN_CLOSED)
@@ -202,6 +237,8 @@ static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_sl
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return bytes.len;
     }
+    if (c->codec->n_refused > 0)
+        count_refusals(c);
     /* Without room nothing can be done before the stream's `drain`: to come back at once would be to spin. */
     if ((c->codec->want_pull && has_room(c)) || c->codec->must_close)
         weir_conn_dirty(c);
@@ -307,6 +344,8 @@ static void after_flush(struct weir_conn *c) {
             weir_conn_close(c);
         return;
     }
+    if (c->codec->flood != WEIR_FLOOD_NONE)
+        count_refusals(c);
     /* HTTP/2 may find out in feed or, after nghttp2, in pull; it comes by here once in any case. */
     if (weir_conn_is_h2(c) && c->codec->fault.kind != WEIR_FAULT_NONE)
         weir_count_fault(&c->worker->metrics, c->codec->fault);
@@ -392,6 +431,9 @@ static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes
     case WEIR_CONN_HELLO:
         weir_hello_read(c, chunk, bytes);
         break;
+    case WEIR_CONN_HANDSHAKE:
+        weir_handshake_read(c, chunk, bytes);
+        break;
     case WEIR_CONN_RELAY:
         weir_relay_read(c, chunk, bytes);
         break;
@@ -446,6 +488,9 @@ static void on_eof(void *arg) {
             weir_conn_close(c);
         break;
     case WEIR_CONN_CLOSED:
+        break;
+    case WEIR_CONN_HANDSHAKE:
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, TLS));
         break;
     default:
         weir_conn_fail(c, c->is_up ? WEIR_FAULT(UPSTREAM, EOF) : WEIR_FAULT(DOWNSTREAM, EOF));

@@ -42,9 +42,10 @@ struct weir_conn {
     struct weir_bufq out;
     struct weir_bufq *held; /* received, not yet fed (sniffing, pipelining); NULL = none */
     uint64_t id;
-    uint64_t since;    /* us: accepted, dialled, or entered its present wait */
-    uint64_t mark_out; /* how far the output had got at the last progress check */
-    uint8_t state;     /* enum weir_conn_state */
+    uint64_t since; /* us: accepted, dialled, or entered its present wait */
+    uint64_t mark_out,
+        mark_at; /* how far the output had got at the last progress check, and when; 0 = all had left */
+    uint8_t state; /* enum weir_conn_state */
     bool is_up;
     bool reading;
     bool eof;        /* the peer will send no more */
@@ -53,8 +54,9 @@ struct weir_conn {
     bool own_tls;    /* downstream: the application's own TLS, not ours to end */
     bool deaf;       /* what it still sends is not looked at */
     bool fin_sent;
-    bool pulling;  /* being flushed: what an exchange's end calls for follows */
-    bool in_codec; /* inside feed, eof or pull: what ends now is taken from the codec as well */
+    bool handshaking; /* one of limits.handshakes */
+    bool pulling;     /* being flushed: what an exchange's end calls for follows */
+    bool in_codec;    /* inside feed, eof or pull: what ends now is taken from the codec as well */
     bool fin_after_flush;         /* tunnel: half-close once everything queued has left */
     uint8_t dir;                  /* enum weir_direction */
     uint32_t paused;              /* H1: txn directions that want no more input now */
@@ -65,6 +67,8 @@ struct weir_conn {
     struct weir_origin *source; /* of a PROXY header; up: whose connection this is; or NULL */
     /* downstream */
     uint16_t port;              /* gateway: of the listener */
+    struct weir_quota_source *counted_for; /* NULL = for no source */
+    struct weir_tls_ctx *tls_due; /* HANDSHAKE: waits for bytes or, by pool_node, for its turn */
     struct weir_parent *parent; /* valid while parent_epoch is current */
     struct weir_epoch *parent_epoch;
     /* upstream */
@@ -115,9 +119,9 @@ void weir_conn_pause(struct weir_conn *c);
 void weir_conn_unpause(struct weir_conn *c);
 /* Something is under way on it: progress is looked at within limits.bodyTimeout from now, and from then on. */
 void weir_conn_watch(struct weir_conn *c);
-/* Output is queued and none of it has left since the last call. */
+/* Output is queued, and since the last call none of it has left, or less than limits.minBodyRate asks for. */
 bool weir_conn_output_stalled(struct weir_conn *c);
-/* Bytes queued towards the peer for this exchange are at or above the pipe limit / below half of it. */
+/* Bytes queued towards the peer, for this exchange or for all, are at or above their limit / for this one below half of it. */
 bool weir_conn_full(const struct weir_conn *c, const struct weir_cstream *cs);
 bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs);
 bool weir_conn_is_h2(const struct weir_conn *c);

@@ -6,6 +6,7 @@
 #include "core/conn.h"
 
 #include "base/mem.h"
+#include "core/admit.h"
 #include "core/pipe.h"
 #include "core/pool.h"
 #include "core/relay.h"
@@ -69,8 +70,12 @@ static void tell_txns(struct weir_conn *c, struct weir_fault fault) {
 
 /* From here on it takes part in nothing. */
 static void retire(struct weir_conn *c) {
-    if (c->is_up)
+    if (c->is_up) {
         weir_pool_closed(c);
+    } else {
+        weir_list_unlink(&c->pool_node);
+        weir_handshake_over(c);
+    }
     weir_deadline_deinit(&c->worker->wheel, &c->deadline);
     weir_list_unlink(&c->dirty);
     c->state = WEIR_CONN_CLOSED;
@@ -164,7 +169,7 @@ void weir_conn_closed(void *arg) {
     if (c->is_up && c->endpoint)
         endpoint_unuse(c);
     if (!c->is_up)
-        weir_limit_release(&w->connections, 1);
+        weir_admit_over(c);
     if (c->parent_epoch)
         weir_epoch_unuse(c->parent_epoch);
     if (c->codec)

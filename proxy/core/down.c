@@ -6,6 +6,7 @@
 #include "core/down.h"
 
 #include "base/mem.h"
+#include "core/admit.h"
 #include "core/hello.h"
 #include "core/pipe.h"
 #include "core/relay.h"
@@ -55,34 +56,6 @@ struct weir_parent *weir_down_parent(struct weir_conn *c) {
     return c->parent;
 }
 
-int weir_down_start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx) {
-    struct weir_tls_stream_params params = { .lower = c->stream,
-                                             .pool = c->worker->pool,
-                                             .ctx = ctx,
-                                             .server = true,
-                                             .lower_open = true,
-                                             .first = c->held };
-    const struct weir_stream_events *events = c->stream->events;
-    struct weir_stream *tls;
-    int r = weir_tls_stream_new(&params, &tls);
-
-    if (r < 0)
-        return r;
-    tls->events = events;
-    tls->arg = c;
-    c->stream = tls;
-    if (c->held) {
-        weir_bufq_deinit(c->held);
-        c->held = weir_free(c->held);
-    }
-    c->state = WEIR_CONN_HANDSHAKE;
-    c->reading = true;
-    weir_worker_deadline(c->worker, &c->deadline,
-                         c->since + weir_worker_limits(c->worker)->handshake_timeout_us);
-    weir_stream_read_start(tls);
-    return 0;
-}
-
 /* It speaks first: no server-first protocol. The rest has the time of a head. */
 static void sniff_on(struct weir_conn *c) {
     weir_worker_deadline(c->worker, &c->deadline,
@@ -126,24 +99,16 @@ static bool begins_with_tls(const struct weir_parent *p) {
 static void begin_tls(struct weir_conn *c, const struct weir_parent *p) {
     if (p->at)
         weir_hello_begin(c);
-    else if (weir_down_start_tls(c, p->tls) < 0)
+    else if (weir_handshake_start(c, p->tls) < 0)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
 }
 
 void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct weir_listener *l) {
-    struct weir_conn *c = NULL;
+    struct weir_conn *c = weir_admit(w, s);
     struct weir_parent *p;
 
-    if (weir_limit_charge(&w->connections, 1)) {
-        c = weir_conn_new(w, s, false);
-        if (!c)
-            weir_limit_release(&w->connections, 1);
-    }
-    if (!c) {
-        weir_count_fault(&w->metrics, WEIR_FAULT(LOCAL, LIMIT_CONNECTIONS));
-        weir_conn_refuse_stream(s);
+    if (!c)
         return;
-    }
     c->dir = (uint8_t)l->dir;
     c->port = l->port;
     c->state = WEIR_CONN_SNIFF;
@@ -157,6 +122,8 @@ void weir_down_accept(struct weir_worker *w, struct weir_stream *s, const struct
         c->header_due = true;
         sniff_on(c);
         weir_conn_update_reading(c);
+    } else if (!weir_admit_source(c)) {
+        return;
     } else if (begins_with_tls(p)) {
         begin_tls(c, p);
     } else {
@@ -222,7 +189,7 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
         return;
     }
     if (r == 0 && ctx && c->dir == WEIR_DIR_INBOUND && !c->info.tls && is_mesh(&hello)) {
-        if (weir_down_start_tls(c, ctx) < 0)
+        if (weir_handshake_start(c, ctx) < 0)
             weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
     }
@@ -298,6 +265,8 @@ static bool header_taken(struct weir_conn *c) {
                                        : WEIR_FAULT(LOCAL, NO_ROUTE));
         return false;
     }
+    if (!weir_admit_source(c))
+        return false;
     if (!begins_with_tls(p))
         return c->held != NULL;
     begin_tls(c, p);
@@ -343,6 +312,9 @@ void weir_down_open(struct weir_conn *c) {
               weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_HTTP));
 
     weir_count(&c->worker->metrics, WEIR_C_TLS_HANDSHAKES, 1);
+    weir_handshake_over(c);
+    if (c->info.peer && c->dir == WEIR_DIR_INBOUND)
+        weir_admit_peer(c);
     if (c->source)
         weir_source_apply(c);
     if (weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_TCP))) {
@@ -377,7 +349,7 @@ void weir_down_idle(struct weir_conn *c) {
 /* ---- deadlines ---- */
 
 /* HTTP/2 (or an HTTP/1 client that never began): the notice and, behind it, the last stream that was served. */
-static void say_goodbye(struct weir_conn *c) {
+void weir_down_goodbye(struct weir_conn *c) {
     if (!weir_conn_is_h2(c)) {
         weir_conn_close(c); /* a keep-alive connection nobody uses: no fault */
         return;
@@ -413,7 +385,8 @@ static void http_deadline(struct weir_conn *c) {
         weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, EOF));
         return;
     } else if (weir_list_empty(&c->txns)) {
-        say_goodbye(c);
+        weir_count(&c->worker->metrics, WEIR_C_DOWN_IDLE_CLOSED, 1);
+        weir_down_goodbye(c);
         return;
     }
     WEIR_LIST_FOREACH_SAFE (it, next, &c->txns) {

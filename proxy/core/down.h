@@ -11,12 +11,12 @@ void weir_down_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_s
 void weir_down_open(struct weir_conn *c);
 void weir_down_idle(struct weir_conn *c);
 void weir_down_deadline(struct weir_conn *c);
+/* Nothing runs on it: closed, HTTP/2 with a GOAWAY before. */
+void weir_down_goodbye(struct weir_conn *c);
 /* The parent requests of this connection are routed by, in the current epoch; NULL = gone. */
 struct weir_parent *weir_down_parent(struct weir_conn *c);
 /* judge.c: may these bytes, which are no HTTP, be relayed to the application? If not, *ret_policy says by which policy. */
 bool weir_judge_relay(struct weir_conn *c, const char **ret_policy);
-/* Puts TLS between the connection and its stream; what is held goes through it. The handshake must be done within its time since c->since. 0, -errno. */
-int weir_down_start_tls(struct weir_conn *c, struct weir_tls_ctx *ctx);
 /* All held bytes in one piece; they nearly always are. ptr NULL = no memory, or more than any first bytes may be. */
 struct weir_slice weir_down_held(struct weir_conn *c);
 

@@ -27,9 +27,12 @@ static int listener_tls(struct weir_parent *p, const struct weir_gateway_listene
         r = weir_tls_ctx_new(&tp, &p->tls_owned, &why);
         r = r > 0 ? WEIR_RUNTIME_CERTIFICATE : r;
     }
-    if (r > 0 && asprintf(ret_why, "gateway listener %s: %s, %s: %s", p->name, l->cert_file,
-                          l->key_file, why) < 0)
-        r = -ENOMEM;
+    if (r > 0) {
+        *ret_why = weir_asprintf("gateway listener %s: %s, %s: %s", p->name, l->cert_file,
+                                 l->key_file, why);
+        if (!*ret_why)
+            r = -ENOMEM;
+    }
     p->tls = p->tls_owned;
     weir_free(cert);
     if (key)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/hello.h"
 
+#include "core/admit.h"
 #include "core/txn.h"
 #include "http/client_hello.h"
 
@@ -33,7 +34,7 @@ static void hello_came(struct weir_conn *c, const struct weir_client_hello *hell
     }
     (void)weir_down_parent(c); /* of this epoch; from here on it is the one meant */
     c->parent = p;
-    if (weir_down_start_tls(c, p->tls) < 0)
+    if (weir_handshake_start(c, p->tls) < 0)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
 }
 

@@ -6,14 +6,12 @@
 #include "core/pipe.h"
 #include "core/filter.h"
 
-/* Content whose length nobody announced may pause this long: event streams, gRPC. */
-#define STREAM_IDLE_US (300ull * 1000 * 1000)
-
 void weir_pipe_unpause(struct weir_flow_side *s, struct weir_conn *source) {
     weir_list_unlink(&s->blocked);
     if (!s->paused)
         return;
     s->paused = false;
+    s->received_at = 0; /* its time begins now */
     if (source && source->state != WEIR_CONN_CLOSED && !weir_conn_is_h2(source))
         weir_conn_unpause(source);
 }
@@ -23,6 +21,8 @@ void weir_pipe_flow(struct weir_flow_side *s, size_t n, struct weir_conn *source
     s->bytes += n;
     s->uncredited += n;
     if (sink_full) {
+        if (!s->paused)
+            weir_count(&source->worker->metrics, WEIR_C_PIPES_FULL, 1);
         if (!s->paused && !weir_conn_is_h2(source))
             weir_conn_pause(source);
         s->paused = true;
@@ -74,42 +74,88 @@ int weir_pipe_pass(struct weir_conn *sink, struct weir_cstream *cs, struct weir_
     return r;
 }
 
-/* ---- progress ---- */
+/* ---- size ---- */
 
-/* seen_at 0 = not looked at yet. True = the counter has not moved for `limit`. */
-static bool stands_still(uint64_t now, uint64_t limit, uint64_t counter, uint64_t *seen,
-                         uint64_t *seen_at) {
-    if (*seen_at == 0 || *seen != counter) {
-        *seen = counter;
-        *seen_at = now;
-    }
-    return now - *seen_at >= limit;
+struct weir_fault weir_pipe_limit(struct weir_txn *t) {
+    const struct weir_route_policy *policy = t->decision.rule ? &t->decision.rule->policy : NULL;
+    uint64_t max = policy && policy->has_max_body ? policy->max_body
+                                                  : weir_worker_limits(t->worker)->body_bytes;
+
+    t->max_body = max ? max : UINT64_MAX;
+    if (t->req.content_length != UINT64_MAX && t->req.content_length > t->max_body)
+        return WEIR_FAULT(DOWNSTREAM, BODY_TOO_LARGE);
+    return (struct weir_fault){ 0, WEIR_FAULT_NONE };
 }
 
-/* Does that source owe us content and send none? */
-static bool source_stalled(struct weir_txn *t, struct weir_flow_side *s, uint8_t body) {
-    uint64_t limit = weir_worker_limits(t->worker)->body_timeout_us;
+bool weir_pipe_beyond(const struct weir_txn *t, size_t n) {
+    return n > t->max_body - t->out.bytes && !t->tunnel && t->phase != WEIR_TXN_LOCAL;
+}
 
-    if (body != WEIR_BODY_LENGTH && limit < STREAM_IDLE_US)
-        limit = STREAM_IDLE_US;
+/* ---- progress ---- */
+
+/* What a side must have moved within `window`, and how far it had got when that began (at 0: it has not). */
+struct pace {
+    uint64_t window, rate;
+    uint64_t *seen, *at;
+};
+
+/* True = the window is over, and the counter has not moved, or not as far as it must. */
+static bool too_slow(const struct pace *p, uint64_t now, uint64_t counter) {
+    uint64_t moved = counter - *p->seen, took = now - *p->at;
+    bool begins = *p->at == 0;
+
+    if (!begins && took < p->window)
+        return false;
+    *p->seen = counter;
+    *p->at = now;
+    return !begins && (moved == 0 || moved < p->rate * took / 1000000);
+}
+
+static uint64_t rate_of(const struct weir_txn *t) {
+    const struct weir_route_policy *policy = t->decision.rule ? &t->decision.rule->policy : NULL;
+
+    return policy && policy->has_min_body_rate ? policy->min_body_rate
+                                               : weir_worker_limits(t->worker)->min_body_rate;
+}
+
+/*
+ * Content of unknown length may be made as it is sent: it has longer, and needs no rate where somebody answers it already,
+ * in gRPC, and from a server.
+ */
+static bool is_made(const struct weir_txn *t, const struct weir_flow_side *s) {
+    return !s->is_request || t->res_started || weir_head_is_grpc(&t->req);
+}
+
+/* Does that source owe us content and send none, or too little? */
+static bool source_stalled(struct weir_txn *t, struct weir_flow_side *s, uint8_t body) {
+    const struct weir_limits_spec *limits = weir_worker_limits(t->worker);
+    struct pace pace = { limits->body_timeout_us, rate_of(t), &s->received, &s->received_at };
+
+    if (body != WEIR_BODY_LENGTH) {
+        if (pace.window < limits->stream_timeout_us)
+            pace.window = limits->stream_timeout_us;
+        if (is_made(t, s))
+            pace.rate = 0;
+    }
     if (s->paused) { /* it may not send: our doing */
         s->received_at = 0;
         return false;
     }
-    return stands_still(weir_worker_now(t->worker), limit, s->bytes, &s->received, &s->received_at);
+    return too_slow(&pace, weir_worker_now(t->worker), s->bytes);
 }
 
 /* Is there content for that sink which it does not take? What is queued in the stream is the connection's to watch. */
 static bool sink_stalled(struct weir_txn *t, struct weir_flow_side *s, struct weir_conn *sink,
                          struct weir_cstream *cs) {
+    struct pace pace = { weir_worker_limits(t->worker)->body_timeout_us, rate_of(t), &s->sent,
+                         &s->sent_at };
     size_t pending = cs ? sink->codec->ops->pending(sink->codec, cs) : 0;
 
     if (pending == 0) {
         s->sent_at = 0;
         return false;
     }
-    return stands_still(weir_worker_now(t->worker), weir_worker_limits(t->worker)->body_timeout_us,
-                        s->bytes - pending, &s->sent, &s->sent_at);
+    return too_slow(&pace, weir_worker_now(t->worker), s->bytes - pending);
 }
 
 void weir_txn_watch_down(struct weir_txn *t) {

@@ -18,6 +18,10 @@ void weir_pipe_resume(struct weir_flow_side *s, struct weir_conn *source,
                       struct weir_cstream *source_cs);
 /* This direction no longer holds its source back. */
 void weir_pipe_unpause(struct weir_flow_side *s, struct weir_conn *source);
+/* How much content the request may have; the fault if it has announced more. */
+struct weir_fault weir_pipe_limit(struct weir_txn *t);
+/* Are n further bytes more than that? */
+bool weir_pipe_beyond(const struct weir_txn *t, size_t n);
 /* Ends the exchange when the client (watch_down) or the server (watch_up) has moved nothing for too long. */
 void weir_txn_watch_down(struct weir_txn *t);
 void weir_txn_watch_up(struct weir_txn *t);

@@ -6,8 +6,6 @@
  */
 #include "core/pool_internal.h"
 
-#include <stdio.h>
-
 #include "base/mem.h"
 #include "core/source.h"
 
@@ -59,9 +57,9 @@ static int expect_of(const struct weir_worker *w, const struct weir_lb_endpoint 
     if (p->generation != s->generation) {
         if (!is_meshed(pod, w->epoch->rt->pod))
             text = weir_strndup("", 0);
-        else if (asprintf(&text, "spiffe://%s/ns/%s/sa/%s", s->proxy.trust_domain,
-                          pod->meta.namespace_, pod->service_account) < 0)
-            text = NULL;
+        else
+            text = weir_asprintf("spiffe://%s/ns/%s/sa/%s", s->proxy.trust_domain,
+                                 pod->meta.namespace_, pod->service_account);
         if (!text)
             return -ENOMEM;
         weir_free(p->expect);

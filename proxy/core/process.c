@@ -59,11 +59,9 @@ static int thread_init(struct weir_thread *t, struct weir_process *p, unsigned n
     if (r == 0)
         r = weir_loop_new(&t->pool, &t->loop);
     if (r == 0)
-        r = weir_worker_init(&t->worker, weir_loop_net(t->loop), seed, number);
+        r = weir_worker_init(&t->worker, weir_loop_net(t->loop), &p->quota, seed, number);
     if (r < 0)
         return r;
-    t->worker.share = p->n_threads;
-    t->worker.connections_default = (p->max_connections + p->n_threads - 1) / p->n_threads;
     t->worker.access_sink = access_sink;
     t->worker.access_arg = p;
     t->worker.on_idle = worker_idle;
@@ -123,7 +121,11 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
                                       .reload_failures = p->reload_failures,
                                       .cert_reloads = p->reloads,
                                       .cert_reload_failures = p->cert_failures,
-                                      .draining = p->draining };
+                                      .draining = p->draining,
+                                      .handshakes = p->quota.handshakes,
+                                      .memory_used = weir_mem_used(),
+                                      .memory_limit = weir_mem_limit_get(),
+                                      .memory_refused = weir_mem_refused() };
     struct weir_names_stats dns = { 0 };
     struct weir_procstat st;
 
@@ -141,8 +143,10 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
     m.resident_bytes = st.resident_bytes;
     m.cpu_us = st.cpu_us;
     m.cert_not_after_s = cert_not_after(p->runtime);
-    for (unsigned i = 0; i < p->n_threads; i++)
+    for (unsigned i = 0; i < p->n_threads; i++) {
         m.unknown_original += weir_loop_unknown_original(p->threads[i].loop);
+        m.no_descriptor += weir_loop_refused_no_fd(p->threads[i].loop);
+    }
     return m;
 }
 
@@ -271,6 +275,21 @@ static unsigned thread_count(const struct weir_proxy_spec *spec) {
     return cores < 1 ? 1 : cores > 128 ? 128 : (unsigned)cores;
 }
 
+/* A quarter is left to what is not counted: the program, stacks, the kernel's side, what malloc loses between blocks. */
+void weir_process_limit_memory(struct weir_process *p) {
+    uint64_t bytes = p->runtime->snapshot->proxy.limits.memory_bytes;
+
+    if (bytes == 0)
+        bytes = weir_memory_available() / 4 * 3;
+    weir_mem_limit((size_t)bytes);
+    if (weir_mem_high())
+        weir_log(
+            WEIR_LOG_ERROR, "memory",
+            "limit=%llu used=%zu error=\"the configuration alone takes more than limits.memory "
+            "leaves: nothing is served\"",
+            (unsigned long long)bytes, weir_mem_used());
+}
+
 static int start(struct weir_process *p) {
     int r = weir_loop_new(&p->pool, &p->loop);
 
@@ -282,6 +301,7 @@ static int start(struct weir_process *p) {
         r = weir_process_load(p, &p->runtime);
     if (r != 0)
         return r;
+    weir_process_limit_memory(p);
     p->n_threads = thread_count(&p->runtime->snapshot->proxy);
     p->threads = weir_calloc(p->n_threads, sizeof(*p->threads));
     if (!p->threads)
@@ -317,16 +337,20 @@ static void stop(struct weir_process *p) {
         weir_loop_free(p->loop);
     weir_watch_free(p->watch);
     weir_texts_deinit(&p->standard_input);
+    weir_quota_deinit(&p->quota);
     weir_outlet_close(&p->outlet);
     weir_chunk_pool_deinit(&p->pool);
 }
 
 int weir_process_run(const struct weir_process_params *params) {
     struct weir_process p = { .params = params };
+    uint64_t seed[2] = { 0 };
     int r;
 
+    weir_tls_count_memory();
     signal(SIGPIPE, SIG_IGN);
-    p.max_connections = raise_fd_limit();
+    (void)weir_random(seed, sizeof(seed)); /* a thread that has none does not start */
+    weir_quota_init(&p.quota, seed, raise_fd_limit());
     weir_chunk_pool_init(&p.pool, 16);
     weir_texts_init(&p.standard_input, WEIR_CONFIG_MAX);
     r = weir_outlet_open(&p.outlet, STDOUT_FILENO);

@@ -55,9 +55,12 @@ struct weir_process {
     bool cert_refused;        /* the last load was */
     uint16_t fixed_port;      /* of --listen ADDR:0, chosen by the first thread */
     char session_secret[65];  /* hex; "" = not made yet */
-    uint64_t max_connections; /* that the descriptor limit allows; 0 = unknown */
+    struct weir_quota quota;
     bool draining;
 };
+
+/* process.c: puts limits.memory of the runtime in force. */
+void weir_process_limit_memory(struct weir_process *p);
 
 /* reload.c */
 /* Reads, checks and compiles the configuration. 0, -errno, 1 = refused; what is wrong has been said on stderr. */

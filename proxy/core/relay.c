@@ -4,11 +4,10 @@
  * was handed and must not read (the application's own TLS, protocols that are not HTTP).
  */
 #include "core/relay.h"
+
 #include "base/mem.h"
 #include "core/pool.h"
 #include "core/txn.h"
-
-#define IDLE_US (3600ull * 1000 * 1000) /* both directions silent */
 
 static bool relaying(const struct weir_conn *c) {
     return c && c->state != WEIR_CONN_CLOSED;
@@ -25,7 +24,7 @@ static void maybe_done(struct weir_conn *c) {
     weir_conn_close(c);
 }
 
-/* Runs on the upstream connection: both FINs queued, waiting for the last bytes; or an hour of silence. */
+/* Runs on the upstream connection: both FINs queued, waiting for the last bytes; or both silent. */
 void weir_relay_deadline(struct weir_conn *up) {
     struct weir_conn *down = up->peer;
     uint64_t now = weir_worker_now(up->worker);
@@ -41,7 +40,7 @@ void weir_relay_deadline(struct weir_conn *up) {
     up->mark_out = up->stream->bytes_in + up->stream->bytes_out;
     if (moved)
         up->since = now;
-    else if (now - up->since > IDLE_US) {
+    else if (now - up->since > weir_worker_limits(up->worker)->tunnel_timeout_us) {
         weir_conn_fail(up, WEIR_FAULT(LOCAL, TIMEOUT_IDLE));
         return;
     }
@@ -287,6 +286,10 @@ static void start(struct weir_conn *down, struct weir_target *target, bool tenta
 
     if (!tentative)
         weir_count(&w->metrics, WEIR_C_RELAYS, 1);
+    if (weir_mem_high()) {
+        refuse(down, WEIR_FAULT(LOCAL, LIMIT_MEMORY));
+        return;
+    }
     down->search = weir_calloc(1, sizeof(*down->search));
     if (down->search) {
         down->search->target = target;

@@ -358,6 +358,7 @@ int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime)
 static void offer(struct weir_process *p, struct weir_runtime *rt) {
     weir_runtime_unref(p->runtime);
     p->runtime = rt;
+    weir_process_limit_memory(p);
     for (unsigned i = 0; i < p->n_threads; i++) {
         weir_worker_offer(&p->threads[i].worker, weir_runtime_ref(rt));
         weir_loop_post(p->threads[i].loop);

@@ -358,6 +358,8 @@ static int build_reverse(struct weir_runtime *rt, const struct weir_runtime_para
     return r;
 }
 
+#define RESET_BURST 10u /* seconds' worth */
+
 static void build_limits(struct weir_runtime *rt) {
     const struct weir_limits_spec *l = &rt->snapshot->proxy.limits;
 
@@ -366,6 +368,9 @@ static void build_limits(struct weir_runtime *rt) {
     rt->limits.fields = (uint16_t)(l->fields > UINT16_MAX ? UINT16_MAX : l->fields);
     rt->limits.target_bytes = l->target_bytes;
     rt->limits.streams = l->streams;
+    rt->limits.reset_per_s = l->resets_per_s;
+    rt->limits.reset_burst = RESET_BURST * l->resets_per_s;
+    rt->limits.frames_per_s = l->frames_per_s;
 }
 
 static int find_pod(struct weir_runtime *rt, char **ret_why) {
@@ -380,9 +385,8 @@ static int find_pod(struct weir_runtime *rt, char **ret_why) {
     snprintf(ns, sizeof(ns), "%.*s", slash ? (int)(slash - text) : 0, text);
     rt->pod = weir_snapshot_pod(rt->snapshot, slash ? ns : "default", slash ? slash + 1 : text);
     if (!rt->pod) {
-        if (asprintf(ret_why, "Proxy spec.pod: no Pod %s among the documents", text) < 0)
-            return -ENOMEM;
-        return 1;
+        *ret_why = weir_asprintf("Proxy spec.pod: no Pod %s among the documents", text);
+        return *ret_why ? 1 : -ENOMEM;
     }
     place.pod = rt->pod;
     r = weir_authz_new(rt->snapshot, rt->pod, &rt->authz);

@@ -55,6 +55,11 @@ struct weir_txn *weir_txn_take_free(struct weir_worker *w) {
     return t;
 }
 
+void weir_txn_give_back(struct weir_txn *t) {
+    weir_arena_deinit(&t->arena);
+    weir_free(t);
+}
+
 struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch *epoch) {
     struct weir_arena arena;
     struct weir_txn *t;
@@ -120,9 +125,8 @@ void weir_txn_free(struct weir_txn *t) {
     weir_epoch_unuse(t->epoch);
     if (!t->is_mirror)
         weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, (uint64_t)-1);
-    if (w->n_free_txns >= FREE_TXNS) {
-        weir_arena_deinit(&t->arena);
-        weir_free(t);
+    if (w->n_free_txns >= FREE_TXNS || !w->pool->keep) {
+        weir_txn_give_back(t);
         return;
     }
     weir_arena_reset(&t->arena);
@@ -267,7 +271,9 @@ void weir_txn_request_head(struct weir_txn *t, struct weir_chunk *chunk) {
         return;
     }
     t->idempotent = idempotent(t->req.method);
-    fault = weir_txn_decide(t);
+    fault = weir_mem_high() ? WEIR_FAULT(LOCAL, LIMIT_MEMORY) : weir_txn_decide(t);
+    if (fault.kind == WEIR_FAULT_NONE)
+        fault = weir_pipe_limit(t);
     if (fault.kind == WEIR_FAULT_NONE && t->answer) {
         weir_filter_answer(t);
         return;
@@ -296,6 +302,10 @@ void weir_txn_request_data(struct weir_txn *t, struct weir_chunk *chunk, struct 
     bool full;
     int r;
 
+    if (weir_pipe_beyond(t, bytes.len)) {
+        weir_txn_reply_fault(t, WEIR_FAULT(DOWNSTREAM, BODY_TOO_LARGE), "");
+        return;
+    }
     if (!weir_list_empty(&t->mirrors))
         weir_mirror_data(t, chunk, bytes);
     if (t->kept)

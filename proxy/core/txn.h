@@ -27,7 +27,7 @@ struct weir_flow_side {
     size_t uncredited; /* received, and the source not yet given credit for it */
     bool paused;       /* the source is held back */
     bool done;         /* complete: the end was passed on */
-    /* How far source and sink had got when progress was last seen, and when that was. */
+    /* How far source and sink had got when their time to make progress began, and when that was; 0 = it has not begun. */
     uint64_t received, received_at, sent, sent_at;
 };
 
@@ -68,6 +68,7 @@ struct weir_txn {
     struct weir_lb_endpoint *endpoint, *tried[WEIR_TXN_TRIES];
     struct weir_target *target;
     uint32_t attempts, retries;    /* retries: those that the route asked for */
+    uint64_t max_body;             /* bytes of request content */
     struct weir_bufq *kept;        /* request content so far, for another attempt; NULL = not kept */
     uint16_t status;
     struct weir_fault fault;
@@ -87,8 +88,9 @@ struct weir_txn *weir_txn_new(struct weir_conn *down, struct weir_cstream *cs);
 /* A txn without a downstream, for mirror.c, which starts and frees it. NULL = no memory. */
 struct weir_txn *weir_txn_new_detached(struct weir_worker *w, struct weir_epoch *epoch);
 void weir_txn_free(struct weir_txn *t);
-/* One of the worker's free ones; there must be one. Its arena is as it was left. */
+/* One of the worker's free ones (there must be one), its arena as it was left; and back to the heap. */
 struct weir_txn *weir_txn_take_free(struct weir_worker *w);
+void weir_txn_give_back(struct weir_txn *t);
 /* The txn lets go of its upstream exchange, which is over or was never opened. */
 struct weir_conn *weir_txn_detach(struct weir_txn *t);
 /* Its target is that of t->cluster. */

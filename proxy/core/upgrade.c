@@ -7,8 +7,6 @@
 
 #include "http/websocket.h"
 
-#define SILENT_US (3600ull * 1000 * 1000)
-
 static const struct weir_slice key_name = { "Sec-WebSocket-Key", 17 };
 static const struct weir_slice accept_name = { "Sec-WebSocket-Accept", 20 };
 
@@ -77,7 +75,9 @@ struct weir_fault weir_upgrade_response(struct weir_txn *t) {
 
 void weir_upgrade_watch(struct weir_txn *t) {
     t->tunnel_bytes = t->out.bytes + t->in.bytes;
-    weir_worker_deadline(t->worker, &t->deadline, weir_worker_now(t->worker) + SILENT_US);
+    weir_worker_deadline(t->worker, &t->deadline,
+                         weir_worker_now(t->worker) +
+                             weir_worker_limits(t->worker)->tunnel_timeout_us);
 }
 
 void weir_upgrade_look(struct weir_txn *t) {

@@ -6,12 +6,12 @@
 #include "core/worker.h"
 
 #include "base/mem.h"
+#include "core/admit.h"
 #include "core/pool.h"
 #include "core/txn.h"
 
-/* Of one connection between sidecars. Each request that a client gives up is a reset there; 50 times what one client may do. */
-#define MESH_RESET_BURST  10000u
-#define MESH_RESETS_PER_S 1000u
+/* A connection between sidecars speaks for many clients, of whom each may give up its requests: so many times what one may do. */
+#define MESH_CLIENTS 50u
 
 uint64_t weir_worker_random(struct weir_worker *w) {
     /* splitmix64: for spreading load and request ids, nothing secret */
@@ -150,12 +150,6 @@ void weir_worker_offer(struct weir_worker *w, struct weir_runtime *rt) {
     weir_runtime_unref(atomic_exchange(&w->offered, rt));
 }
 
-static uint64_t connection_share(const struct weir_worker *w, uint32_t connections) {
-    if (connections == 0)
-        return w->connections_default;
-    return (connections + w->share - 1) / w->share;
-}
-
 int weir_worker_take(struct weir_worker *w) {
     struct weir_runtime *rt = atomic_exchange(&w->offered, NULL);
     struct weir_runtime *none = NULL;
@@ -174,9 +168,9 @@ int weir_worker_take(struct weir_worker *w) {
     e->users = 1;
     w->epoch = e;
     w->limits = w->mesh_limits = rt->limits;
-    w->mesh_limits.reset_burst = MESH_RESET_BURST;
-    w->mesh_limits.reset_per_s = MESH_RESETS_PER_S;
-    w->connections.max = connection_share(w, rt->snapshot->proxy.limits.connections);
+    w->mesh_limits.reset_burst *= MESH_CLIENTS;
+    w->mesh_limits.reset_per_s *= MESH_CLIENTS;
+    w->mesh_limits.frames_per_s *= MESH_CLIENTS;
     if (old) {
         weir_pool_review(w);
         drain_orphans(w);
@@ -269,6 +263,7 @@ static void on_turn(void *arg) {
 
     w->turning = true;
     weir_pool_serve(w);
+    weir_handshake_next(w);
     /* Connections made dirty while flushing are flushed in the same turn: their bytes are ready now. */
     for (unsigned round = 0; round < 8 && !weir_list_empty(&w->dirty); round++) {
         weir_list_init(&batch);
@@ -301,11 +296,15 @@ static void on_tick(void *arg) {
     if (atomic_load_explicit(&w->offered, memory_order_relaxed)) /* found no memory before */
         take_offer(w);
     write_access(w);
+    weir_handshake_next(w);
+    weir_relieve(w);
     filed = weir_wheel_turn(&w->wheel, weir_worker_now(w));
     if (filed || w->access.len > 0 || atomic_load_explicit(&w->offered, memory_order_relaxed))
         return;
     w->ticking = false;
     w->net->ops->tick(w->net, false);
+    if (weir_mem_limit_get() != 0 && weir_mem_used() > weir_mem_limit_get() / 2)
+        weir_relieve_spare(w); /* nothing is connected here; others may need it */
 }
 
 static void on_posted(void *arg) {
@@ -316,8 +315,8 @@ static void on_posted(void *arg) {
         weir_worker_drain(w);
 }
 
-int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2],
-                     unsigned number) {
+int weir_worker_init(struct weir_worker *w, struct weir_net *net, struct weir_quota *quota,
+                     const uint64_t seed[2], unsigned number) {
     static const struct weir_net_events events = {
         .accept = on_accept, .turn = on_turn, .tick = on_tick, .posted = on_posted
     };
@@ -329,7 +328,7 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
     w->seed[1] = seed[1];
     w->rng = seed[0] ^ number;
     w->next_id = ((uint64_t)number << 56) + 1;
-    w->share = 1;
+    w->quota = quota;
     weir_htab_init(&w->target_by_name, w->seed);
     weir_wheel_init(&w->wheel, WEIR_TICK_US, net->ops->now(net));
     weir_list_init(&w->all_targets);
@@ -338,6 +337,7 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
     weir_list_init(&w->dirty);
     weir_list_init(&w->waited);
     weir_list_init(&w->free_txns);
+    weir_list_init(&w->handshakes_due);
     weir_bufq_init(&w->access, w->pool, 0);
     weir_deadline_init(&w->drain_deadline, drain_over);
     atomic_init(&w->offered, NULL);
@@ -348,12 +348,7 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t
 }
 
 void weir_worker_deinit(struct weir_worker *w) {
-    while (!weir_list_empty(&w->free_txns)) {
-        struct weir_txn *t = weir_txn_take_free(w);
-
-        weir_arena_deinit(&t->arena);
-        weir_free(t);
-    }
+    weir_relieve_spare(w);
     while (!weir_list_empty(&w->all_targets))
         target_free(target_at(w->all_targets.next));
     weir_htab_deinit(&w->target_by_name);

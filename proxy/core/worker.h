@@ -9,9 +9,9 @@
 #include <stdatomic.h>
 
 #include "base/htab.h"
-#include "base/limit.h"
 #include "core/deadline.h"
 #include "core/detect.h"
+#include "core/quota.h"
 #include "core/runtime.h"
 #include "io/net.h"
 #include "lb/lb.h"
@@ -65,9 +65,9 @@ struct weir_worker {
     struct weir_list waited;     /* pool.c: endpoints whose connections are waited for */
     struct weir_list free_txns;
     uint32_t n_free_txns;
-    struct weir_limit connections; /* downstream; this worker's share of limits.connections */
-    unsigned share;                /* of how many workers it is one */
-    uint64_t connections_default;  /* its share when the configuration names none; 0 = unlimited */
+    struct weir_list
+        handshakes_due;       /* struct weir_conn.pool_node: they wait for others to be done */
+    struct weir_quota *quota; /* shared with the other workers */
     uint64_t rng;
     uint64_t retry_tokens,
         retry_filled; /* retry.c: fifths of a retry, and when time last added some */
@@ -85,9 +85,9 @@ struct weir_worker {
     atomic_bool drain_wanted;
 };
 
-/* Takes over net's events. `number`: of this worker, for ids. 0 or -ENOMEM. */
-int weir_worker_init(struct weir_worker *w, struct weir_net *net, const uint64_t seed[2],
-                     unsigned number);
+/* Takes over net's events. `number`: of this worker, for ids. `quota` must outlive it. 0 or -ENOMEM. */
+int weir_worker_init(struct weir_worker *w, struct weir_net *net, struct weir_quota *quota,
+                     const uint64_t seed[2], unsigned number);
 /* After the net is stopped and every connection closed. */
 void weir_worker_deinit(struct weir_worker *w);
 /*

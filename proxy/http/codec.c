@@ -12,5 +12,6 @@ const struct weir_codec_limits weir_codec_limits_default = {
     .streams = 100,
     .reset_burst = 200,
     .reset_per_s = 20,
+    .frames_per_s = 100,
     .stream_window = 256 * 1024,
 };

@@ -44,6 +44,7 @@ struct weir_codec_limits {
      * answer may exceed completed requests. Default 200 and 20; a proxy that speaks for many clients needs more.
      */
     uint32_t reset_burst, reset_per_s;
+    uint32_t frames_per_s;    /* HTTP/2 frames that make no progress, in the long run; ten seconds' worth at once; default 100 */
     uint32_t stream_window;   /* HTTP/2, bytes; default 262144; the connection window is 4 times that */
 };
 extern const struct weir_codec_limits weir_codec_limits_default;
@@ -129,6 +130,17 @@ struct weir_codec_ops {
     void (*free)(struct weir_codec *c);
 };
 
+/* Which frames of an HTTP/2 peer broke its budget. */
+enum weir_flood {
+    WEIR_FLOOD_NONE,
+    WEIR_FLOOD_RESETS,
+    WEIR_FLOOD_PINGS,
+    WEIR_FLOOD_SETTINGS,
+    WEIR_FLOOD_EMPTY,
+    WEIR_FLOOD_CONTINUATIONS,
+    WEIR_FLOOD_OTHER,
+};
+
 struct weir_codec {
     const struct weir_codec_ops *ops;
     const struct weir_codec_events *events;
@@ -137,8 +149,12 @@ struct weir_codec {
     const struct weir_codec_limits *limits;
     enum weir_role role;
     struct weir_fault fault; /* after WEIR_CODEC_FAULT */
+    uint64_t now;            /* us, monotonic; the owner's to set before feed: HTTP/2 budgets by time */
+    uint8_t flood;           /* enum weir_flood, with a fault of kind FLOOD */
     bool must_close;         /* no further exchange is possible here: close once everything queued has left */
     bool want_pull;          /* pull would yield bytes */
+    size_t queued;           /* HTTP/2: content of all exchanges not yet turned into wire bytes */
+    uint32_t n_refused;      /* HTTP/2 server: streams refused as too many, before they began; counts up */
     uint32_t n_active;       /* exchanges open now */
     uint32_t max_active;     /* how many may be open at once: 1, or the peer's MAX_CONCURRENT_STREAMS */
 };

@@ -46,11 +46,11 @@ static const struct weir_fault_answer common[WEIR_FAULT_KINDS] = {
         "The request method is not known here.")
     ROW(EXPECTATION, 417, true, PROTOCOL, "DPE", "expectation",
         "Only the expectation 100-continue is understood.")
-    ROW(CONNECT_REFUSED, 405, true, REFUSED, "-", "connect_refused",
+    ROW(CONNECT_REFUSED, 405, true, REFUSED, "CR", "connect_refused",
         "CONNECT is not allowed here.")
-    ROW(MISDIRECTED, 421, false, REFUSED, "-", "misdirected",
+    ROW(MISDIRECTED, 421, false, REFUSED, "MD", "misdirected",
         "The authority of the request is not served on this connection.")
-    ROW(NO_UPGRADE, 501, false, CANCEL, "-", "no_upgrade",
+    ROW(NO_UPGRADE, 501, false, CANCEL, "NU", "no_upgrade",
         "The upstream does not switch to the protocol that was asked for.")
     ROW(TARGET_TOO_LONG, 414, true, CALM, "DPE", "target_too_long",
         "The request target is too long.")
@@ -58,7 +58,7 @@ static const struct weir_fault_answer common[WEIR_FAULT_KINDS] = {
         "The header fields of the request are too large.")
     ROW(TOO_MANY_FIELDS, 431, true, CALM, "DPE", "too_many_fields",
         "The request has too many header fields.")
-    ROW(BODY_TOO_LARGE, 413, true, CANCEL, "-", "body_too_large",
+    ROW(BODY_TOO_LARGE, 413, true, CANCEL, "BL", "body_too_large",
         "The content of the request is too large.")
     ROW(TOO_MANY_INFORMATIONAL, 502, false, INTERNAL, "UPE", "too_many_informational",
         "The upstream sent too many interim responses.")
@@ -66,13 +66,15 @@ static const struct weir_fault_answer common[WEIR_FAULT_KINDS] = {
         "The connection carried too many frames that make no progress.")
     ROW(LIMIT_CONNECTIONS, 503, true, REFUSED, "UO", "limit_connections",
         "Too many connections are open.")
+    ROW(LIMIT_SOURCE, 503, true, REFUSED, "UO", "limit_source",
+        "Too many connections are open from this address.")
     ROW(LIMIT_STREAMS, 503, true, REFUSED, "UO", "limit_streams",
         "Too many requests are in progress.")
     ROW(LIMIT_MEMORY, 503, true, CALM, "OM", "limit_memory",
         "The proxy is at its memory limit.")
     ROW(TIMEOUT_HEAD, 408, true, CANCEL, "DPE", "timeout_head",
         "The request was not received completely in time.")
-    ROW(TIMEOUT_IDLE, 0, true, NO_ERROR, "-", "timeout_idle",
+    ROW(TIMEOUT_IDLE, 0, true, NO_ERROR, "TI", "timeout_idle",
         "The connection was idle for too long.")
     ROW(TIMEOUT_BODY, 408, true, CANCEL, "SI", "timeout_body",
         "The content of the request stopped arriving.")
@@ -106,9 +108,9 @@ static const struct weir_fault_answer common[WEIR_FAULT_KINDS] = {
         "The backend that the route names does not exist.")
     ROW(NO_ENDPOINT, 503, false, CANCEL, "UH", "no_endpoint",
         "The backend has no endpoint that is ready.")
-    ROW(LOOP, 508, false, CANCEL, "-", "loop",
+    ROW(LOOP, 508, false, CANCEL, "LO", "loop",
         "The request would come back to this proxy.")
-    ROW(DRAINING, 503, true, REFUSED, "-", "draining",
+    ROW(DRAINING, 503, true, REFUSED, "DR", "draining",
         "The proxy is shutting down.")
     ROW(INTERNAL, 500, true, INTERNAL, "LR", "internal",
         "The proxy failed to handle the request.")

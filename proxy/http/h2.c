@@ -8,7 +8,7 @@
  * connection's share of what a stream leaves behind when it ends is given back at once, or one dead
  * stream would starve its neighbours. Sending happens in pull alone, once per loop turn, so that
  * all streams' frames leave in as few writes as there can be. nghttp2 itself reads a clock in one
- * place, its limiter of received resets.
+ * place, its limiter of received resets, which the guard is to forestall.
  */
 #include "base/mem.h"
 #include "http/h2_config.h"
@@ -38,21 +38,21 @@ static int recv_failed(struct weir_h2 *h, ssize_t error) {
         return -ENOMEM;
     }
     if (error == NGHTTP2_ERR_FLOODED)
-        weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+        weir_h2_flood(h, h->guard.culprit);
     else
         weir_h2_kill(h, NGHTTP2_PROTOCOL_ERROR, weir_h2_peer_fault(h, WEIR_FAULT_PROTOCOL));
     return 0;
 }
 
 static int read_on(struct weir_h2 *h, struct weir_slice bytes) {
-    weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_READ);
+    weir_h2_guard_time(&h->guard, h->base.now);
     while (bytes.len && !h->killed) {
         size_t n = weir_h2_guard_scan(&h->guard, bytes);
         ssize_t r = 0;
         if (n == 0 && h->guard.violation)
             weir_h2_kill(h, h->guard.violation, weir_h2_peer_fault(h, WEIR_FAULT_PROTOCOL));
         else if (n == 0)
-            weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+            weir_h2_flood(h, h->guard.culprit);
         else
             r = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr, n);
         if (r < 0)
@@ -222,7 +222,9 @@ static int set_options(nghttp2_option **ret_option, const struct weir_codec_limi
      * bytes more here. */
     nghttp2_option_set_max_send_header_block_length(option, 2 * (size_t)limits->head_bytes + 65536);
 #if WEIR_H2_HAVE_RESET_RATE_LIMIT
-    nghttp2_option_set_stream_reset_rate_limit(option, limits->reset_burst, limits->reset_per_s);
+    /* The exact count is the guard's, which says what it was. */
+    nghttp2_option_set_stream_reset_rate_limit(option, 2 * (uint64_t)limits->reset_burst + 100,
+                                               2 * (uint64_t)limits->reset_per_s + 100);
 #endif
 #if WEIR_H2_HAVE_MAX_CONTINUATIONS
     /* It counts a frame header anew for each read it is spread over; the exact count is the

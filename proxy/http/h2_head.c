@@ -50,7 +50,7 @@ static bool charge(struct weir_h2 *h, struct weir_h2_stream *st, size_t bytes, u
     if (st->list_size > limit) {
         blame(st, WEIR_FAULT_HEAD_TOO_LARGE);
         if (st->list_size / BOMB_FACTOR > limit)
-            weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+            weir_h2_flood(h, h->guard.culprit);
     }
     return st->bad == WEIR_FAULT_NONE;
 }

@@ -128,6 +128,8 @@ void weir_h2_stream_refuse(struct weir_h2 *h, struct weir_h2_stream *st);
 void weir_h2_over_all(struct weir_h2 *h, struct weir_fault fault);
 void weir_h2_tell_over(struct weir_h2 *h);
 void weir_h2_kill(struct weir_h2 *h, uint32_t code, struct weir_fault fault);
+/* The same for a peer that makes no progress. */
+void weir_h2_flood(struct weir_h2 *h, uint8_t culprit);
 /* One more stream reset for the peer's fault. */
 void weir_h2_peer_error(struct weir_h2 *h, struct weir_h2_stream *st);
 void weir_h2_reset(struct weir_codec *c, struct weir_cstream *cs, struct weir_fault why);

@@ -178,7 +178,7 @@ static int headers_received(struct weir_h2 *h, const nghttp2_frame *frame) {
  */
 static void opened_in_vain(struct weir_h2 *h) {
     if (weir_h2_is_server(h) && weir_h2_guard_early_reset(&h->guard))
-        weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+        weir_h2_flood(h, WEIR_FLOOD_RESETS);
 }
 
 static void rst_received(struct weir_h2 *h, const nghttp2_frame *frame) {
@@ -280,6 +280,20 @@ static enum weir_fault_kind invalid_kind(const struct weir_h2 *h, const struct w
     return framing ? WEIR_FAULT_BAD_FRAMING : WEIR_FAULT_BAD_PSEUDO;
 }
 
+/*
+ * More streams than announced: a connection error once the client has acknowledged how many there may be (nghttp2 sends it), else
+ * this stream is refused.
+ */
+static void refused(struct weir_h2 *h, const nghttp2_frame *frame, int error) {
+    if (!weir_h2_is_server(h) || frame->hd.type != NGHTTP2_HEADERS ||
+        h->base.n_active < h->base.limits->streams)
+        return;
+    if (error == NGHTTP2_ERR_REFUSED_STREAM)
+        h->base.n_refused++;
+    else
+        weir_h2_kill(h, NGHTTP2_PROTOCOL_ERROR, weir_h2_peer_fault(h, WEIR_FAULT_LIMIT_STREAMS));
+}
+
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
                             void *arg) {
     struct weir_h2 *h = arg;
@@ -287,6 +301,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 
     (void)session;
     if (!st) {
+        refused(h, frame, error);
         if (error == NGHTTP2_ERR_REFUSED_STREAM)
             opened_in_vain(h);
         return done(h);
@@ -328,6 +343,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     if (st->unconsumed && nghttp2_session_consume_connection(session, st->unconsumed))
         return broken(h);
     st->unconsumed = 0;
+    h->base.queued -= st->out.len;
     weir_bufq_clear(&st->out);
     if (st->cs.recv_done && st->end_flushed)
         weir_h2_guard_completed(&h->guard);

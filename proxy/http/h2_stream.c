@@ -50,6 +50,7 @@ static void rest(struct weir_h2 *h, struct weir_h2_stream *st) {
 void weir_h2_stream_drop(struct weir_h2 *h, struct weir_h2_stream *st) {
     if (st->owned || st->live)
         return;
+    h->base.queued -= st->out.len;
     weir_bufq_deinit(&st->out);
     weir_bufq_deinit(&st->early);
     st->trailers = weir_free(st->trailers);
@@ -119,7 +120,7 @@ void weir_h2_peer_error(struct weir_h2 *h, struct weir_h2_stream *st) {
         return;
     st->counted = true;
     if (weir_h2_guard_peer_error(&h->guard))
-        weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
+        weir_h2_flood(h, WEIR_FLOOD_RESETS);
 }
 
 void weir_h2_stream_refuse(struct weir_h2 *h, struct weir_h2_stream *st) {
@@ -152,6 +153,12 @@ void weir_h2_kill(struct weir_h2 *h, uint32_t code, struct weir_fault fault) {
     if (nghttp2_session_terminate_session(h->session, code))
         h->broken = true;
     weir_h2_over_all(h, fault);
+}
+
+void weir_h2_flood(struct weir_h2 *h, uint8_t culprit) {
+    if (!h->killed)
+        h->base.flood = culprit;
+    weir_h2_kill(h, NGHTTP2_ENHANCE_YOUR_CALM, weir_h2_peer_fault(h, WEIR_FAULT_FLOOD));
 }
 
 void weir_h2_reset(struct weir_codec *c, struct weir_cstream *cs, struct weir_fault why) {

@@ -251,6 +251,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
     if (weir_bufq_append(h->out, weir_slice_make((const char *)framehd, 9)) < 0 ||
         move_content(h->out, &st->out, length) < 0)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
+    h->base.queued -= length;
     weir_h2_guard_progress(&h->guard, WEIR_H2_WORTH_SENT + length / WEIR_H2_BYTES_PER_WORTH);
     return weir_bufq_full(h->out) ? NGHTTP2_ERR_PAUSE : 0;
 }
@@ -269,11 +270,10 @@ static void end_sent(struct weir_h2 *h, int32_t id) {
 
 /* nghttp2 has found the connection at fault itself. */
 static void goaway_sent(struct weir_h2 *h, uint32_t code) {
-    bool flood = code == NGHTTP2_ENHANCE_YOUR_CALM || code == NGHTTP2_INTERNAL_ERROR;
-
-    if (code != NGHTTP2_NO_ERROR)
-        weir_h2_kill(h, code,
-                     weir_h2_peer_fault(h, flood ? WEIR_FAULT_FLOOD : WEIR_FAULT_PROTOCOL));
+    if (code == NGHTTP2_ENHANCE_YOUR_CALM || code == NGHTTP2_INTERNAL_ERROR)
+        weir_h2_flood(h, h->guard.culprit);
+    else if (code != NGHTTP2_NO_ERROR)
+        weir_h2_kill(h, code, weir_h2_peer_fault(h, WEIR_FAULT_PROTOCOL));
 }
 
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg) {
@@ -439,12 +439,13 @@ int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struc
     return 0;
 }
 
-/* "weir: <text>" and a line feed, as core/ writes its own answers. Static bytes. */
+/* As core/ writes its own answers. Static bytes. */
 static int answer_content(struct weir_h2_stream *st, const struct weir_fault_answer *answer) {
     const struct weir_slice parts[] = {
-        WEIR_SLICE("weir: "),
-        weir_slice_from_str(answer->text),
-        WEIR_SLICE("\n"),
+        WEIR_SLICE("weir: "), weir_slice_from_str(answer->text),
+        WEIR_SLICE(" ("),     weir_slice_from_str(answer->flag),
+        WEIR_SLICE(" "),      weir_slice_from_str(answer->name),
+        WEIR_SLICE(")\n"),
     };
     for (size_t i = 0; i < WEIR_ARRAY_LEN(parts); i++)
         if (weir_bufq_append_ref(&st->out, NULL, parts[i]) < 0)
@@ -467,6 +468,7 @@ int weir_h2_answer(struct weir_h2 *h, struct weir_h2_stream *st,
     list_add(&list, WEIR_SLICE("x-weir-reason"), weir_slice_from_str(answer->name));
     if (!head_only) {
         size_t n = decimal(number + 24, st->out.len);
+        h->base.queued += st->out.len;
         list_add(&list, WEIR_SLICE("content-length"), weir_slice_make(number + 24 - n, n));
     }
     st->head_sent = true;
@@ -506,6 +508,7 @@ int weir_h2_send_data(struct weir_codec *c, struct weir_cstream *cs, struct weir
     r = weir_bufq_move(&st->out, data, n);
     if (r < 0)
         return r;
+    c->queued += n;
     if (st->send_left != UINT64_MAX)
         st->send_left -= n;
     return weir_h2_wake(h, st);

@@ -77,6 +77,33 @@ static const struct weir_family counter_table[WEIR_COUNTERS] = {
     [WEIR_C_MIRRORS] = { "weir_mirrors_total", "counter", "Copies of requests begun." },
     [WEIR_C_MIRRORS_LOST] = { "weir_mirrors_lost_total", "counter",
                               "Copies of requests that were not answered in full." },
+    [WEIR_C_DOWN_SHED] = { "weir_downstream_connections_shed_total", "counter",
+                           "Idle or silent connections closed to make room for others." },
+    [WEIR_C_DOWN_IDLE_CLOSED] = { "weir_downstream_idle_closed_total", "counter",
+                                  "Connections closed because nothing ran on them for "
+                                  "idleTimeout." },
+    [WEIR_C_HANDSHAKES_WAITED] = { "weir_tls_handshakes_waited_total", "counter",
+                                   "TLS handshakes that waited because as many as are allowed were "
+                                   "in progress." },
+    [WEIR_C_PIPELINES_HELD] = { "weir_pipelines_held_total", "counter",
+                                "Times reading stopped because more requests were sent than "
+                                "answered." },
+    [WEIR_C_PIPES_FULL] = { "weir_pipes_full_total", "counter",
+                            "Times a sender was held back at pipeBytes of one exchange." },
+    [WEIR_C_CONNS_FULL] = { "weir_connection_buffers_full_total", "counter",
+                            "Times a sender was held back at connectionBytes of one connection." },
+    [WEIR_C_FLOOD_RESETS] = { "weir_floods_resets_total", "counter",
+                              "HTTP/2 connections ended for resets." },
+    [WEIR_C_FLOOD_PINGS] = { "weir_floods_pings_total", "counter",
+                             "HTTP/2 connections ended for PING frames." },
+    [WEIR_C_FLOOD_SETTINGS] = { "weir_floods_settings_total", "counter",
+                                "HTTP/2 connections ended for SETTINGS frames." },
+    [WEIR_C_FLOOD_EMPTY] = { "weir_floods_empty_total", "counter",
+                             "HTTP/2 connections ended for frames without content." },
+    [WEIR_C_FLOOD_CONTINUATIONS] = { "weir_floods_continuations_total", "counter",
+                                     "HTTP/2 connections ended for CONTINUATION frames." },
+    [WEIR_C_FLOOD_OTHER] = { "weir_floods_other_total", "counter",
+                             "HTTP/2 connections ended for other frames without progress." },
     [WEIR_C_ACCESS_LOST] = { "weir_access_log_lost_total", "counter",
                              "Access lines dropped because standard output was slow." },
 };
@@ -120,6 +147,7 @@ static const char *const kind_names[WEIR_FAULT_KINDS] = {
     [WEIR_FAULT_TOO_MANY_INFORMATIONAL] = "too_many_informational",
     [WEIR_FAULT_FLOOD] = "flood",
     [WEIR_FAULT_LIMIT_CONNECTIONS] = "limit_connections",
+    [WEIR_FAULT_LIMIT_SOURCE] = "limit_source",
     [WEIR_FAULT_LIMIT_STREAMS] = "limit_streams",
     [WEIR_FAULT_LIMIT_MEMORY] = "limit_memory",
     [WEIR_FAULT_TIMEOUT_HEAD] = "timeout_head",
@@ -207,11 +235,35 @@ static void expose_responses(struct scrape *s) {
     }
 }
 
+/* On which sides a limit of docs/limits.md shows as a fault of that kind. */
+#define LOCAL      (1u << WEIR_SIDE_LOCAL)
+#define DOWNSTREAM (1u << WEIR_SIDE_DOWNSTREAM)
+#define UPSTREAM   (1u << WEIR_SIDE_UPSTREAM)
+static const uint8_t limits[WEIR_FAULT_KINDS] = {
+    [WEIR_FAULT_TARGET_TOO_LONG] = DOWNSTREAM,
+    [WEIR_FAULT_HEAD_TOO_LARGE] = DOWNSTREAM | UPSTREAM,
+    [WEIR_FAULT_TOO_MANY_FIELDS] = DOWNSTREAM | UPSTREAM,
+    [WEIR_FAULT_BODY_TOO_LARGE] = DOWNSTREAM,
+    [WEIR_FAULT_TOO_MANY_INFORMATIONAL] = UPSTREAM,
+    [WEIR_FAULT_FLOOD] = DOWNSTREAM | UPSTREAM,
+    [WEIR_FAULT_LIMIT_CONNECTIONS] = LOCAL,
+    [WEIR_FAULT_LIMIT_SOURCE] = LOCAL,
+    [WEIR_FAULT_LIMIT_STREAMS] = DOWNSTREAM,
+    [WEIR_FAULT_LIMIT_MEMORY] = LOCAL,
+    [WEIR_FAULT_TIMEOUT_HEAD] = DOWNSTREAM | UPSTREAM,
+    [WEIR_FAULT_TIMEOUT_IDLE] = LOCAL,
+    [WEIR_FAULT_TIMEOUT_BODY] = DOWNSTREAM | UPSTREAM,
+    [WEIR_FAULT_TIMEOUT_CONNECT] = UPSTREAM,
+    [WEIR_FAULT_TIMEOUT_HANDSHAKE] = DOWNSTREAM,
+    [WEIR_FAULT_TIMEOUT_REQUEST] = LOCAL,
+    [WEIR_FAULT_TIMEOUT_BACKEND] = LOCAL,
+};
+
 static void expose_fault(struct scrape *s, unsigned side, unsigned kind) {
     uint64_t sum;
     SUM(s, &sum, faults[side][kind]);
-    /* Sides times kinds would be a hundred idle series from every pod. */
-    if (sum == 0)
+    /* Sides times kinds would be a hundred idle series from every pod; what a limit does is always told. */
+    if (sum == 0 && !(limits[kind] & 1u << side))
         return;
     weir_pen_lit(&s->pen, "weir_faults_total{side=\"");
     weir_pen_str(&s->pen, side_names[side]);
@@ -226,7 +278,7 @@ static void expose_faults(struct scrape *s) {
     weir_expo_head(&s->pen, &(struct weir_family){
                                 "weir_faults_total", "counter",
                                 "What ended or changed a request or connection, by whose doing it "
-                                "was; a pair appears with its first fault." });
+                                "was; those of limits always, another pair with its first fault." });
     for (unsigned side = 0; side < 3; side++) {
         for (unsigned kind = WEIR_FAULT_NONE + 1; kind < WEIR_FAULT_KINDS; kind++)
             expose_fault(s, side, kind);
@@ -321,6 +373,25 @@ static void expose_dns(struct weir_pen *pen, const struct weir_process_metrics *
         p->dns_stale);
 }
 
+static void expose_limits(struct weir_pen *pen, const struct weir_process_metrics *p) {
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_accept_no_descriptor_total", "counter",
+                              "Clients sent away because no file descriptor was left."),
+                  p->no_descriptor);
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_tls_handshakes_active", "gauge",
+                              "TLS handshakes of clients under way."),
+                  p->handshakes);
+    weir_expo_one(pen, WEIR_FAMILY("weir_memory_bytes", "gauge", "Heap memory in use."),
+                  p->memory_used);
+    weir_expo_one(pen, WEIR_FAMILY("weir_memory_limit_bytes", "gauge", "Its limit; 0: none."),
+                  p->memory_limit);
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_memory_refused_total", "counter",
+                              "Allocations that failed at the memory limit."),
+                  p->memory_refused);
+}
+
 void weir_metrics_expose_process(struct weir_pen *pen, const struct weir_process_metrics *p) {
     weir_expo_head(
         pen, &WEIR_FAMILY("process_cpu_seconds_total", "counter", "User and system time spent."));
@@ -351,6 +422,7 @@ int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers,
     weir_expo_one(&s.pen, WEIR_FAMILY("weir_workers", "gauge", "Worker threads."), n_workers);
     expose_config(&s.pen, process);
     expose_dns(&s.pen, process);
+    expose_limits(&s.pen, process);
     weir_metrics_expose_process(&s.pen, process);
     return weir_pen_end(&s.pen);
 }

@@ -4,6 +4,8 @@
 #include "sys/procstat.h"
 
 #include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -11,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "sys/cgroup.h"
 #include "sys/clock.h"
 #include "sys/files.h"
 
@@ -68,4 +71,42 @@ void weir_procstat_read(struct weir_procstat *ret_stat) {
         s.start_time_s = (weir_clock_wall_us() - age_us) / 1000000u;
     }
     *ret_stat = s;
+}
+
+/* memory.max of a cgroup directory; UINT64_MAX = none. */
+static uint64_t memory_max(const char *dir) {
+    WEIR_CLEANUP(weir_freep)
+    char *text = NULL;
+    char path[PATH_MAX];
+    size_t len;
+    if (snprintf(path, sizeof(path), "%s/memory.max", dir) >= (int)sizeof(path) ||
+        weir_file_read(path, 64, &text, &len) < 0 || text[0] < '0' || text[0] > '9')
+        return UINT64_MAX;
+    return strtoull(text, NULL, 10);
+}
+
+/* The least of what it and its ancestors allow. Within a container its own cgroup is the mount point. */
+static uint64_t cgroup_memory(void) {
+    char mount[PATH_MAX], relative[PATH_MAX], path[2 * PATH_MAX];
+    uint64_t least = UINT64_MAX;
+    if (weir_cgroup_mount(mount, sizeof(mount)) < 0 ||
+        weir_cgroup_of(0, relative, sizeof(relative)) < 0)
+        return least;
+    snprintf(path, sizeof(path), "%s%s", mount, relative);
+    for (;;) {
+        uint64_t max = memory_max(path);
+        if (max < least)
+            least = max;
+        char *slash = strrchr(path, '/');
+        if (!slash || (size_t)(slash - path) < strlen(mount))
+            return least;
+        *slash = '\0';
+    }
+}
+
+uint64_t weir_memory_available(void) {
+    long pages = sysconf(_SC_PHYS_PAGES);
+    uint64_t all = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    uint64_t ours = cgroup_memory();
+    return all == 0 && ours == UINT64_MAX ? 0 : all == 0 || ours < all ? ours : all;
 }

@@ -44,6 +44,8 @@ struct weir_tls_params {
 };
 /* 0, -ENOMEM, or 1 = the material is unusable; *ret_why (static or in a per-thread buffer) says what is wrong. */
 int weir_tls_ctx_new(const struct weir_tls_params *params, struct weir_tls_ctx **ret_ctx, const char **ret_why);
+/* memory.c: what OpenSSL allocates counts in weir_mem_used. First thing in a process. */
+void weir_tls_count_memory(void);
 struct weir_tls_ctx *weir_tls_ctx_ref(struct weir_tls_ctx *ctx);
 struct weir_tls_ctx *weir_tls_ctx_unref(struct weir_tls_ctx *ctx);
 /* Own certificate's identity (uri "" = none; never NULL) and notAfter, seconds since the epoch. */

@@ -103,7 +103,8 @@ void flow_open(struct flow *f, const struct flow_options *options) {
         f->tls = *options->tls;
     f->net = mem_net_new();
     f->listener.dir = options->dir;
-    assert_int_equal(weir_worker_init(&f->worker, mem_net(f->net), seed, 0), 0);
+    weir_quota_init(&f->quota, seed, 0);
+    assert_int_equal(weir_worker_init(&f->worker, mem_net(f->net), &f->quota, seed, 0), 0);
     f->worker.access_sink = sink;
     f->worker.access_arg = f;
     weir_bufq_init(&f->lines, mem_net(f->net)->pool, 0);
@@ -139,10 +140,12 @@ void flow_end(struct flow *f) {
     assert_int_equal(flow_count(f, WEIR_C_DOWN_ACTIVE), 0);
     assert_int_equal(flow_count(f, WEIR_C_UP_ACTIVE), 0);
     assert_int_equal(flow_count(f, WEIR_C_UP_IDLE), 0);
-    assert_int_equal(f->worker.connections.used, 0);
+    assert_int_equal(f->quota.connections, 0);
+    assert_int_equal(f->quota.handshakes, 0);
     assert_int_equal(f->worker.wheel.linked, !weir_list_empty(&f->worker.drain_deadline.node));
     weir_bufq_deinit(&f->lines);
     weir_worker_deinit(&f->worker);
+    weir_quota_deinit(&f->quota);
     mem_net_free(f->net);
     weir_tls_set_deinit(&f->tls);
 }

@@ -24,6 +24,7 @@ struct flow_options {
 struct flow {
     struct flow_options options;
     struct mem_net *net;
+    struct weir_quota quota;
     struct weir_worker worker;
     struct weir_listener listener;
     struct weir_bufq lines;  /* access lines */

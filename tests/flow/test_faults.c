@@ -444,7 +444,7 @@ static void a_connection_over_the_limit_is_refused_and_counted(void **state) {
 
     (void)state;
     flow_reverse(&f, "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec: "
-                     "{limits: {connections: 2}}\n");
+                     "{limits: {connections: 2, sourceConnections: 2}}\n");
     for (int i = 0; i < 3; i++)
         c[i] = flow_client(&f);
     flow_run(&f);

@@ -152,7 +152,7 @@ static void what_is_not_ours_is_not_believed(void **state) {
     }
     first = ask(&w, "/", "");
     strcpy(token, w.token);
-    for (size_t i = 0; token[i]; i += 7) { /* every seventh letter changed */
+    for (size_t i = 0; i < strlen(token); i += 7) { /* every seventh letter changed */
         char changed[256];
 
         strcpy(changed, token);

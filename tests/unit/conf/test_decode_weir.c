@@ -163,7 +163,7 @@ static void a_wrong_proxy_is_refused(void **state) {
         "t:3:116: error: spec.accessLog: expected off, text or json; write \"off\" in quotes\n");
     conf_refused(
         PROXY("{limits: {headBytes: 1024, idleTimeout: 0s, streems: 5, fields: 0}}"),
-        "t:3:8: error: spec.limits: targetBytes (16384) is larger than headBytes (1024), which "
+        "t:3:16: error: spec.limits: targetBytes (16384) is larger than headBytes (1024), which "
         "contain it\n"
         "t:3:47: error: spec.limits.idleTimeout: must be longer than 0\n"
         "t:3:51: error: spec.limits.streems: unknown field \"streems\"; did you mean \"streams\"?\n"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "http/fault.h"
 
+#include <stdio.h>
+
 #include "weir_test.h"
 
 static struct weir_fault fault_of(unsigned side, unsigned kind) {
@@ -17,6 +19,8 @@ static void every_kind_has_an_answer_on_every_side(void **state) {
             assert_true(strspn(a->name, "abcdefghijklmnopqrstuvwxyz_") == strlen(a->name));
             assert_non_null(a->flag);
             assert_true(strlen(a->flag) > 0);
+            /* Whoever reads an access line finds out why. */
+            assert_true(a->status == 0 || strcmp(a->flag, "-") != 0);
             assert_non_null(a->text);
             assert_true(a->status == 0 || (a->status >= 400 && a->status < 600));
             if (kind == WEIR_FAULT_NONE)
@@ -75,8 +79,8 @@ static void statuses_are_the_agreed_ones(void **state) {
         { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_EXPECTATION, 417, "DPE" },
         { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_TARGET_TOO_LONG, 414, "DPE" },
         { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_HEAD_TOO_LARGE, 431, "DPE" },
-        { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_BODY_TOO_LARGE, 413, "-" },
-        { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_MISDIRECTED, 421, "-" },
+        { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_BODY_TOO_LARGE, 413, "BL" },
+        { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_MISDIRECTED, 421, "MD" },
         { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_TIMEOUT_HEAD, 408, "DPE" },
         { WEIR_SIDE_LOCAL, WEIR_FAULT_NO_ROUTE, 404, "NR" },
         { WEIR_SIDE_LOCAL, WEIR_FAULT_NO_BACKEND, 500, "NC" },
@@ -126,9 +130,31 @@ static void a_number_that_is_no_kind_is_an_internal_error(void **state) {
     assert_string_equal(weir_fault_answer(fault_of(200, WEIR_FAULT_KINDS))->name, "internal");
 }
 
+/* docs/limits.md lists every answer as it is. */
+static void the_documentation_lists_every_answer(void **state) {
+    static char docs[65536];
+    FILE *f = fopen(WEIR_SOURCE_ROOT "/docs/limits.md", "r");
+    assert_non_null(f);
+    docs[fread(docs, 1, sizeof(docs) - 1, f)] = '\0';
+    fclose(f);
+    for (unsigned kind = 1; kind < WEIR_FAULT_KINDS; kind++) {
+        for (unsigned side = 1; side < 3; side++) {
+            const struct weir_fault_answer *a = weir_fault_answer(fault_of(side, kind));
+            char row[512], status[16] = "none";
+            if (a->status)
+                snprintf(status, sizeof(status), "%u", a->status);
+            snprintf(row, sizeof(row), "| `%s` | %s | `%s` | %s |\n", a->name, status, a->flag,
+                     a->text);
+            if (!strstr(docs, row))
+                fail_msg("docs/limits.md has no row\n%s", row);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_has_an_answer_on_every_side),
+        cmocka_unit_test(the_documentation_lists_every_answer),
         cmocka_unit_test(names_are_stable_and_unique),
         cmocka_unit_test(what_the_upstream_did_never_blames_the_client),
         cmocka_unit_test(doubtful_messages_close_the_connection),

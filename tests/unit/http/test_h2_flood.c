@@ -126,10 +126,12 @@ static void frames_without_progress_end_the_connection(void **state) {
     }
 }
 
+/* 100 frames without progress a second, of which a PING is two: 50 pings a second for ever, and no more however they are cut into reads. */
 static void an_idle_connection_may_ping_for_ever(void **state) {
     struct wire w = { 0 };
     silent(&w, WEIR_ROLE_SERVER);
     for (unsigned i = 0; i < 5000; i++) {
+        w.o.codec->now += 20000;
         put_ping(&w);
         assert_int_equal(wire_go(&w), 0);
         assert_string_equal(w.got, "frame 6 0\n");
@@ -137,8 +139,47 @@ static void an_idle_connection_may_ping_for_ever(void **state) {
     wire_deinit(&w);
 }
 
+static void faster_pings_end_it_one_a_read_or_not(void **state) {
+    struct wire w = { 0 };
+    unsigned n = 0;
+    silent(&w, WEIR_ROLE_SERVER);
+    for (int r = 0; r == 0 && n < 5000; n++) {
+        w.o.codec->now += 15000;
+        put_ping(&w);
+        r = wire_go(&w);
+    }
+    assert_true(n > 1000 && n < 3000);
+    assert_gone(&w, WEIR_FAULT_FLOOD, CALM);
+    assert_int_equal(w.o.codec->flood, WEIR_FLOOD_PINGS);
+    wire_deinit(&w);
+}
+
 static void answer(struct owner *o, struct exchange *x) {
     owner_respond(o, x, 200, "ok");
+}
+
+static void resets_come_back_with_time(void **state) {
+    struct wire w = { 0 };
+    uint32_t id = 1;
+    silent(&w, WEIR_ROLE_SERVER);
+    w.o.on_end = answer;
+    for (unsigned s = 0; s < 10; s++) { /* 200 at once, then 20 a second, each behind an answer */
+        for (unsigned i = 0; i < (s == 0 ? 200 : 20); i++, id += 2) {
+            wire_get(&w, id);
+            assert_int_equal(wire_go(&w), 0);
+            wire_u32(&w, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+            assert_int_equal(wire_go(&w), 0);
+        }
+        w.o.codec->now += 1000000;
+    }
+    for (unsigned i = 0; i < 21; i++, id += 2) {
+        wire_get(&w, id);
+        assert_int_equal(wire_go(&w), 0);
+        wire_u32(&w, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+        assert_int_equal(wire_go(&w), i < 20 ? 0 : WEIR_CODEC_FAULT);
+    }
+    assert_int_equal(w.o.codec->flood, WEIR_FLOOD_RESETS);
+    wire_deinit(&w);
 }
 
 static void honest_traffic_is_never_a_flood(void **state) {
@@ -245,7 +286,7 @@ static void no_more_streams_are_open_than_announced(void **state) {
         wire_get(&w, id);
     wire_go(&w);
     assert_int_equal(most_open, 100);
-    assert_gone(&w, WEIR_FAULT_PROTOCOL, PROTOCOL);
+    assert_gone(&w, WEIR_FAULT_LIMIT_STREAMS, PROTOCOL);
     wire_deinit(&w);
 }
 
@@ -517,6 +558,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_without_progress_end_the_connection),
         cmocka_unit_test(an_idle_connection_may_ping_for_ever),
+        cmocka_unit_test(faster_pings_end_it_one_a_read_or_not),
+        cmocka_unit_test(resets_come_back_with_time),
         cmocka_unit_test(honest_traffic_is_never_a_flood),
         cmocka_unit_test(eager_window_updates_are_paid_by_content),
         cmocka_unit_test(rapid_reset_is_cut_short),

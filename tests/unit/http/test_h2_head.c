@@ -158,6 +158,7 @@ static const struct refusal refusals[] = {
 
 /* Owner and peer see exactly this; then a good request passes. */
 static void refused(struct wire *w, const struct refusal *r, bool end, size_t step) {
+    size_t n;
     char want_log[128], want_wire[1024];
     const struct weir_fault_answer *a =
         weir_fault_answer((struct weir_fault){ WEIR_SIDE_DOWNSTREAM, (uint8_t)r->kind });
@@ -171,11 +172,13 @@ static void refused(struct wire *w, const struct refusal *r, bool end, size_t st
     assert_int_equal(wire_go(w), 0);
     snprintf(want_log, sizeof(want_log), "begin 1\nreset 1 D %d\n", r->kind);
     assert_string_equal(w->o.log, want_log);
+    n = strlen("weir: ") + strlen(a->text) + strlen(" (") + strlen(a->flag) + 1 + strlen(a->name) +
+        strlen(")\n");
     if (r->status)
         snprintf(want_wire, sizeof(want_wire),
                  "HEADERS 1 :status=%d content-type=text/plain; charset=utf-8 x-weir-reason=%s "
                  "content-length=%zu\nDATA 1 %zu end\n",
-                 r->status, a->name, strlen(a->text) + 7, strlen(a->text) + 7);
+                 r->status, a->name, n, n);
     else
         snprintf(want_wire, sizeof(want_wire), "RST 1 %d\n", NGHTTP2_PROTOCOL_ERROR);
     assert_string_equal(w->got, want_wire);

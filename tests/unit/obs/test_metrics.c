@@ -85,7 +85,8 @@ static void responses_are_counted_by_class(void **state) {
 static void a_fault_appears_with_its_side_and_kind(void **state) {
     struct fixture *f = *state;
     scrape(f);
-    assert_null(strstr(f->text, "weir_faults_total{"));
+    assert_null(strstr(f->text, "kind=\"internal\""));
+    assert_line(f, "weir_faults_total{side=\"local\",kind=\"limit_memory\"} 0"); /* a limit's */
     weir_count_fault(&f->a, WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT));
     weir_count_fault(&f->b, WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT));
     weir_count_fault(&f->b, WEIR_FAULT(LOCAL, INTERNAL));
@@ -208,7 +209,7 @@ static void every_line_is_in_the_exposition_format(void **state) {
         strtod(strrchr(line, ' ') + 1, &end);
         assert_int_equal(*end, '\0');
     }
-    assert_int_equal(families, WEIR_COUNTERS + 2 + WEIR_HISTOGRAMS + 1 + 6 + 3 + 5);
+    assert_int_equal(families, WEIR_COUNTERS + 2 + WEIR_HISTOGRAMS + 1 + 11 + 3 + 5);
 }
 
 static int expose(void *arg) {
