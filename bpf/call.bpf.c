@@ -108,7 +108,11 @@ int weir_call_police(struct weir_call *c) {
 /* An endpoint of a plain service becomes the destination; a UDP socket stays with the one it has.
  */
 static __always_inline bool pick(struct weir_call *c, const struct weir_svc_value *svc) {
-    struct weir_ep_value *ep;
+    struct weir_pick p = { .svc = *svc,
+                           .pod = c->pod,
+                           .asked_port = c->asked_port,
+                           .proto = c->proto,
+                           .v6 = !weir_addr_is_v4(&c->asked) };
 
     c->service = svc->service;
     if (svc->count == 0) {
@@ -123,13 +127,12 @@ static __always_inline bool pick(struct weir_call *c, const struct weir_svc_valu
         c->dport = c->sticky_port;
         return true;
     }
-    ep = weir_svc_pick(svc);
-    if (!ep || weir_addr_is_v4(&ep->addr) != weir_addr_is_v4(&c->asked)) {
+    if (!weir_svc_choose(&p) || weir_addr_is_v4(&p.addr) == p.v6) {
         weir_call_refuse(c, WEIR_DENY_UNDECIDED, -EPERM);
         return false;
     }
-    c->dst = ep->addr;
-    c->dport = ep->port;
+    c->dst = p.addr;
+    c->dport = p.port;
     return true;
 }
 

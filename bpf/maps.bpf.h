@@ -2,8 +2,8 @@
 /*
  * Every map, once. Weak, so that the objects linked together share one of each. All are pinned by
  * name and outlive the agent; keys, values and meaning are in include/weir/abi. Hash maps that hold
- * decisions are never LRU: a full map is an error the writer sees, not a forgotten rule. The
- * LRU maps only remember what may be let in again.
+ * decisions are never LRU: a full map is an error the writer sees, not a forgotten rule. What is LRU
+ * only remembers: what may be let in again, and how endpoints have done.
  */
 #ifndef WEIR_BPF_MAPS_H
 #define WEIR_BPF_MAPS_H
@@ -22,6 +22,15 @@
         __uint(pinning, LIBBPF_PIN_BY_NAME);                                                       \
     } name_ SEC(".maps") __weak
 
+#define WEIR_LRU(name_, entries_, key_, value_)                                                    \
+    struct {                                                                                       \
+        __uint(type, BPF_MAP_TYPE_LRU_HASH);                                                       \
+        __uint(max_entries, entries_);                                                             \
+        __type(key, key_);                                                                         \
+        __type(value, value_);                                                                     \
+        __uint(pinning, LIBBPF_PIN_BY_NAME);                                                       \
+    } name_ SEC(".maps") __weak
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
@@ -34,6 +43,7 @@ WEIR_HASH(weir_cgroup, 16384, __u64, struct weir_cgroup_value);
 WEIR_HASH(weir_pod, 4096, __u32, struct weir_pod_value);
 WEIR_HASH(weir_svc, 65536, struct weir_svc_key, struct weir_svc_value);
 WEIR_HASH(weir_ep, 262144, struct weir_ep_key, struct weir_ep_value);
+WEIR_HASH(weir_maglev, 4096, struct weir_maglev_key, struct weir_maglev_value);
 WEIR_HASH(weir_ip, 131072, struct weir_addr, struct weir_ip_value);
 WEIR_HASH(weir_rule, 65536, __u32, struct weir_rule_block);
 WEIR_HASH(weir_idset, 1048576, struct weir_idset_key, __u32);
@@ -54,21 +64,11 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } weir_cidr SEC(".maps") __weak;
 
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 65536);
-    __type(key, struct weir_tuple);
-    __type(value, __u64);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} weir_udp_peer SEC(".maps") __weak;
-
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 16384);
-    __type(key, struct weir_tuple);
-    __type(value, __u64);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} weir_probe_seen SEC(".maps") __weak;
+WEIR_LRU(weir_udp_peer, 65536, struct weir_tuple, __u64);
+WEIR_LRU(weir_probe_seen, 16384, struct weir_tuple, __u64);
+WEIR_LRU(weir_affinity, 16384, struct weir_affinity_key, struct weir_affinity_value);
+WEIR_LRU(weir_ep_load, 16384, struct weir_svc_key, struct weir_ep_load_value);
+WEIR_LRU(weir_ep_fail, 16384, struct weir_ep_fail_key, struct weir_ep_fail_value);
 
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKHASH);

@@ -9,6 +9,7 @@
 #include "lib/arrival.bpf.h"
 #include "lib/cgroup.bpf.h"
 #include "lib/count.bpf.h"
+#include "lib/endpoint.bpf.h"
 #include "lib/join.bpf.h"
 #include "lib/policy.bpf.h"
 
@@ -52,6 +53,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx, struct bpf_sock
         s->state |= WEIR_SOCK_BROKEN;
         weir_count_one(WEIR_DENY_MAP_FULL);
     }
+    weir_ep_began(s);
     watch_close(ctx);
 }
 
@@ -177,6 +179,7 @@ static __always_inline void on_close(struct bpf_sock_ops *ctx, struct bpf_sock *
         else if (s->role == WEIR_ROLE_PROXY)
             bpf_map_delete_elem(&weir_app_tuple, &t);
     }
+    weir_ep_ended(s, ctx->srtt_us >> 3);
     weir_count_one(WEIR_SEEN_CLOSE);
     e.kind = WEIR_EVENT_CLOSE;
     fill_event(ctx, s, &e);
@@ -254,8 +257,10 @@ int weir_sockops(struct bpf_sock_ops *ctx) {
     } else if (op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
         struct weir_sock_value *s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
 
-        if (s && s->role != WEIR_ROLE_OUTSIDE)
+        if (s && s->role != WEIR_ROLE_OUTSIDE) {
+            weir_ep_established(s, ctx->srtt_us >> 3);
             send_open(ctx, s);
+        }
     } else if (op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
         on_accepted(ctx, sk);
     } else if (op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE) {

@@ -16,43 +16,22 @@ static __always_inline bool weir_svc_get(const struct weir_addr *addr, __u16 por
     return true;
 }
 
-#define WEIR_PICK_STEPS 20 /* up to 2^20 endpoints */
+/* One call of a service. */
+struct weir_pick {
+    struct weir_svc_value svc;
+    struct weir_addr addr; /* of the endpoint */
+    __u32 pod;             /* the caller; 0 = not known */
+    __u16 asked_port;      /* of the service */
+    __u16 port;            /* of the endpoint */
+    __u8 proto;
+    __u8 v6;
+    __u8 pad[2];
+};
 
 /*
- * The endpoint whose share of the weights holds `point` (0..weight-1): binary search for the first
- * index with upto > point. Weights 90, 10: points 0..89 are endpoint 0, 90..99 endpoint 1.
+ * Chooses an endpoint: fills addr and port and returns 1. An endpoint to which this pod's connections failed is left out while there
+ * are others. 0: the set is not whole (never so after a complete update). svc.count must not be 0.
  */
-static __always_inline struct weir_ep_value *weir_svc_search(const struct weir_svc_value *svc,
-                                                             __u32 point) {
-    struct weir_ep_key key = { .set = svc->set };
-    __u32 low = 0, high = svc->count - 1;
-
-    for (int i = 0; i < WEIR_PICK_STEPS && low < high; i++) {
-        struct weir_ep_value *ep;
-
-        key.index = low + (high - low) / 2;
-        ep = bpf_map_lookup_elem(&weir_ep, &key);
-        if (!ep)
-            return NULL;
-        if (ep->upto > point)
-            high = key.index;
-        else
-            low = key.index + 1;
-    }
-    key.index = low;
-    return bpf_map_lookup_elem(&weir_ep, &key);
-}
-
-/* Weighted random. NULL: the set is not whole (never so after a complete update). count must not be
- * 0. */
-static __always_inline struct weir_ep_value *weir_svc_pick(const struct weir_svc_value *svc) {
-    __u32 r = bpf_get_prandom_u32();
-    struct weir_ep_key key = { .set = svc->set };
-
-    if (svc->weight != 0)
-        return weir_svc_search(svc, r % svc->weight);
-    key.index = r % svc->count;
-    return bpf_map_lookup_elem(&weir_ep, &key);
-}
+int weir_svc_choose(struct weir_pick *p);
 
 #endif

@@ -85,10 +85,20 @@ static int decode_connection(struct weir_dec *d, const struct weir_node *n, void
     return weir_dec_object(d, n, &connection_object, out);
 }
 
+static int decode_balancer(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "Random", "LeastConnections", "Latency", NULL };
+    unsigned i = 0;
+    int r = weir_dec_word(d, n, words, &i);
+
+    *(enum weir_balancer *)out = (enum weir_balancer)(WEIR_BALANCER_RANDOM + i);
+    return r;
+}
+
 #define SPEC(key, member, fn) WEIR_F(key, struct weir_backend_policy, member, fn)
 static const struct weir_field spec_fields[] = {
     WEIR_F_LIST("targetRefs", struct weir_backend_policy, targets, n_targets, decode_target),
     SPEC("connection", connection, decode_connection),
+    SPEC("balancer", balancer, decode_balancer),
 };
 static const struct weir_object spec_object = WEIR_OBJECT("BackendPolicy.spec", spec_fields);
 

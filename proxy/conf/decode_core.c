@@ -201,13 +201,23 @@ static int decode_affinity_config(struct weir_dec *d, const struct weir_node *n,
     return weir_dec_object(d, n, &affinity_config_object, out);
 }
 
-/* "Cluster" is what weir does; "Local" would need endpoints of one node only. */
 static int decode_internal_policy(struct weir_dec *d, const struct weir_node *n, void *out) {
     static const char *const words[] = { "Cluster", "Local", NULL };
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    return r == 0 && i == 1 ? weir_dec_error(d, n, "Local is not supported by this version") : r;
+    *(bool *)out = i == 1;
+    return r;
+}
+
+/* PreferClose is the older name of PreferSameZone. */
+static int decode_distribution(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "PreferClose", "PreferSameZone", "PreferSameNode", NULL };
+    unsigned i = 0;
+    int r = weir_dec_word(d, n, words, &i);
+
+    *(enum weir_nearness *)out = i == 2 ? WEIR_NEAR_NODE : WEIR_NEAR_ZONE;
+    return r;
 }
 
 static int decode_cluster_ip(struct weir_dec *d, const struct weir_node *n, void *out) {
@@ -234,7 +244,9 @@ static const struct weir_field service_spec_fields[] = {
     WEIR_F("sessionAffinity", struct weir_draft_service, value.affinity_client_ip, decode_affinity),
     WEIR_F_SELF("sessionAffinityConfig", decode_affinity_config),
     WEIR_F("publishNotReadyAddresses", struct weir_draft_service, publish_not_ready, weir_dec_bool),
-    WEIR_F_SELF("internalTrafficPolicy", decode_internal_policy),
+    WEIR_F("internalTrafficPolicy", struct weir_draft_service, value.local_only,
+           decode_internal_policy),
+    WEIR_F("trafficDistribution", struct weir_draft_service, value.near, decode_distribution),
     WEIR_F_NONE("allocateLoadBalancerNodePorts"),
     WEIR_F_NONE("externalTrafficPolicy"),
     WEIR_F_NONE("healthCheckNodePort"),
@@ -244,7 +256,6 @@ static const struct weir_field service_spec_fields[] = {
     WEIR_F_NONE("loadBalancerIP"),
     WEIR_F_NONE("loadBalancerSourceRanges"),
     WEIR_F_UNSUP("externalIPs"),
-    WEIR_F_UNSUP("trafficDistribution"),
 };
 static const struct weir_object service_spec_object =
     WEIR_OBJECT("Service.spec", service_spec_fields);

@@ -137,6 +137,13 @@ struct weir_connection_spec {
     uint32_t requests;    /* carried by one, one after another; 0 = any number, the default */
 };
 
+enum weir_balancer {
+    WEIR_BALANCER_UNSET,  /* plain TCP and UDP: random; requests: least */
+    WEIR_BALANCER_RANDOM, /* by weight */
+    WEIR_BALANCER_LEAST,  /* of two by weight, the one with less under way */
+    WEIR_BALANCER_LATENCY, /* the same, times its smoothed round-trip time */
+};
+
 /* weir.dev/v1alpha1 BackendPolicy: how the endpoints of Services are talked to. */
 struct weir_policy_target {
     const char *group, *kind, *name;
@@ -148,6 +155,7 @@ struct weir_backend_policy {
     struct weir_policy_target *targets; /* Services of its own namespace */
     uint32_t n_targets;
     struct weir_connection_spec connection;
+    enum weir_balancer balancer;
 };
 
 struct weir_service_port {
@@ -164,6 +172,8 @@ struct weir_service_port {
     uint32_t index;                           /* among all ports of all services of the snapshot */
 };
 
+enum weir_nearness { WEIR_NEAR_ANY, WEIR_NEAR_ZONE, WEIR_NEAR_NODE };
+
 struct weir_service {
     struct weir_meta meta;
     struct weir_ip *ips; /* clusterIPs (else clusterIP); none for headless */
@@ -171,6 +181,8 @@ struct weir_service {
     bool headless;
     const char *external_name; /* of type ExternalName; "" = another type */
     bool affinity_client_ip;
+    enum weir_nearness near;   /* trafficDistribution */
+    bool local_only;           /* internalTrafficPolicy: Local */
     uint32_t affinity_seconds; /* sessionAffinityConfig.clientIP.timeoutSeconds, default 10800 */
     struct weir_service_port *ports;
     uint32_t n_ports;
@@ -471,6 +483,7 @@ struct weir_agent_spec {
     const char *cgroup; /* the pods' parent, "/path" below the cgroup2 mount; required, never "/" */
     const char *pin_dir;  /* below a bpffs; default /sys/fs/bpf/weir */
     const char *node;     /* nodeName served; "" = every pod that names a cgroup */
+    const char *zone;     /* of the node; "" = that of the endpoints on it */
     const char *admin;    /* unix socket path for weir status/flows; default /run/weir/agent.sock */
     const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
     const char *helper;   /* socket of a running weir helper; "" = the agent starts its own */

@@ -66,6 +66,7 @@ enum weir_map {
     WEIR_MAP_CIDR,
     WEIR_MAP_RULE,
     WEIR_MAP_EP,
+    WEIR_MAP_MAGLEV,
     WEIR_MAP_IP,
     WEIR_MAP_PROBE,
     WEIR_MAP_PORT,

@@ -20,6 +20,8 @@ static const struct map_kind {
                        sizeof(struct weir_cidr_value) },
     [WEIR_MAP_RULE] = { "weir_rule", sizeof(__u32), sizeof(struct weir_rule_block) },
     [WEIR_MAP_EP] = { "weir_ep", sizeof(struct weir_ep_key), sizeof(struct weir_ep_value) },
+    [WEIR_MAP_MAGLEV] = { "weir_maglev", sizeof(struct weir_maglev_key),
+                          sizeof(struct weir_maglev_value) },
     [WEIR_MAP_IP] = { "weir_ip", sizeof(struct weir_addr), sizeof(struct weir_ip_value) },
     [WEIR_MAP_PROBE] = { "weir_probe", sizeof(struct weir_probe_key), sizeof(__u8) },
     [WEIR_MAP_PORT] = { "weir_port", sizeof(struct weir_port_key), sizeof(__u32) },
@@ -31,9 +33,9 @@ static const struct map_kind {
 
 /* The largest key and value of the table above. */
 #define KEY_MAX   32
-#define VALUE_MAX sizeof(struct weir_rule_block)
+#define VALUE_MAX sizeof(struct weir_maglev_value)
 _Static_assert(sizeof(struct weir_cidr_key) <= KEY_MAX, "key buffer");
-_Static_assert(sizeof(struct weir_name_value) <= VALUE_MAX, "value buffer");
+_Static_assert(sizeof(struct weir_rule_block) <= VALUE_MAX, "value buffer");
 
 const char *weir_map_name(enum weir_map map) {
     return kinds[map].name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Snapshot and facts of this node -> entries of weir_ip, weir_pod, weir_cgroup, weir_port, weir_svc
- * and weir_ep, with the names of everything that has an id. Policies are compiled in plan_policy.c.
+ * Snapshot and facts of this node -> entries of weir_ip, weir_pod, weir_cgroup, weir_port and weir_svc, with the names of everything that has an
+ * id. Policies are compiled in plan_policy.c, backend sets in plan_endpoints.c.
  *
  * Every pod of the snapshot with an address of its own has an identity; pods on the host's network
  * share their node's address, which therefore says nothing. Of two pods with one address (a
@@ -14,13 +14,6 @@
 
 #include "base/htab.h"
 #include "base/mem.h"
-
-static struct weir_addr addr_of(const struct weir_ip *ip) {
-    struct weir_addr addr;
-
-    memcpy(&addr, ip, sizeof(addr));
-    return addr;
-}
 
 int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *text,
                        uint32_t *ret_id) {
@@ -137,7 +130,7 @@ static int put_ips(struct weir_plan_builder *b, uint32_t pod) {
     if (b->identities[pod] == 0)
         return 0;
     for (uint32_t i = 0; i < p->n_ips; i++) {
-        struct weir_addr addr = addr_of(&p->ips[i]);
+        struct weir_addr addr = weir_plan_addr(&p->ips[i]);
         const struct weir_pod *owner = weir_snapshot_pod_by_ip(s, &p->ips[i]);
         struct weir_ip_value value = { b->identities[pod], b->local[pod], generation_of(p), 0 };
         int r;
@@ -180,7 +173,7 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
     if (join == WEIR_JOIN_MODE_ON)
         value.flags |= WEIR_POD_JOIN_READER;
     for (uint32_t k = p->n_ips; k > 0; k--)
-        value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = addr_of(&p->ips[k - 1]);
+        value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = weir_plan_addr(&p->ips[k - 1]);
     r = weir_plan_policy(b, p, value.policy);
     if (r == 0)
         r = weir_plan_authz(b, p, &value.policy[WEIR_AUTHZ]);
@@ -236,56 +229,6 @@ static int put_proof_ports(struct weir_plan_builder *b, const struct weir_pod *p
     return r;
 }
 
-static bool takes_part(const struct weir_endpoint *e, bool terminating) {
-    if (e->weight == 0)
-        return false;
-    return terminating ? e->serving && e->terminating : e->ready;
-}
-
-/* The endpoints connect() may pick: the ready ones; if there are none, those that still serve while
- * they terminate. */
-static int put_endpoints(struct weir_plan_builder *b, const struct weir_service_port *port,
-                         struct weir_svc_value *value) {
-    struct weir_ep_value *list =
-        weir_arena_calloc(&b->arena, port->n_endpoints + 1UL, sizeof(*list));
-    bool terminating = true, equal = true;
-    uint32_t n = 0, sum = 0, first = 0;
-    int r = 0;
-
-    if (!list)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < port->n_endpoints; i++)
-        terminating = terminating && !takes_part(&port->endpoints[i], false);
-    for (uint32_t i = 0; i < port->n_endpoints; i++) {
-        const struct weir_endpoint *e = &port->endpoints[i];
-
-        if (!takes_part(e, terminating))
-            continue;
-        if (n == 0)
-            first = e->weight;
-        equal = equal && e->weight == first;
-        if (__builtin_add_overflow(sum, e->weight, &sum))
-            return -EOVERFLOW;
-        list[n] = (struct weir_ep_value){ .addr = addr_of(&e->ip), .upto = sum, .port = e->port };
-        if (e->pod)
-            list[n].pod = b->local[e->pod - b->snapshot->pods];
-        n++;
-    }
-    for (uint32_t i = 0; equal && i < n; i++)
-        list[i].upto = 0;
-    value->count = n;
-    value->weight = equal ? 0 : sum;
-    if (n > 0)
-        r = weir_ids_content(b->ids, WEIR_CONTENT_EP, list, n * sizeof(*list), &value->set);
-    for (uint32_t i = 0; r == 0 && i < n; i++) {
-        struct weir_ep_key key = { value->set, i };
-
-        r = weir_mapset_put(b->out, WEIR_MAP_EP, &key, &list[i]);
-    }
-    b->report.n_endpoints += n;
-    return r;
-}
-
 /* L7 ports enter the sidecar of every meshed local endpoint. */
 static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_port *port) {
     if (!port->l7 || port->proto != WEIR_PROTO_TCP)
@@ -330,9 +273,9 @@ static int put_service(struct weir_plan_builder *b, const struct weir_service *s
         if (port->proto == WEIR_PROTO_TCP &&
             (port->l7 || port->n_hosts > 0 || is_strict(b->snapshot, port)))
             value.flags |= WEIR_SVC_L7;
-        r = put_endpoints(b, port, &value);
+        r = weir_plan_endpoints(b, service, port, &value);
         for (uint32_t k = 0; r == 0 && k < service->n_ips; k++) {
-            struct weir_svc_key key = { .addr = addr_of(&service->ips[k]),
+            struct weir_svc_key key = { .addr = weir_plan_addr(&service->ips[k]),
                                         .port = port->port,
                                         .proto = port->proto };
 
@@ -397,6 +340,7 @@ static int build(struct weir_plan_builder *b) {
     const struct weir_snapshot *s = in->snapshot;
     int r;
 
+    b->here = weir_locality_of(s, in->node ? in->node : "", s->agent.zone);
     b->identities = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*b->identities));
     b->local = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*b->local));
     if (!b->identities || !b->local)

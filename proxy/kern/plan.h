@@ -32,6 +32,7 @@ struct weir_plan_cgroup {
 struct weir_plan_input {
     const struct weir_snapshot *snapshot;
     const struct weir_mapset *installed; /* NULL = nothing yet */
+    const char *node;                    /* this one's name; "" = not known */
     const struct weir_plan_pod *pods;
     uint32_t n_pods;
     const struct weir_plan_cgroup *cgroups;

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside of plan.c and plan_policy.c: one plan in the making. */
+/* Inside of plan*.c: one plan in the making. */
 #ifndef WEIR_KERN_PLAN_BUILD_H
 #define WEIR_KERN_PLAN_BUILD_H
 
+#include <string.h>
+
 #include "base/arena.h"
+#include "conf/distance.h"
 #include "kern/ids.h"
 #include "kern/plan.h"
 
@@ -26,6 +29,7 @@ struct weir_plan_builder {
     struct weir_ids *ids;
     struct weir_mapset *out;
     struct weir_plan_report report;
+    struct weir_locality here;
     uint32_t *identities; /* by pod of the snapshot; 0 = none */
     uint32_t *local;      /* local pod id, by pod of the snapshot; 0 = not here */
     struct weir_plan_ids **
@@ -62,6 +66,12 @@ struct weir_cidr_item weir_plan_cidr(const struct weir_cidr *cidr, uint32_t valu
 /* What all of the sets hold (or any, with `any`). */
 int weir_plan_cidrs_join(struct weir_plan_builder *b, struct weir_plan_cidrs *const *sets,
                          uint32_t n, bool any, struct weir_plan_cidrs **ret_joined);
+static inline struct weir_addr weir_plan_addr(const struct weir_ip *ip) {
+    struct weir_addr addr;
+
+    memcpy(&addr, ip, sizeof(addr));
+    return addr;
+}
 
 /* Writes a name and its id. 0, -ENOMEM. */
 int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *text,
@@ -72,5 +82,9 @@ int weir_plan_policy(struct weir_plan_builder *b, const struct weir_pod *pod,
 /* plan_authz.c: the AuthorizationPolicies of one local pod. 0, -ENOMEM. */
 int weir_plan_authz(struct weir_plan_builder *b, const struct weir_pod *pod,
                     struct weir_policy_slot *slot);
+
+/* The backend set of a port, and all that *value says of it. 0, -ENOMEM, -EOVERFLOW: of the weights. */
+int weir_plan_endpoints(struct weir_plan_builder *b, const struct weir_service *service,
+                        const struct weir_service_port *port, struct weir_svc_value *value);
 
 #endif

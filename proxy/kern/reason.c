@@ -53,6 +53,7 @@ static const char *const names[] = {
     [WEIR_ALLOW_NOTED] = "allow_noted",
     [WEIR_DENY_UNPROVEN] = "deny_unproven",
     [WEIR_SEEN_PROBE] = "seen_probe",
+    [WEIR_SEEN_EJECTED] = "seen_ejected",
 };
 _Static_assert(WEIR_ARRAY_LEN(names) == WEIR_REASON_COUNT_, "every reason has a name");
 _Static_assert(WEIR_REASON_COUNT_ <= WEIR_REASON_SLOTS, "weir_count has a slot for each");

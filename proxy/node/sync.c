@@ -25,7 +25,9 @@ static int reread(struct weir_agent *a) {
 }
 
 static int plan(struct weir_agent *a, struct weir_mapset **ret_desired) {
-    struct weir_plan_input input = { .snapshot = a->snapshot, .installed = a->installed };
+    struct weir_plan_input input = { .snapshot = a->snapshot,
+                                     .installed = a->installed,
+                                     .node = a->node };
     struct weir_plan_pod *pods;
     struct weir_plan_cgroup *cgroups;
     int r = weir_enrol_facts(&a->enrol, &pods, &input.n_pods, &cgroups, &input.n_cgroups);

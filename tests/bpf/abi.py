@@ -11,6 +11,7 @@ DENY, AUDIT, PROXY_ONLY, NOTE = 1, 2, 4, 8
 OUT, IN = 1, 2
 STEER, PLAIN = 1, 2
 L7 = 1
+RANDOM, LEAST, LATENCY = 0, 1, 2
 HOLD, JOIN_ON, JOIN_WRITERS = 1, 2, 4
 TCP, UDP = 6, 17
 INGRESS, EGRESS = 0, 1
@@ -62,8 +63,17 @@ def svc_key(ip, port, proto=TCP):
     return addr(ip) + struct.pack("=HBB", port, proto, 0)
 
 
-def svc(service, set, count, weight=0, flags=0):
-    return struct.pack("=IIIIII", service, set, count, weight, flags, 0)
+def svc(service, set, count, weight=0, flags=0, near=0, near_weight=0, affinity=0, balance=RANDOM):
+    return struct.pack("=IIIIIIIII", service, set, count, weight, flags, near, near_weight, affinity, balance)
+
+
+MAGLEV_SLOTS = 2039
+
+
+def maglev(indices):
+    """A table that repeats these."""
+    slots = [indices[i % len(indices)] for i in range(MAGLEV_SLOTS)]
+    return struct.pack("=%dHH" % MAGLEV_SLOTS, *slots, 0)
 
 
 def ep(ip, port, upto=0, pod=0):

@@ -18,7 +18,7 @@
 #include "sys/cgroup.h"
 
 #define WORDS 6
-#define BYTES 1024
+#define BYTES 4096
 
 struct driver {
     struct weir_kern *k;
@@ -354,7 +354,7 @@ static int be_helper(char **argv) {
 
 int main(int argc, char **argv) {
     struct driver d = { .events_fd = -1 };
-    char line[4096];
+    static char line[4 * BYTES];
 
     if (argc == 6 && strcmp(argv[1], "helper") == 0)
         return be_helper(argv);

@@ -68,6 +68,7 @@ enum weir_reason {
     WEIR_ALLOW_NOTED,        /* an AuthorizationPolicy with action AUDIT matched */
     WEIR_DENY_UNPROVEN, /* what the policy asks for only a sidecar can see, and it gets not there */
     WEIR_SEEN_PROBE,    /* a connection of the kubelet to a pod here, written down */
+    WEIR_SEEN_EJECTED,       /* an endpoint was left out because connections to it had failed */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u
@@ -206,6 +207,7 @@ struct weir_sock_value {
 #define WEIR_SOCK_BROKEN 4u  /* bookkeeping failed: no packet may leave */
 #define WEIR_SOCK_OPEN   8u  /* TCP: established, the OPEN event was sent */
 #define WEIR_SOCK_FACTS  16u /* accepted by the sidecar, facts may be told */
+#define WEIR_SOCK_LOAD   32u /* TCP: counted in weir_ep_load */
 WEIR_ABI_SIZE(weir_sock_value, 120);
 WEIR_ABI_AT(weir_sock_value, facts, 0);
 WEIR_ABI_AT(weir_sock_value, chosen, 96);

@@ -98,10 +98,12 @@ static void what_a_service_cannot_be_is_refused(void **state) {
                  "t:4:8: error: spec.externalName: needs type ExternalName\n");
     conf_refused(SERVICE("{type: ExternalName, externalName: x.org, clusterIP: 10.0.0.1}"),
                  "t:4:49: error: spec.clusterIP: not with type ExternalName\n");
-    conf_refused(
-        SERVICE("{internalTrafficPolicy: Local, trafficDistribution: PreferClose}"),
-        "t:4:31: error: spec.internalTrafficPolicy: Local is not supported by this version\n"
-        "t:4:59: error: spec.trafficDistribution: not supported by this version\n");
+    conf_refused(SERVICE("{internalTrafficPolicy: local, trafficDistribution: PreferFar}"),
+                 "t:4:31: error: spec.internalTrafficPolicy: unknown value \"local\"; expected "
+                 "Cluster or Local\n"
+                 "t:4:59: error: spec.trafficDistribution: unknown value \"PreferFar\"; expected "
+                 "PreferClose, PreferSameZone or "
+                 "PreferSameNode\n");
     conf_refused(SERVICE("{ports: [{port: 5, protocol: SCTP}]}"),
                  "t:4:36: error: spec.ports[0].protocol: SCTP is not supported by this version\n");
     conf_refused(SERVICE("{clusterIP: none}"),
