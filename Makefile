@@ -37,6 +37,18 @@ test-large: build
 	@tools/deps.sh test
 	@BODY_BYTES=$(BYTES) $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e/test_bodies.py -k $(BYTES)
 
+# A page in headless Chromium. A target of its own since the browser is 400 MB; on Ubuntu chromium is a snap: there, install a browser by hand.
+test-browser: build
+	@tools/deps.sh test
+	@tools/deps.sh browser
+	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/browser
+
+# Mixed traffic with resets, reloads, new certificates and endpoints that come and go; memory and descriptors must stay flat.
+MINUTES := 10
+soak: build
+	@tools/deps.sh test
+	@$(PYTHON) tests/soak/soak.py --minutes $(MINUTES)
+
 lint: deps $(BUILD)/build.ninja
 	@tools/deps.sh test
 	@meson test -C $(BUILD) --suite lint --print-errorlogs

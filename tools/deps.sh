@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools/deps.sh build|test|fuzz|demo|bench|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
+# tools/deps.sh build|test|fuzz|browser|demo|bench|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
@@ -12,6 +12,7 @@ fuzz="libclang-rt-dev"
 demo="iproute2 util-linux openssl tcpdump curl procps python3"
 bench="wrk nghttp2-client openssl python3"
 micro="valgrind"
+browser="chromium"
 guest="qemu-system-x86 busybox-static kmod"
 
 present() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
@@ -42,8 +43,9 @@ fuzz) want="$fuzz" ;;
 demo) want="$demo" ;;
 bench) want="$bench" ;;
 micro) want="$micro" ;;
+browser) want="$browser" ;;
 guest) want="$guest" ;;
-*) echo "usage: tools/deps.sh build|test|fuzz|demo|bench|micro|guest" >&2; exit 2 ;;
+*) echo "usage: tools/deps.sh build|test|fuzz|browser|demo|bench|micro|guest" >&2; exit 2 ;;
 esac
 
 missing=""
