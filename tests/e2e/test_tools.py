@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The summary that `make test` ends with: what it adds up, and that it fails when it must."""
+"""The summary that `make test` ends with, and the verdict of `make soak`: what they add up, and that they fail when they must."""
 
 import json
 import os
+import random
 import subprocess
 import sys
 
 import pods
+
+sys.path.append(os.path.join(pods.ROOT, "tests", "soak"))
+import soak  # noqa: E402
 
 SUMMARY = os.path.join(pods.ROOT, "tools", "test_summary.py")
 
@@ -48,3 +52,19 @@ def test_a_step_without_results_and_no_test_at_all_fail(tmp_path):
     meson(tmp_path, "unit", ("a", "OK", ""))
     (tmp_path / "san.broken").write_text("")
     assert summary(tmp_path) == (1, ["FAILED san (no results)", "1 passed, 1 failed, 0 skipped"])
+
+
+def series(rss, fds):
+    noise = random.Random(1)
+    return [(t, {"edge": (int(rss(t)) + noise.randrange(1 << 20), fds(t) + noise.randrange(20))}) for t in range(0, 600, 2)]
+
+
+def test_a_soak_that_only_warms_up_is_flat():
+    assert not soak.growth(series(lambda t: (20 << 20) + min(t, 100) * 50_000, lambda t: 60))
+
+
+def test_a_soak_that_leaks_is_not():
+    leaking = soak.growth(series(lambda t: (20 << 20) + t * 12_000, lambda t: 60))
+    assert len(leaking) == 1 and leaking[0].startswith("edge: memory rose by 5")
+    assert soak.growth(series(lambda t: 20 << 20, lambda t: 60 + t // 20))[0].startswith("edge: descriptors rose")
+    assert "too short" in soak.growth(series(lambda t: 1, lambda t: 1)[:10])[0]
