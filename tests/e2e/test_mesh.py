@@ -203,6 +203,53 @@ spec:
     assert refused(up, up.web, up.api["api-v1"].ip, 8080)
 
 
+KEEP_ALIVE_CLIENT = """
+import http.client, sys
+c = http.client.HTTPConnection("%s", 80, timeout=10)
+for line in sys.stdin:
+    try:
+        c.request("GET", "/")
+        r = c.getresponse()
+        r.read()
+        print(r.status, flush=True)
+    except OSError as e:
+        print(type(e).__name__, flush=True)
+        c.close()
+"""
+
+
+def test_a_new_egress_policy_reaches_the_connections_a_sidecar_has_pooled(up, edit):
+    """Both the application's connection to its sidecar and the sidecar's to the endpoints were there before the policy."""
+    client = up.web.spawn(["/usr/bin/python3", "-u", "-c", KEEP_ALIVE_CLIENT % API], name="keep-alive",
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask():
+        client.stdin.write("\n")
+        client.stdin.flush()
+        return client.stdout.readline().strip()
+    try:
+        assert [ask() for _ in range(10)] == ["200"] * 10
+        assert up.mesh.metrics(up.web)["weir_upstream_connections_active"] > 0
+        edit("egress.yaml", """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web-may-not-call-api}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Egress]
+  egress:
+  - to: [{podSelector: {matchLabels: {app: store}}}]
+""")
+        pods.wait_for(lambda: ask() != "200", what="the walk over connections")
+        assert "200" not in [ask() for _ in range(20)]
+        assert up.mesh.metrics(up.web)["weir_upstream_connections_active"] == 0
+        edit("egress.yaml", "# none\n")
+        pods.wait_for(lambda: ask() == "200", what="requests to pass again")
+    finally:
+        client.stdin.close()
+        client.wait(timeout=20)
+
+
 def test_getpeername_and_getsockname_over_ipv6_mapped_sockets(up):
     """An IPv6 socket that dials ::ffff:a.b.c.d takes the same decisions."""
     program = ("import socket, sys; s = socket.socket(socket.AF_INET6); s.settimeout(5);"

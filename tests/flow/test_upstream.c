@@ -464,6 +464,121 @@ static void a_handshake_that_fails_is_told_to_all_who_wait(void **state) {
     keys_deinit(&k);
 }
 
+/* ---- never another's connection ---- */
+
+/* A server_name of a ClientHello lies in it as text. */
+static bool hello_names(struct mem_conn *s, const char *name) {
+    return memmem(mem_received(s), mem_received_len(s), name, strlen(name)) != NULL;
+}
+
+static void a_connection_is_never_used_under_another_server_name(void **state) {
+    struct keys k;
+    struct flow f;
+    struct weir_tls_ctx *server;
+    struct tls_peer *peer;
+    struct mem_conn *s;
+
+    flow_https(&f, &k, LIMITS(""));
+    server = context(WEIR_TLS_SERVER, &k, WEIR_SLICE("\x08http/1.1"));
+    ask(&f);
+    s = mem_next_dial(f.net);
+    mem_dial_accept(s);
+    flow_run(&f);
+    assert_true(hello_names(s, "server"));
+    peer = tls_over(&f, s, server, NULL);
+    flow_run(&f);
+    tls_say(peer, OK);
+    flow_run(&f);
+    assert_int_equal(flow_count(&f, WEIR_C_UP_IDLE), 1);
+    f.options.sni = "other";
+    flow_reload(&f, LIMITS(""));
+    assert_true(mem_is_closed(s));
+    ask(&f);
+    s = mem_next_dial(f.net);
+    assert_non_null(s);
+    mem_dial_accept(s);
+    flow_run(&f);
+    assert_true(hello_names(s, "other"));
+    flow_end(&f);
+    weir_tls_ctx_unref(server);
+    keys_deinit(&k);
+}
+
+/* One address, known first by one name and then by another: no configuration changes, only what DNS says. */
+static void an_address_that_gets_another_name_gets_another_connection(void **state) {
+    struct weir_tls_set set = { 0 };
+    struct weir_tls_ctx *server;
+    struct tls_peer *peer;
+    struct mem_conn *s;
+    struct keys k;
+    struct flow f;
+
+    k.ca = mint_ca("test");
+    k.leaf = mint_new(&(struct mint_spec){ .dns = { "one.example", "two.example" } }, &k.ca);
+    k.client = context(WEIR_TLS_CLIENT, &k, WEIR_SLICE("\x02h2\x08http/1.1"));
+    server = context(WEIR_TLS_SERVER, &k, WEIR_SLICE("\x08http/1.1"));
+    set.to = weir_tls_ctx_ref(k.client);
+    flow_open(&f, &(struct flow_options){ .dir = WEIR_DIR_REVERSE,
+                                          .yaml = LIMITS(""),
+                                          .scheme = WEIR_TO_HTTPS,
+                                          .host = "one.example",
+                                          .tls = &set });
+    flow_address(&f, "192.0.2.1");
+    flow_reload(&f, LIMITS(""));
+    ask(&f);
+    s = mem_next_dial(f.net);
+    mem_dial_accept(s);
+    flow_run(&f);
+    assert_true(hello_names(s, "one.example"));
+    peer = tls_over(&f, s, server, NULL);
+    flow_run(&f);
+    tls_say(peer, OK);
+    flow_run(&f);
+    assert_int_equal(flow_count(&f, WEIR_C_UP_IDLE), 1);
+    f.options.host = "two.example";
+    f.generation--; /* as a change of addresses: the same configuration */
+    flow_reload(&f, LIMITS(""));
+    assert_true(mem_is_closed(s));
+    ask(&f);
+    s = mem_next_dial(f.net);
+    mem_dial_accept(s);
+    flow_run(&f);
+    assert_true(hello_names(s, "two.example"));
+    flow_end(&f);
+    weir_tls_ctx_unref(server);
+    keys_deinit(&k);
+}
+
+static void a_removed_endpoint_finishes_its_streams_and_gets_no_more(void **state) {
+    struct flow f;
+    struct flow_options options = {
+        .dir = WEIR_DIR_REVERSE, .yaml = LIMITS(""), .scheme = WEIR_TO_H2C, .host = "api.example"
+    };
+    struct h2_peer *s, *s2;
+    struct mem_conn *c, *d;
+
+    flow_open(&f, &options);
+    flow_address(&f, "192.0.2.1");
+    flow_reload(&f, LIMITS(""));
+    c = ask(&f);
+    s = h2_server(&f, NULL);
+    f.n_addresses = 0;
+    flow_address(&f, "192.0.2.2");
+    flow_reload(&f, LIMITS(""));
+    d = ask(&f);
+    s2 = h2_server(&f, NULL);
+    assert_dialled(s2->conn, "192.0.2.2");
+    h2_answer(h2_take(s2), "200", "new");
+    assert_false(mem_is_closed(s->conn));
+    h2_answer(h2_take(s), "200", "old");
+    flow_run(&f);
+    flow_expect_holds(c, "old");
+    flow_expect_holds(d, "new");
+    assert_true(mem_is_closed(s->conn));
+    assert_false(mem_is_closed(s2->conn));
+    flow_end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(beyond_the_limit_requests_wait_and_are_served_in_order),
@@ -484,6 +599,9 @@ int main(void) {
         cmocka_unit_test(requests_to_an_unknown_tls_server_wait_for_one_handshake),
         cmocka_unit_test(where_it_is_http1_each_has_a_connection_and_it_is_remembered),
         cmocka_unit_test(a_handshake_that_fails_is_told_to_all_who_wait),
+        cmocka_unit_test(a_connection_is_never_used_under_another_server_name),
+        cmocka_unit_test(an_address_that_gets_another_name_gets_another_connection),
+        cmocka_unit_test(a_removed_endpoint_finishes_its_streams_and_gets_no_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
