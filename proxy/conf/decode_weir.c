@@ -30,6 +30,7 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
         .trust_domain = "cluster.local",
         .admin = "",
         .access_log = WEIR_LOG_TEXT,
+        .forwarded_outbound = WEIR_FORWARDED_KEEP,
         .dns = {
             .servers = "",
             .timeout_us = 2 * SECOND,
@@ -211,6 +212,28 @@ static int decode_dns(struct weir_dec *d, const struct weir_node *n, void *out) 
     return r;
 }
 
+static int decode_forwarded(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "strip", "append", "keep", NULL };
+    unsigned i = *(uint8_t *)out;
+    int r = weir_dec_word(d, n, words, &i);
+
+    *(uint8_t *)out = (uint8_t)i;
+    return r;
+}
+
+static const struct weir_field forwarded_fields[] = {
+    WEIR_F("listen", struct weir_proxy_spec, forwarded_listen, decode_forwarded),
+    WEIR_F("gateway", struct weir_proxy_spec, forwarded_gateway, decode_forwarded),
+    WEIR_F("inbound", struct weir_proxy_spec, forwarded_inbound, decode_forwarded),
+    WEIR_F("outbound", struct weir_proxy_spec, forwarded_outbound, decode_forwarded),
+};
+static const struct weir_object forwarded_object =
+    WEIR_OBJECT("Proxy.spec.forwardedHeaders", forwarded_fields);
+
+static int decode_forwarded_headers(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &forwarded_object, out);
+}
+
 static int decode_proxy_from(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_cidr *cidr = out;
     int r = weir_dec_cidr(d, n, cidr);
@@ -262,6 +285,7 @@ static const struct weir_field proxy_spec_fields[] = {
     WEIR_F_SELF("accessLog", decode_access_log),
     PROXY("limits", limits, weir_decode_limits),
     PROXY("dns", dns, decode_dns),
+    WEIR_F_SELF("forwardedHeaders", decode_forwarded_headers),
 };
 static const struct weir_object proxy_spec_object = WEIR_OBJECT("Proxy.spec", proxy_spec_fields);
 
@@ -362,8 +386,8 @@ int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out) 
 
 const struct weir_object *const *weir_objects_weir(void) {
     static const struct weir_object *const objects[] = {
-        &proxy_object, &proxy_spec_object, &weir_limit_object, &dns_object,
-        &agent_object, &agent_spec_object, NULL,
+        &proxy_object,     &proxy_spec_object, &weir_limit_object, &dns_object,
+        &forwarded_object, &agent_object,      &agent_spec_object, NULL,
     };
     return objects;
 }

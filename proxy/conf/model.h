@@ -440,6 +440,13 @@ struct weir_limits_spec {
     uint64_t drain_us;                    /* at SIGTERM; 30 s */
 };
 
+/* What a peer that proved no identity says of where a request came from: x-forwarded-for, -proto, -host, forwarded. */
+enum weir_forwarded {
+    WEIR_FORWARDED_STRIP,  /* not believed; its own address and scheme are said instead */
+    WEIR_FORWARDED_APPEND, /* its address is put behind x-forwarded-for; proto and host pass, forwarded does not */
+    WEIR_FORWARDED_KEEP,   /* passes as it is */
+};
+
 /* Names of endpoints. */
 struct weir_dns_spec {
     const char *servers;  /* "ADDR:PORT,...", in that order; "" = those of /etc/resolv.conf */
@@ -475,6 +482,8 @@ struct weir_proxy_spec {
     bool admin_given, access_log_given; /* stated, so weir_proxy_spec_settle leaves them */
     struct weir_limits_spec limits;
     struct weir_dns_spec dns;
+    /* enum weir_forwarded; by where the request was accepted: strip, strip, strip, keep */
+    uint8_t forwarded_listen, forwarded_gateway, forwarded_inbound, forwarded_outbound;
     struct weir_place place;
     bool given; /* a Proxy document was among the input */
 };

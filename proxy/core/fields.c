@@ -12,16 +12,63 @@
 static const struct weir_slice xff = { "x-forwarded-for", 15 };
 static const struct weir_slice xfcc = { "x-forwarded-client-cert", 23 };
 
-static int forwarded_for(struct weir_txn *t) {
+/* How much of what this peer says of a request's origin counts. */
+static enum weir_forwarded forwarded_policy(const struct weir_txn *t) {
+    const struct weir_proxy_spec *spec = &t->epoch->rt->snapshot->proxy;
+
+    switch (t->down->dir) {
+    case WEIR_DIR_REVERSE:
+        return (enum weir_forwarded)spec->forwarded_listen;
+    case WEIR_DIR_GATEWAY:
+        return (enum weir_forwarded)spec->forwarded_gateway;
+    case WEIR_DIR_OUTBOUND:
+        return (enum weir_forwarded)spec->forwarded_outbound;
+    case WEIR_DIR_INBOUND:
+        return (enum weir_forwarded)spec->forwarded_inbound;
+    }
+    return WEIR_FORWARDED_STRIP;
+}
+
+/* Several lines become one list with the new address behind it (RFC 9110 5.3). */
+static int append_for(struct weir_txn *t, const char *ip) {
+    const char *list = "";
+
+    for (uint16_t i = 0; i < t->req.n_fields && list; i++) {
+        const struct weir_field *f = &t->req.fields[i];
+
+        if (f->id == WEIR_FIELD_X_FORWARDED_FOR && !f->dropped && f->value.len > 0)
+            list = weir_arena_printf(&t->arena, "%s%.*s, ", list, WEIR_SLICE_ARG(f->value));
+    }
+    if (list)
+        list = weir_arena_printf(&t->arena, "%s%s", list, ip);
+    return list ? weir_head_set(&t->req, xff, weir_slice_from_str(list)) : -ENOMEM;
+}
+
+static int forwarded_for(struct weir_txn *t, bool append) {
     char *ip = weir_arena_alloc(&t->arena, IP_MAX);
+    int r;
 
     if (!ip)
         return -ENOMEM;
     weir_ip_format(&t->down->info.remote, ip, IP_MAX);
-    if (weir_head_add(&t->req, xff, weir_slice_from_str(ip)) < 0)
-        return -ENOMEM;
+    r = append ? append_for(t, ip) : weir_head_add(&t->req, xff, weir_slice_from_str(ip));
+    if (r < 0 || (append && weir_head_find_id(&t->req, WEIR_FIELD_X_FORWARDED_PROTO)))
+        return r;
     return weir_head_add(&t->req, WEIR_SLICE("x-forwarded-proto"),
                          t->down->info.tls ? WEIR_SLICE("https") : WEIR_SLICE("http"));
+}
+
+/* What a peer without a proven identity says of itself and of others. */
+static int from_outside(struct weir_txn *t) {
+    enum weir_forwarded policy = forwarded_policy(t);
+
+    weir_hop_strip_identity(&t->req, policy != WEIR_FORWARDED_STRIP);
+    if (policy == WEIR_FORWARDED_APPEND)
+        (void)weir_head_drop(&t->req, WEIR_SLICE("forwarded"));
+    /* The application's own address is what its sidecar proves; nobody is called by it. */
+    if (policy == WEIR_FORWARDED_KEEP || t->down->dir == WEIR_DIR_OUTBOUND)
+        return 0;
+    return forwarded_for(t, policy == WEIR_FORWARDED_APPEND);
 }
 
 /* Envoy's form, one element per hop. */
@@ -84,14 +131,12 @@ int weir_fields_request(struct weir_txn *t) {
     if (t->identified)
         weir_hop_strip_disguised(&t->req);
     else
-        weir_hop_strip_identity(&t->req);
+        r = from_outside(t);
     if (t->req.scheme.len == 0)
         t->req.scheme = t->down->info.tls && t->down->dir != WEIR_DIR_INBOUND ? WEIR_SLICE("https")
                                                                               : WEIR_SLICE("http");
     if (t->identified)
         r = client_cert(t);
-    else if (t->down->dir != WEIR_DIR_OUTBOUND)
-        r = forwarded_for(t);
     if (r == 0)
         r = request_id(t);
     if (r == 0 && t->decision.rule && has_filters(t))

@@ -72,9 +72,15 @@ static bool claims_identity(const struct weir_field *field) {
     }
 }
 
-void weir_hop_strip_identity(struct weir_head *head) {
+/* Where a request came from, in the one spelling that proxies use. */
+static bool says_origin(const struct weir_field *field) {
+    return field->id == WEIR_FIELD_X_FORWARDED_FOR || field->id == WEIR_FIELD_X_FORWARDED_HOST ||
+           field->id == WEIR_FIELD_X_FORWARDED_PROTO || field->id == WEIR_FIELD_FORWARDED;
+}
+
+void weir_hop_strip_identity(struct weir_head *head, bool keep_origin) {
     for (uint16_t i = 0; i < head->n_fields; i++)
-        if (claims_identity(&head->fields[i]))
+        if (claims_identity(&head->fields[i]) && !(keep_origin && says_origin(&head->fields[i])))
             head->fields[i].dropped = true;
 }
 
@@ -88,8 +94,7 @@ static bool only_dashes(struct weir_slice name) {
 }
 
 static bool disguised(const struct weir_field *field) {
-    return field->id == WEIR_FIELD_OTHER && is_identity(field->name) &&
-           !only_dashes(field->name);
+    return field->id == WEIR_FIELD_OTHER && is_identity(field->name) && !only_dashes(field->name);
 }
 
 void weir_hop_strip_disguised(struct weir_head *head) {

@@ -14,9 +14,9 @@ void weir_hop_strip(struct weir_head *head);
 /*
  * Drops fields by which an outsider could claim an identity or an origin: x-forwarded-client-cert, x-forwarded-for,
  * forwarded, x-forwarded-host, x-forwarded-proto, x-envoy-*, l5d-*, x-weir-*, in every spelling ('_', '.' and the like
- * count as '-').
+ * count as '-'). `keep_origin`: x-forwarded-for, -host, -proto and forwarded, spelt so, are left.
  */
-void weir_hop_strip_identity(struct weir_head *head);
+void weir_hop_strip_identity(struct weir_head *head, bool keep_origin);
 /*
  * For a head whose sender may say such things: drops those spelt with anything but '-' between the words. No proxy writes
  * them so, but servers that map names to variables (CGI, WSGI) read them as if it had.

@@ -458,6 +458,53 @@ static void identity_claims_from_outside_are_stripped(void **state) {
     flow_end(&f);
 }
 
+#define FORWARDED(policy)                                                                          \
+    "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec: {forwardedHeaders: "   \
+    "{listen: " policy "}}\n"
+#define THROUGH_OTHERS                                                                             \
+    "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Forwarded-For: 7.7.7.7, "          \
+    "8.8.8.8\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\nForwarded: for=6.6.6.6\r\n"     \
+    "X-Forwarded-Client-Cert: URI=spiffe://a/b\r\nX_Forwarded_For: 9.9.9.9\r\n\r\n"
+
+static void a_trusted_front_may_be_believed_and_appended_to(void **state) {
+    struct flow f;
+    struct mem_conn *s;
+
+    (void)state;
+    flow_reverse(&f, FORWARDED("append"));
+    flow_send(&f, flow_client(&f), THROUGH_OTHERS);
+    s = flow_server(&f);
+    flow_expect_holds(s, "x-forwarded-for: 6.6.6.6, 7.7.7.7, 8.8.8.8, 192.0.2.7\r\n");
+    flow_expect_lacks(s, "X-Forwarded-For: ");
+    flow_expect_holds(s, "X-Forwarded-Proto: https\r\n");
+    flow_expect_lacks(s, "x-forwarded-proto: http\r\n");
+    flow_expect_holds(s, "X-Forwarded-Host: b\r\n");
+    flow_expect_lacks(s, "Forwarded: for");
+    flow_expect_lacks(s, "spiffe");
+    flow_expect_lacks(s, "9.9.9.9");
+    flow_send(&f, flow_client(&f), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    s = flow_server(&f);
+    flow_expect_holds(s, "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: http\r\n");
+    flow_end(&f);
+}
+
+static void or_passed_on_as_it_is(void **state) {
+    struct flow f;
+    struct mem_conn *s;
+
+    (void)state;
+    flow_reverse(&f, FORWARDED("keep"));
+    flow_send(&f, flow_client(&f), THROUGH_OTHERS);
+    s = flow_server(&f);
+    flow_expect_holds(s, "X-Forwarded-For: 6.6.6.6\r\n");
+    flow_expect_holds(s, "X-Forwarded-For: 7.7.7.7, 8.8.8.8\r\n");
+    flow_expect_holds(s, "Forwarded: for=6.6.6.6\r\n");
+    flow_expect_lacks(s, "192.0.2.7");
+    flow_expect_lacks(s, "spiffe");
+    flow_expect_lacks(s, "9.9.9.9");
+    flow_end(&f);
+}
+
 static void draining_answers_what_runs_and_closes_what_idles(void **state) {
     struct flow f;
     struct mem_conn *idle, *busy, *s;
@@ -547,6 +594,8 @@ int main(void) {
         cmocka_unit_test(a_server_too_slow_for_the_request_timeout_is_504),
         cmocka_unit_test(ambiguous_framing_is_400_and_never_forwarded),
         cmocka_unit_test(identity_claims_from_outside_are_stripped),
+        cmocka_unit_test(a_trusted_front_may_be_believed_and_appended_to),
+        cmocka_unit_test(or_passed_on_as_it_is),
         cmocka_unit_test(draining_answers_what_runs_and_closes_what_idles),
         cmocka_unit_test(a_reload_keeps_running_requests_and_connections),
         cmocka_unit_test(an_http2_client_reaches_an_http1_server),

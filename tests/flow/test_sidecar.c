@@ -79,6 +79,30 @@ static void a_header_chooses_the_backend(void **state) {
     flow_end(&f);
 }
 
+static void what_the_own_application_forwards_for_others_passes(void **state) {
+    static const char get[] = "GET / HTTP/1.1\r\nHost: api\r\nX-Forwarded-For: 203.0.113.5\r\n"
+                              "X-Forwarded-Client-Cert: URI=spiffe://a/b\r\nX-Weir-Peer: x\r\n\r\n";
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_OUTBOUND, MESH PROXY("web"));
+    c = outbound(&f, "10.96.0.12");
+    flow_send(&f, c, get);
+    s = flow_server(&f);
+    flow_expect_holds(s, "X-Forwarded-For: 203.0.113.5\r\n");
+    flow_expect_lacks(s, "192.0.2.7");
+    flow_expect_lacks(s, "spiffe");
+    flow_expect_lacks(s, "X-Weir-Peer");
+    flow_end(&f);
+    flow_start(&f, WEIR_DIR_OUTBOUND, MESH PROXY("web"));
+    f.worker.epoch->rt->snapshot->proxy.forwarded_outbound = WEIR_FORWARDED_STRIP;
+    c = outbound(&f, "10.96.0.12");
+    flow_send(&f, c, get);
+    flow_expect_lacks(flow_server(&f), "203.0.113.5");
+    flow_end(&f);
+}
+
 static void what_no_route_or_backend_takes_says_so(void **state) {
     struct flow f;
     struct mem_conn *c;
@@ -355,6 +379,7 @@ static void the_wait_is_configured(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_header_chooses_the_backend),
+        cmocka_unit_test(what_the_own_application_forwards_for_others_passes),
         cmocka_unit_test(what_no_route_or_backend_takes_says_so),
         cmocka_unit_test(a_service_without_routes_goes_to_its_endpoints),
         cmocka_unit_test(an_unknown_destination_is_closed),

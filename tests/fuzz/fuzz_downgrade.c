@@ -188,7 +188,7 @@ static void on_head(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk
     if (!h->is_response && s->flags & FLAG_MESH)
         weir_hop_strip_disguised(h);
     else if (!h->is_response)
-        weir_hop_strip_identity(h);
+        weir_hop_strip_identity(h, false);
     if (s->to->codec->ops->send_head(s->to->codec, s->to->cs, h,
                                      !informational && h->body == WEIR_BODY_NONE) < 0) {
         /* What a stranger sent has been checked; a mesh peer's head is rebuilt after that. */

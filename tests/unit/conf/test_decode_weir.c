@@ -106,6 +106,41 @@ static void every_field_of_a_proxy_is_read(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void dns_and_forwarded_headers_have_defaults_and_are_read(void **state) {
+    struct weir_snapshot *s = conf_build(PROXY("{to: [a]}"));
+
+    assert_string_equal(s->proxy.dns.servers, "");
+    assert_int_equal(s->proxy.dns.timeout_us, 2000000);
+    assert_int_equal(s->proxy.dns.min_ttl_us, 5000000);
+    assert_int_equal(s->proxy.dns.max_ttl_us, 300000000);
+    assert_int_equal(s->proxy.dns.negative_us, 10000000);
+    assert_int_equal(s->proxy.forwarded_listen, WEIR_FORWARDED_STRIP);
+    assert_int_equal(s->proxy.forwarded_gateway, WEIR_FORWARDED_STRIP);
+    assert_int_equal(s->proxy.forwarded_inbound, WEIR_FORWARDED_STRIP);
+    assert_int_equal(s->proxy.forwarded_outbound, WEIR_FORWARDED_KEEP);
+    weir_snapshot_unref(s);
+    s = conf_build(PROXY("{to: [a], forwardedHeaders: {listen: keep, gateway: append, inbound: "
+                         "append, outbound: strip}, dns: {servers: [10.0.0.1, \"[fd00::1]:5353\"], "
+                         "timeout: 1s, minTTL: 2s, maxTTL: 3s, negativeTTL: 4s}}"));
+    assert_string_equal(s->proxy.dns.servers, "10.0.0.1,[fd00::1]:5353");
+    assert_int_equal(s->proxy.dns.timeout_us, 1000000);
+    assert_int_equal(s->proxy.dns.min_ttl_us, 2000000);
+    assert_int_equal(s->proxy.dns.max_ttl_us, 3000000);
+    assert_int_equal(s->proxy.dns.negative_us, 4000000);
+    assert_int_equal(s->proxy.forwarded_listen, WEIR_FORWARDED_KEEP);
+    assert_int_equal(s->proxy.forwarded_gateway, WEIR_FORWARDED_APPEND);
+    assert_int_equal(s->proxy.forwarded_inbound, WEIR_FORWARDED_APPEND);
+    assert_int_equal(s->proxy.forwarded_outbound, WEIR_FORWARDED_STRIP);
+    weir_snapshot_unref(s);
+    conf_refused(PROXY("{forwardedHeaders: {listen: trust}, dns: {servers: [ns.example], minTTL: "
+                       "10m}}"),
+                 "t:3:35: error: spec.forwardedHeaders.listen: unknown value \"trust\"; expected "
+                 "strip, append or keep\n"
+                 "t:3:59: error: spec.dns.servers[0]: \"ns.example\" is not a server; expected "
+                 "\"ADDR\" or \"ADDR:PORT\"\n"
+                 "t:3:72: error: spec.dns.minTTL: is longer than maxTTL\n");
+}
+
 static void defaults_depend_on_what_the_proxy_is(void **state) {
     struct weir_snapshot *s = conf_build(PROXY("{to: [a]}"));
 
@@ -188,8 +223,9 @@ static void every_field_of_an_agent_is_read(void **state) {
     assert_int_equal(s->agent.hold_us, 10000000);
     assert_int_equal(s->agent.join, WEIR_JOIN_MODE_AUTO);
     weir_snapshot_unref(s);
-    s = conf_build(AGENT("{cgroup: a/b, pinDir: /sys/fs/bpf/x, node: n, admin: /run/x, flowLog: "
-                         "\"-\", holdTime: 1s, join: \"off\", helper: /run/h, metrics: \":15020\"}"));
+    s = conf_build(
+        AGENT("{cgroup: a/b, pinDir: /sys/fs/bpf/x, node: n, admin: /run/x, flowLog: "
+              "\"-\", holdTime: 1s, join: \"off\", helper: /run/h, metrics: \":15020\"}"));
     assert_string_equal(s->agent.cgroup, "/a/b");
     assert_string_equal(s->agent.pin_dir, "/sys/fs/bpf/x");
     assert_string_equal(s->agent.node, "n");
@@ -230,6 +266,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_proxy_document_is_the_default),
         cmocka_unit_test(every_field_of_a_proxy_is_read),
+        cmocka_unit_test(dns_and_forwarded_headers_have_defaults_and_are_read),
         cmocka_unit_test(defaults_depend_on_what_the_proxy_is),
         cmocka_unit_test(flags_laid_over_are_settled_again),
         cmocka_unit_test(a_wrong_proxy_is_refused),

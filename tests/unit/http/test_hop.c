@@ -140,7 +140,7 @@ static void identity_goes_in_every_spelling(void **state) {
     add(&f, "X_Weir_Peer", "1");
     add(&f, "X.Forwarded.Client.Cert", "1");
     add(&f, "x-forwarded-client~cert", "1");
-    weir_hop_strip_identity(&f.head);
+    weir_hop_strip_identity(&f.head, false);
     left(&f, "");
 }
 
@@ -161,6 +161,22 @@ static void what_a_mesh_peer_says_counts_in_the_one_spelling(void **state) {
     left(&f, "X-Forwarded-Client-Cert x-forwarded-for X-Envoy-Peer x_api_key");
 }
 
+static void where_a_request_came_from_may_be_left_in_its_one_spelling(void **state) {
+    struct fixture f;
+    begin(&f);
+    add(&f, "X-Forwarded-For", "1");
+    add(&f, "x-forwarded-host", "1");
+    add(&f, "x-forwarded-proto", "1");
+    add(&f, "Forwarded", "1");
+    add(&f, "X_Forwarded_For", "1");
+    add(&f, "x-forwarded-client-cert", "1");
+    add(&f, "x-envoy-external-address", "1");
+    add(&f, "l5d-client-id", "1");
+    add(&f, "x-weir-h1", "1");
+    weir_hop_strip_identity(&f.head, true);
+    left(&f, "X-Forwarded-For x-forwarded-host x-forwarded-proto Forwarded");
+}
+
 static void what_only_looks_like_identity_stays(void **state) {
     struct fixture f;
     begin(&f);
@@ -171,7 +187,7 @@ static void what_only_looks_like_identity_stays(void **state) {
     add(&f, "l5d", "1");
     add(&f, "My-X-Envoy-", "1");
     add(&f, "x-forwarded-client-cert-and-a-name-that-is-longer-than-the-buffer", "1");
-    weir_hop_strip_identity(&f.head);
+    weir_hop_strip_identity(&f.head, false);
     assert_int_equal(f.head.n_fields, 7);
     for (unsigned i = 0; i < 7; i++)
         assert_false(f.head.fields[i].dropped);
@@ -224,6 +240,7 @@ int main(void) {
         cmocka_unit_test(a_response_keeps_upgrade_only_with_101),
         cmocka_unit_test(identity_goes_in_every_spelling),
         cmocka_unit_test(what_a_mesh_peer_says_counts_in_the_one_spelling),
+        cmocka_unit_test(where_a_request_came_from_may_be_left_in_its_one_spelling),
         cmocka_unit_test(what_only_looks_like_identity_stays),
         cmocka_unit_test(trailers_may_not_carry_what_had_to_be_known_before),
     };
