@@ -36,6 +36,10 @@ int weir_decode_service(struct weir_dec *d, const struct weir_node *n, void *out
 int weir_decode_slice(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_http_route(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_grpc_route(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_tls_route(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_secret(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_config_map(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_backend_tls(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_grant(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_route_policy(struct weir_dec *d, const struct weir_node *n, void *out);
@@ -70,6 +74,9 @@ int weir_dec_ranged(struct weir_dec *d, const struct weir_node *n, uint32_t min,
 /* One element of the targetRefs of a policy into a struct weir_policy_target; its group and kind are the caller's to check. */
 int weir_decode_policy_target(struct weir_dec *d, const struct weir_node *n,
                               const struct weir_object *object, struct weir_policy_target *out);
+/* One reference to an object that holds certificates, by the table of its place, into a struct weir_draft_ref. */
+int weir_decode_pem_ref(struct weir_dec *d, const struct weir_node *n,
+                        const struct weir_object *object, struct weir_draft_ref *out);
 /* "" when the key is absent. */
 const char *weir_meta_annotation(const struct weir_meta *meta, const char *key);
 const char *weir_meta_label(const struct weir_meta *meta, const char *key);
@@ -88,6 +95,8 @@ const struct weir_object *const *weir_objects_filter(void);
 const struct weir_object *const *weir_objects_session(void);
 const struct weir_object *const *weir_objects_cors(void);
 const struct weir_object *const *weir_objects_grpc(void);
+const struct weir_object *const *weir_objects_tls(void);
+const struct weir_object *const *weir_objects_secret(void);
 const struct weir_object *const *weir_objects_gateway(void);
 const struct weir_object *const *weir_objects_grant(void);
 const struct weir_object *const *weir_objects_route_policy(void);

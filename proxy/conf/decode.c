@@ -50,6 +50,29 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
                                sizeof(struct weir_draft_route),
                                weir_decode_grpc_route,
                                .namespaced = true },
+    [WEIR_KIND_TLS_ROUTE] = { "TLSRoute",
+                              { "gateway.networking.k8s.io/v1",
+                                "gateway.networking.k8s.io/v1alpha3",
+                                "gateway.networking.k8s.io/v1alpha2" },
+                              sizeof(struct weir_draft_route),
+                              weir_decode_tls_route,
+                              .namespaced = true },
+    [WEIR_KIND_SECRET] = { "Secret",
+                           { "v1" },
+                           sizeof(struct weir_draft_pem),
+                           weir_decode_secret,
+                           .namespaced = true },
+    [WEIR_KIND_CONFIG_MAP] = { "ConfigMap",
+                               { "v1" },
+                               sizeof(struct weir_draft_pem),
+                               weir_decode_config_map,
+                               .namespaced = true },
+    [WEIR_KIND_BACKEND_TLS] = { "BackendTLSPolicy",
+                                { "gateway.networking.k8s.io/v1",
+                                  "gateway.networking.k8s.io/v1alpha3" },
+                                sizeof(struct weir_draft_backend_tls),
+                                weir_decode_backend_tls,
+                                .namespaced = true },
     [WEIR_KIND_GATEWAY] = { "Gateway",
                             { "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1" },
                             sizeof(struct weir_draft_gateway),
@@ -99,7 +122,7 @@ static const struct weir_kind kinds[WEIR_KINDS] = {
 
 /* Kinds that a later version will read: refused like any other, but not as if they were misspelt.
  */
-static const char *const known_kinds[] = { "BackendTLSPolicy", "TLSRoute", "TCPRoute" };
+static const char *const known_kinds[] = { "TCPRoute", "UDPRoute" };
 
 static int decode_created(struct weir_dec *d, const struct weir_node *n, void *out) {
     int r;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gateway of gateway.networking.k8s.io: listeners, their TLS files and who may attach to them.
- * Certificates come from files named in tls.options, since Secrets are not read. Whether a route is
- * allowed to attach is decided in routes.c.
+ * Gateway of gateway.networking.k8s.io: listeners, their certificates and who may attach to them.
+ * Certificates come from a Secret among the documents or from files named in tls.options. What a reference leads to is
+ * linked in gateways.c, whether a route is allowed to attach in routes.c.
  */
 #include <string.h>
 
@@ -17,8 +17,32 @@ static int decode_tls_mode(struct weir_dec *d, const struct weir_node *n, void *
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    return r == 0 && i == 1 ? weir_dec_error(d, n, "Passthrough is not supported by this version")
-                            : r;
+    *(int *)out = i == 1 ? WEIR_TLS_MODE_PASSTHROUGH : WEIR_TLS_MODE_TERMINATE;
+    return r;
+}
+
+static const struct weir_field cert_ref_fields[] = {
+    WEIR_F("group", struct weir_draft_ref, group, weir_dec_string),
+    WEIR_F("kind", struct weir_draft_ref, kind, weir_dec_string),
+    WEIR_F_REQ("name", struct weir_draft_ref, name, weir_dec_string),
+    WEIR_F("namespace", struct weir_draft_ref, namespace_, weir_dec_string),
+};
+static const struct weir_object cert_ref_object =
+    WEIR_OBJECT("Gateway.spec.listeners[].tls.certificateRefs[]", cert_ref_fields);
+
+static int decode_cert_ref(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_draft_ref *ref = out;
+
+    *ref = (struct weir_draft_ref){ .group = "", .kind = "Secret", .name = "", .namespace_ = "" };
+    int r = weir_decode_pem_ref(d, n, &cert_ref_object, ref);
+    if (r == 0 && (ref->group[0] != '\0' || strcmp(ref->kind, "Secret") != 0)) {
+        return weir_dec_error_in(
+            d, n, "kind",
+            "a certificate comes from a Secret of group \"\", not from a %.64s "
+            "of \"%.64s\"",
+            ref->kind, ref->group);
+    }
+    return r;
 }
 
 static const struct weir_field tls_option_fields[] = {
@@ -33,9 +57,9 @@ static int decode_tls_options(struct weir_dec *d, const struct weir_node *n, voi
 }
 
 static const struct weir_field tls_fields[] = {
-    WEIR_F_SELF("mode", decode_tls_mode),
+    WEIR_F("mode", struct weir_draft_listener, tls_mode, decode_tls_mode),
     WEIR_F_SELF("options", decode_tls_options),
-    WEIR_F_UNSUP("certificateRefs"),
+    WEIR_F_LIST("certificateRefs", struct weir_draft_listener, certs, n_certs, decode_cert_ref),
     WEIR_F_UNSUP("frontendValidation"),
 };
 static const struct weir_object tls_object =
@@ -93,7 +117,7 @@ static int decode_kinds(struct weir_dec *d, const struct weir_node *n, void *out
     if (!weir_dec_expect(d, n, WEIR_NODE_LIST, &r)) {
         return r;
     }
-    listener->no_http_routes = listener->no_grpc_routes = n->n > 0;
+    listener->no_http_routes = listener->no_grpc_routes = listener->no_tls_routes = n->n > 0;
     WEIR_NODE_FOREACH(it, n) {
         struct route_kind kind = { GATEWAY_GROUP, "" };
         weir_dec_enter(d, NULL, i++);
@@ -107,6 +131,9 @@ static int decode_kinds(struct weir_dec *d, const struct weir_node *n, void *out
         }
         if (strcmp(kind.group, GATEWAY_GROUP) == 0 && strcmp(kind.kind, "GRPCRoute") == 0) {
             listener->no_grpc_routes = false;
+        }
+        if (strcmp(kind.group, GATEWAY_GROUP) == 0 && strcmp(kind.kind, "TLSRoute") == 0) {
+            listener->no_tls_routes = false;
         }
     }
     return 0;
@@ -128,8 +155,9 @@ static int decode_protocol(struct weir_dec *d, const struct weir_node *n, void *
     unsigned i = 0;
     int r = weir_dec_word(d, n, words, &i);
 
-    *(enum weir_listener_protocol *)out = i == 1 ? WEIR_LISTENER_HTTPS : WEIR_LISTENER_HTTP;
-    return r == 0 && i > 1 ? weir_dec_error(d, n, "%s is not supported by this version", words[i])
+    *(enum weir_listener_protocol *)out =
+        i < 3 ? (enum weir_listener_protocol)i : WEIR_LISTENER_HTTP;
+    return r == 0 && i > 2 ? weir_dec_error(d, n, "%s is not supported by this version", words[i])
                            : r;
 }
 
@@ -165,28 +193,60 @@ static const struct weir_field listener_fields[] = {
 static const struct weir_object listener_object =
     WEIR_OBJECT("Gateway.spec.listeners[]", listener_fields);
 
+/* Of what its protocol has TLS for. */
+static int check_tls(struct weir_dec *d, const struct weir_node *n,
+                     const struct weir_draft_listener *listener) {
+    const struct weir_gateway_listener *value = &listener->value;
+    bool cert = value->cert_file[0] != '\0', key = value->key_file[0] != '\0';
+
+    if (value->protocol == WEIR_LISTENER_HTTP) {
+        return weir_node_get(n, "tls") == NULL
+                   ? 0
+                   : weir_dec_error_in(d, n, "tls", "not allowed with protocol HTTP");
+    }
+    if (value->protocol == WEIR_LISTENER_HTTPS && value->passthrough) {
+        return weir_dec_error_in(d, n, "tls", "mode Passthrough needs protocol TLS");
+    }
+    if (value->protocol == WEIR_LISTENER_TLS && listener->tls_mode == WEIR_TLS_MODE_NONE) {
+        return weir_dec_error_in(d, n, "tls", "protocol TLS needs mode Terminate or Passthrough");
+    }
+    if (value->passthrough) {
+        return cert || key || listener->n_certs > 0
+                   ? weir_dec_error_in(d, n, "tls", "mode Passthrough shows no certificate")
+                   : 0;
+    }
+    if (listener->n_certs > 1) {
+        return weir_dec_error_in(
+            d, n, "tls", "more than one of certificateRefs is not supported by this version");
+    }
+    if (listener->n_certs == 1 ? cert || key : !cert || !key) {
+        return weir_dec_error_in(d, n, "tls",
+                                 "needs certificateRefs, or options \"weir.dev/cert-file\" and "
+                                 "\"weir.dev/key-file\"");
+    }
+    return 0;
+}
+
 static int decode_listener(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_listener *listener = out;
     struct weir_gateway_listener *value = &listener->value;
     uint32_t errors = d->problems->n_errors;
 
     value->name = value->hostname = value->cert_file = value->key_file = "";
+    value->secret = value->cert = value->key = "";
     listener->from = WEIR_FROM_SAME;
     listener->place = weir_dec_place(d, n);
     int r = weir_dec_object(d, n, &listener_object, listener);
     if (r != 0 || errors != d->problems->n_errors) {
         return r;
     }
-    bool tls = value->protocol != WEIR_LISTENER_HTTP;
-    if (tls && (value->cert_file[0] == '\0' || value->key_file[0] == '\0')) {
-        return weir_dec_error_in(d, n, "tls",
-                                 "protocol HTTPS needs tls.options with \"weir.dev/cert-file\" and "
-                                 "\"weir.dev/key-file\"");
+    value->passthrough = listener->tls_mode == WEIR_TLS_MODE_PASSTHROUGH;
+    if (value->protocol == WEIR_LISTENER_TLS) {
+        listener->no_http_routes = listener->no_grpc_routes = true;
+    } else {
+        listener->no_tls_routes = true;
     }
-    if (!tls && weir_node_get(n, "tls") != NULL) {
-        return weir_dec_error_in(d, n, "tls", "not allowed with protocol HTTP");
-    }
-    return 0;
+    return check_tls(d, n, listener);
 }
 
 static const struct weir_field gateway_spec_fields[] = {
@@ -279,8 +339,11 @@ int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out
 
 const struct weir_object *const *weir_objects_gateway(void) {
     static const struct weir_object *const objects[] = {
-        &gateway_object, &gateway_spec_object, &listener_object,   &tls_object, &tls_options_object,
-        &allowed_object, &from_object,         &route_kind_object, NULL,
+        &gateway_object,     &gateway_spec_object,
+        &listener_object,    &tls_object,
+        &tls_options_object, &allowed_object,
+        &from_object,        &route_kind_object,
+        &cert_ref_object,    NULL,
     };
     return objects;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ReferenceGrant: who of another namespace may refer to objects of this one. Only references from
- * routes to Services are looked at by anybody here; grants for other kinds are read and do nothing.
+ * ReferenceGrant: who of another namespace may refer to objects of this one. Looked at for references from routes to
+ * Services and from Gateways to Secrets; grants for other kinds are read and do nothing.
  */
 #include "conf/decode_route.h"
 #include "conf/syntax.h"

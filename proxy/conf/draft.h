@@ -20,7 +20,11 @@ enum weir_kind_id {
     WEIR_KIND_SLICE,
     WEIR_KIND_HTTP_ROUTE,
     WEIR_KIND_GRPC_ROUTE,
+    WEIR_KIND_TLS_ROUTE,
     WEIR_KIND_GATEWAY,
+    WEIR_KIND_SECRET,
+    WEIR_KIND_CONFIG_MAP,
+    WEIR_KIND_BACKEND_TLS,
     WEIR_KIND_GRANT,
     WEIR_KIND_ROUTE_POLICY,
     WEIR_KIND_NETPOL,
@@ -119,13 +123,39 @@ struct weir_draft_route {
     struct weir_http_route value;
 };
 
+/* A reference to a Secret or ConfigMap. */
+struct weir_draft_ref {
+    const char *group, *kind, *name, *namespace_;
+    struct weir_place place;
+};
+
+/* Secret and ConfigMap: the PEM texts in them, "" = none; nothing else of them is kept. */
+struct weir_draft_pem {
+    struct weir_draft head;
+    const char *cert, *key, *ca;
+};
+
+struct weir_draft_backend_tls {
+    struct weir_draft head;
+    struct weir_backend_tls value;
+    struct weir_draft_ref *cas;
+    uint32_t n_cas;
+    bool system;
+};
+
+enum weir_draft_tls_mode { WEIR_TLS_MODE_NONE, WEIR_TLS_MODE_TERMINATE, WEIR_TLS_MODE_PASSTHROUGH };
+
 /* Who may attach to a Gateway's listener. */
 struct weir_draft_listener {
     struct weir_gateway_listener value;
     struct weir_place place;
     enum { WEIR_FROM_SAME, WEIR_FROM_ALL, WEIR_FROM_NONE, WEIR_FROM_SELECTOR } from;
     struct weir_selector namespaces;
-    bool no_http_routes, no_grpc_routes; /* kinds is given and does not name that one */
+    bool no_http_routes, no_grpc_routes,
+        no_tls_routes;            /* by protocol, or kinds does not name that one */
+    struct weir_draft_ref *certs; /* certificateRefs */
+    uint32_t n_certs;
+    int tls_mode; /* enum weir_draft_tls_mode */
 };
 
 struct weir_draft_gateway {

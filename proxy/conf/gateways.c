@@ -47,6 +47,39 @@ static int find_conflict(struct weir_link *l, const struct weir_draft *draft, ui
     return 0;
 }
 
+/* The certificate of certificateRefs. *ret_found false: the listener cannot be served; it has been warned about. */
+static int link_secret(struct weir_link *l, const struct weir_draft *draft, uint32_t index,
+                       struct weir_gateway_listener *to, bool *ret_found) {
+    const struct weir_draft_listener *listener =
+        &((const struct weir_draft_gateway *)draft)->listeners[index];
+    const struct weir_draft_ref *ref = listener->certs;
+    const char *ns = ref->namespace_[0] != '\0' ? ref->namespace_ : draft->meta.namespace_;
+    const struct weir_draft_pem *pem =
+        (const struct weir_draft_pem *)weir_link_find(l, "Secret", ns, ref->name);
+    const struct weir_reference from = { "Gateway", draft->meta.namespace_, "Secret", ns,
+                                         ref->name };
+    const char *why = NULL;
+    char field[64];
+
+    if (strcmp(ns, draft->meta.namespace_) != 0 && !weir_link_granted(l, &from)) {
+        why = "is in another namespace without a ReferenceGrant for it";
+    } else if (pem == NULL) {
+        why = "is not among the documents";
+    } else if (pem->cert[0] == '\0' || pem->key[0] == '\0') {
+        why = "does not have tls.crt and tls.key";
+    }
+    *ret_found = why == NULL;
+    if (why != NULL) {
+        snprintf(field, sizeof(field), "spec.listeners[%u].tls.certificateRefs[0]", index);
+        return weir_link_warn(l, draft, &ref->place, field,
+                              "Secret %s/%s %s; the listener is not served", ns, ref->name, why);
+    }
+    to->cert = pem->cert;
+    to->key = pem->key;
+    to->secret = weir_arena_printf(&l->s->arena, "%s/%s", ns, ref->name);
+    return to->secret != NULL ? 0 : -ENOMEM;
+}
+
 static int link_listeners(struct weir_link *l, const struct weir_draft *draft,
                           struct weir_gateway *to) {
     const struct weir_draft_gateway *gateway = (const struct weir_draft_gateway *)draft;
@@ -54,12 +87,15 @@ static int link_listeners(struct weir_link *l, const struct weir_draft *draft,
 
     to->n_listeners = 0;
     for (uint32_t i = 0; i < gateway->n_listeners && r == 0; i++) {
-        bool conflict = false;
+        struct weir_gateway_listener *listener = &to->listeners[to->n_listeners];
+        bool conflict = false, found = true;
 
+        *listener = gateway->listeners[i].value;
         r = find_conflict(l, draft, i, &conflict);
-        if (!conflict) {
-            to->listeners[to->n_listeners++] = gateway->listeners[i].value;
+        if (r == 0 && !conflict && gateway->listeners[i].n_certs > 0) {
+            r = link_secret(l, draft, i, listener, &found);
         }
+        to->n_listeners += !conflict && found;
     }
     return r;
 }

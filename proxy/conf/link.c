@@ -76,6 +76,8 @@ static int (*order_of(enum weir_kind_id kind))(const void *, const void *) {
     switch (kind) {
     case WEIR_KIND_HTTP_ROUTE:
     case WEIR_KIND_GRPC_ROUTE:
+    case WEIR_KIND_TLS_ROUTE:
+    case WEIR_KIND_BACKEND_TLS:
     case WEIR_KIND_GATEWAY:
     case WEIR_KIND_ROUTE_POLICY:
     case WEIR_KIND_BACKEND_POLICY:
@@ -358,7 +360,7 @@ int weir_build_link(struct weir_build *b) {
         weir_link_namespaces,       weir_link_pods,     weir_link_services,
         weir_link_endpoints,        weir_link_gateways, weir_link_routes,
         weir_link_route_policies,   link_netpols,       link_peer_auths,
-        weir_link_backend_policies, link_authz,
+        weir_link_backend_policies, weir_link_backend_tls, link_authz,
         link_bootstrap,
     };
     struct weir_link l = { .b = b, .s = b->snapshot };

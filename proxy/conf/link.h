@@ -35,6 +35,15 @@ int weir_link_gateways(struct weir_link *l);
 /* Why two listeners cannot both be served; NULL = they can. */
 const char *weir_listener_conflict(const struct weir_gateway_listener *a,
                                    const struct weir_gateway_listener *b);
+/* A reference from one namespace into another. */
+struct weir_reference {
+    const char *from_kind, *from_namespace; /* of gateway.networking.k8s.io */
+    const char *kind, *namespace_, *name;   /* of the core group */
+};
+/* Does a ReferenceGrant of the namespace that is referred to allow it? */
+bool weir_link_granted(const struct weir_link *l, const struct weir_reference *ref);
+/* BackendTLSPolicies to the Service ports they are for, after the services. */
+int weir_link_backend_tls(struct weir_link *l);
 /* BackendPolicies to the Service ports they are for. */
 int weir_link_backend_policies(struct weir_link *l);
 /* Parents and backends; marks the service ports that a route makes L7. */

@@ -158,6 +158,22 @@ struct weir_backend_policy {
     enum weir_balancer balancer;
 };
 
+/* BackendTLSPolicy gateway.networking.k8s.io/v1: TLS to the endpoints of Services, and whom to expect there. */
+struct weir_san {
+    bool uri; /* else a host name */
+    const char *value;
+};
+struct weir_backend_tls {
+    struct weir_meta meta;
+    struct weir_policy_target *targets; /* Services of its own namespace */
+    uint32_t n_targets;
+    const char *hostname;     /* SNI; also what the certificate must be for, unless sans are given */
+    struct weir_san *sans;    /* one of them */
+    uint32_t n_sans;
+    const char *ca, *ca_file; /* PEM texts of caCertificateRefs, joined, and options weir.dev/ca-file; both "" = the system's */
+    bool broken;              /* a reference leads to nothing: no connection can be trusted */
+};
+
 struct weir_service_port {
     const char *name;
     uint16_t port; /* host order */
@@ -169,6 +185,7 @@ struct weir_service_port {
     struct weir_endpoint *hosts; /* those known by name: whoever calls them finds the address */
     uint32_t n_hosts;
     const struct weir_backend_policy *policy; /* NULL = none */
+    const struct weir_backend_tls *tls;       /* NULL = plaintext, or the mesh's */
     uint32_t index;                           /* among all ports of all services of the snapshot */
 };
 
@@ -331,6 +348,7 @@ struct weir_parent_ref {
 struct weir_http_route {
     struct weir_meta meta;
     bool grpc; /* a GRPCRoute: for gRPC requests only */
+    bool tls;  /* a TLSRoute: one rule without matches, for whole connections */
     struct weir_parent_ref *parents;
     uint32_t n_parents;
     const char **hostnames; /* "*.example.com" allowed; none = all */
@@ -339,13 +357,15 @@ struct weir_http_route {
     uint32_t n_rules;
 };
 
-enum weir_listener_protocol { WEIR_LISTENER_HTTP, WEIR_LISTENER_HTTPS };
+enum weir_listener_protocol { WEIR_LISTENER_HTTP, WEIR_LISTENER_HTTPS, WEIR_LISTENER_TLS };
 
 struct weir_gateway_listener {
     const char *name, *hostname;
     uint16_t port;
     enum weir_listener_protocol protocol;
-    const char *cert_file, *key_file; /* tls.options weir.dev/cert-file, weir.dev/key-file */
+    bool passthrough; /* TLS: the ClientHello is read and nothing ended */
+    const char *cert_file, *key_file; /* tls.options weir.dev/cert-file, weir.dev/key-file; "" = none */
+    const char *secret, *cert, *key;  /* or the Secret of certificateRefs: "namespace/name", its PEM texts */
 };
 
 struct weir_gateway {

@@ -16,7 +16,7 @@ struct parent_walk {
     const struct weir_draft *draft;  /* the route's */
     struct weir_parent_ref *parents; /* the new list */
     uint32_t n, index;               /* index of the parentRef at hand in the document */
-    bool grpc;
+    bool grpc, tls;
 };
 
 static int warn_parent(struct parent_walk *w, const struct weir_parent_ref *ref,
@@ -34,7 +34,9 @@ static bool allows(struct parent_walk *w, const struct weir_draft_listener *list
     const char *ns = w->draft->meta.namespace_;
     const struct weir_namespace *meta_ns;
 
-    if (w->grpc ? listener->no_grpc_routes : listener->no_http_routes) {
+    if (w->grpc  ? listener->no_grpc_routes
+        : w->tls ? listener->no_tls_routes
+                 : listener->no_http_routes) {
         return false;
     }
     switch (listener->from) {
@@ -78,7 +80,9 @@ static int expand_gateway(struct parent_walk *w, const struct weir_parent_ref *r
     if (!named) {
         return warn_parent(w, ref, "has no such listener");
     }
-    return allowed ? 0 : warn_parent(w, ref, "does not allow this route to attach (allowedRoutes)");
+    return allowed ? 0
+                   : warn_parent(w, ref,
+                                 "does not allow this route to attach (protocol, allowedRoutes)");
 }
 
 /* A route makes the ports it is attached to HTTP, unless the application has its own TLS
@@ -144,7 +148,7 @@ static uint32_t count_parents(struct weir_link *l, const struct weir_http_route 
 
 static int link_parents(struct weir_link *l, const struct weir_draft *draft,
                         struct weir_http_route *route) {
-    struct parent_walk w = { .l = l, .draft = draft, .grpc = route->grpc };
+    struct parent_walk w = { .l = l, .draft = draft, .grpc = route->grpc, .tls = route->tls };
     int r = 0;
 
     for (uint32_t i = 0; i < route->n_parents; i++) {
@@ -172,7 +176,7 @@ static int link_parents(struct weir_link *l, const struct weir_draft *draft,
 struct backend_at {
     const struct weir_draft *draft;
     uint32_t rule, index;
-    bool mirror, grpc;
+    bool mirror, grpc, tls;
 };
 
 static int warn_backend(struct weir_link *l, const struct backend_at *at,
@@ -184,47 +188,21 @@ static int warn_backend(struct weir_link *l, const struct backend_at *at,
     return weir_link_warn(l, at->draft, &ref->place, field, "Service %s/%s %s; %s", ref->namespace_,
                           ref->name, message,
                           at->mirror ? "nothing is mirrored to it"
+                          : at->tls  ? "its share of connections is closed"
                                      : "its share of requests is answered with 500");
 }
 
-static bool grant_covers(const struct weir_draft_grant *grant, const struct backend_at *at,
-                         const struct weir_backend_ref *ref) {
-    const char *kind = at->grpc ? "GRPCRoute" : "HTTPRoute";
-    bool from = false, to = false;
-
-    for (uint32_t i = 0; i < grant->n_from && !from; i++) {
-        const struct weir_grant_from *f = &grant->from[i];
-        from = strcmp(f->group, "gateway.networking.k8s.io") == 0 && strcmp(f->kind, kind) == 0 &&
-               strcmp(f->namespace_, at->draft->meta.namespace_) == 0;
-    }
-    for (uint32_t i = 0; i < grant->n_to && !to; i++) {
-        const struct weir_grant_to *t = &grant->to[i];
-        to = t->group[0] == '\0' && strcmp(t->kind, "Service") == 0 &&
-             (t->name[0] == '\0' || strcmp(t->name, ref->name) == 0);
-    }
-    return from && to;
-}
-
-/* Does a ReferenceGrant of the backend's namespace let this route refer to it? They are sorted by namespace. */
 static bool granted(const struct weir_link *l, const struct backend_at *at,
                     const struct weir_backend_ref *ref) {
-    struct weir_draft *const *sorted = l->sorted[WEIR_KIND_GRANT];
-    uint32_t low = 0, end = l->b->drafts[WEIR_KIND_GRANT].n, high = end;
-
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (strcmp(sorted[middle]->meta.namespace_, ref->namespace_) < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    for (; low < end && strcmp(sorted[low]->meta.namespace_, ref->namespace_) == 0; low++) {
-        if (grant_covers((const struct weir_draft_grant *)sorted[low], at, ref)) {
-            return true;
-        }
-    }
-    return false;
+    return weir_link_granted(l, &(struct weir_reference){
+                                    .from_kind = at->grpc  ? "GRPCRoute"
+                                                 : at->tls ? "TLSRoute"
+                                                           : "HTTPRoute",
+                                    .from_namespace = at->draft->meta.namespace_,
+                                    .kind = "Service",
+                                    .namespace_ = ref->namespace_,
+                                    .name = ref->name,
+                                });
 }
 
 static int link_backend(struct weir_link *l, const struct backend_at *at,
@@ -270,7 +248,7 @@ static int link_mirrors(struct weir_link *l, struct backend_at at, struct weir_f
 
 static int link_backends(struct weir_link *l, const struct weir_draft *draft,
                          struct weir_http_route *route) {
-    struct backend_at at = { .draft = draft, .grpc = route->grpc };
+    struct backend_at at = { .draft = draft, .grpc = route->grpc, .tls = route->tls };
     int r = 0;
 
     for (; at.rule < route->n_rules && r == 0; at.rule++) {
@@ -345,9 +323,8 @@ static int link_sessions(struct weir_link *l, const struct weir_draft *draft,
     return 0;
 }
 
-static int link_route(struct weir_link *l, const struct weir_draft *draft) {
-    struct weir_http_route *route = &l->s->routes[l->s->n_routes++];
-
+static int link_route(struct weir_link *l, const struct weir_draft *draft,
+                      struct weir_http_route *route) {
     *route = ((const struct weir_draft_route *)draft)->value;
     route->meta = draft->meta;
     int r = link_parents(l, draft, route);
@@ -355,6 +332,22 @@ static int link_route(struct weir_link *l, const struct weir_draft *draft) {
         r = link_backends(l, draft, route);
     }
     return r == 0 ? link_sessions(l, draft, route) : r;
+}
+
+static int link_tls_routes(struct weir_link *l) {
+    struct weir_snapshot *s = l->s;
+    uint32_t n = l->b->drafts[WEIR_KIND_TLS_ROUTE].n;
+    int r = 0;
+
+    s->tls_routes = weir_arena_calloc(&s->arena, n, sizeof(*s->tls_routes));
+    if (n > 0 && s->tls_routes == NULL) {
+        return -ENOMEM;
+    }
+    while (r == 0 && s->n_tls_routes < n) {
+        uint32_t i = s->n_tls_routes++;
+        r = link_route(l, l->sorted[WEIR_KIND_TLS_ROUTE][i], &s->tls_routes[i]);
+    }
+    return r;
 }
 
 /* HTTPRoutes and GRPCRoutes in one list, by age and name; of equals the HTTPRoute first. */
@@ -374,7 +367,7 @@ int weir_link_routes(struct weir_link *l) {
         bool first = g == n_grpc || (h < n_http && weir_link_compare_age(http, grpc) <= 0);
         h += first;
         g += !first;
-        r = link_route(l, first ? *http : *grpc);
+        r = link_route(l, first ? *http : *grpc, &s->routes[s->n_routes++]);
     }
-    return r;
+    return r == 0 ? link_tls_routes(l) : r;
 }

@@ -104,6 +104,7 @@ void weir_relay_log(struct weir_conn *down, struct weir_fault fault, const char 
         .wall_us = down->worker->net->ops->wall(down->worker->net) - (now - down->since),
         .direction = weir_direction_name(down->dir),
         .protocol = "TCP",
+        .authority = weir_slice_from_str(down->info.sni ? down->info.sni : ""),
         .fault_detail = detail,
         .bytes_in = down->stream->bytes_in,
         .bytes_out = down->stream->bytes_out,

@@ -69,6 +69,7 @@ struct weir_conn {
     uint16_t port;              /* gateway: of the listener */
     struct weir_quota_source *counted_for; /* NULL = for no source */
     struct weir_tls_ctx *tls_due; /* HANDSHAKE: waits for bytes or, by pool_node, for its turn */
+    char *name; /* asked for by a ClientHello that was passed on; NULL = none was */
     struct weir_parent *parent; /* valid while parent_epoch is current */
     struct weir_epoch *parent_epoch;
     /* upstream */

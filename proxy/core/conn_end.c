@@ -179,6 +179,7 @@ void weir_conn_closed(void *arg) {
     weir_bufq_deinit(&c->out);
     weir_free(c->expect);
     weir_free(c->sni);
+    weir_free(c->name);
     weir_free(c->source);
     weir_free(c);
     if (w->draining && weir_list_empty(&w->downs) && weir_list_empty(&w->ups) && w->on_idle)

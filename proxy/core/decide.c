@@ -4,6 +4,7 @@
  * forwarded: the path is made canonical first. Knows nothing of connections but who is at the other end.
  */
 #include "core/filter.h"
+#include "core/gateway.h"
 #include "core/session.h"
 
 static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "core/admit.h"
+#include "core/gateway.h"
 #include "core/hello.h"
 #include "core/pipe.h"
 #include "core/relay.h"
@@ -319,6 +320,10 @@ void weir_down_open(struct weir_conn *c) {
         weir_source_apply(c);
     if (weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_TCP))) {
         opened_opaque(c);
+        return;
+    }
+    if (c->dir == WEIR_DIR_GATEWAY && c->parent && c->parent->opaque) {
+        weir_hello_opened(c);
         return;
     }
     weir_worker_deadline(c->worker, &c->deadline,

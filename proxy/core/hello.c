@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/hello.h"
 
+#include "base/mem.h"
 #include "core/admit.h"
+#include "core/gateway.h"
+#include "core/relay.h"
 #include "core/txn.h"
 #include "http/client_hello.h"
 
 /* RFC 8446 6 */
-enum { ALERT_DECODE_ERROR = 50, ALERT_UNRECOGNIZED_NAME = 112 };
+enum {
+    ALERT_DECODE_ERROR = 50,
+    ALERT_ACCESS_DENIED = 49,
+    ALERT_INTERNAL = 80,
+    ALERT_UNRECOGNIZED_NAME = 112,
+};
 
 /* Says why in TLS's own words and ends the connection. */
 static void refuse(struct weir_conn *c, char alert) {
@@ -23,18 +31,78 @@ static void refuse(struct weir_conn *c, char alert) {
     weir_conn_linger(c);
 }
 
+static void refuse_name(struct weir_conn *c) {
+    weir_count(&c->worker->metrics, WEIR_C_TLS_UNKNOWN_NAME, 1);
+    refuse(c, ALERT_UNRECOGNIZED_NAME);
+}
+
+static const struct weir_tls_choice *choice_of(const struct weir_parent *p, struct weir_slice sni) {
+    return weir_hosts_find(&p->names, sni);
+}
+
+/* One backend of the route by weight; NULL = none that there is. */
+static struct weir_cluster *pick(struct weir_conn *c, const struct weir_tls_choice *choice) {
+    const struct weir_backend_ref *ref =
+        weir_route_backend(&choice->route->rules[0], weir_worker_random(c->worker));
+
+    return ref && ref->service_port ? weir_runtime_cluster(c->worker->epoch->rt, ref->service_port)
+                                    : NULL;
+}
+
+/* The server is to get everything from the ClientHello on. */
+static void pass(struct weir_conn *c, const struct weir_tls_choice *choice,
+                 const struct weir_client_hello *hello) {
+    struct weir_cluster *cluster = pick(c, choice);
+    const char *policy = "";
+
+    c->own_tls = true;
+    c->name = weir_strndup(hello->sni.ptr, hello->sni.len);
+    c->info.sni = c->name;
+    if (c->name && !weir_judge_relay(c, &policy)) {
+        weir_relay_log(c, WEIR_FAULT(DOWNSTREAM, DENIED), policy);
+        refuse(c, ALERT_ACCESS_DENIED);
+    } else if (!c->name || !cluster) {
+        weir_count_fault(&c->worker->metrics, WEIR_FAULT(LOCAL, NO_BACKEND));
+        refuse(c, ALERT_INTERNAL);
+    } else {
+        weir_relay_start(c, weir_worker_target(c->worker, cluster));
+    }
+}
+
+void weir_hello_opened(struct weir_conn *c) {
+    struct weir_parent *p = weir_down_parent(c);
+    const struct weir_tls_choice *choice =
+        p ? choice_of(p, weir_slice_from_str(c->info.sni)) : NULL;
+    struct weir_cluster *cluster = choice ? pick(c, choice) : NULL;
+    const char *policy = "";
+
+    if (!choice) {
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_ROUTE));
+    } else if (!weir_judge_relay(c, &policy)) {
+        weir_relay_log(c, WEIR_FAULT(DOWNSTREAM, DENIED), policy);
+        weir_conn_fail(c, WEIR_FAULT(DOWNSTREAM, DENIED));
+    } else if (!cluster) {
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, NO_BACKEND));
+    } else {
+        weir_relay_start(c, weir_worker_target(c->worker, cluster));
+    }
+}
+
 static void hello_came(struct weir_conn *c, const struct weir_client_hello *hello) {
     struct weir_port *port = weir_runtime_port(c->worker->epoch->rt, c->port);
     struct weir_parent *p = port ? weir_port_listener(port, hello->sni) : NULL;
 
-    if (!p) {
-        weir_count(&c->worker->metrics, WEIR_C_TLS_UNKNOWN_NAME, 1);
-        refuse(c, ALERT_UNRECOGNIZED_NAME);
+    const struct weir_tls_choice *choice = p && p->opaque ? choice_of(p, hello->sni) : NULL;
+
+    if (!p || (p->opaque && !choice)) {
+        refuse_name(c);
         return;
     }
     (void)weir_down_parent(c); /* of this epoch; from here on it is the one meant */
     c->parent = p;
-    if (weir_handshake_start(c, p->tls) < 0)
+    if (p->passthrough)
+        pass(c, choice, hello);
+    else if (weir_handshake_start(c, p->tls) < 0)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "core/admin_listen.h"
+#include "core/gateway.h"
 #include "core/process_internal.h"
 #include "sys/log.h"
 

@@ -228,8 +228,12 @@ static int dial(struct weir_conn *down, struct weir_lb_endpoint *e, struct weir_
     s->tried[s->n_tried++] = e;
     if (s->n_tried < WEIR_TXN_TRIES && pick(down))
         how.connect_us = how.connect_us / 2 + 1;
-    if (how.expect[0])
+    if (how.expect[0]) {
         how.tls = down->worker->epoch->rt->tls.mesh_client_tcp;
+    } else if (!down->own_tls && s->target->conf && s->target->conf->tls_tcp) {
+        how.tls = s->target->conf->tls_tcp;
+        how.sni = s->target->conf->sni;
+    }
     return weir_pool_dial(down->worker, &how, ret_up);
 }
 

@@ -431,11 +431,14 @@ static void on_change(void *arg) {
         weir_process_reload(p);
 }
 
-/* Certificates of Gateway listeners, each file once. */
-static int watch_gateways(struct weir_process *p) {
+/* Certificates of Gateway listeners and of those that BackendTLSPolicies trust. */
+static int watch_documents(struct weir_process *p) {
     const struct weir_snapshot *s = p->runtime->snapshot;
     int r = 0;
 
+    for (uint32_t i = 0; r == 0 && i < s->n_backend_tls; i++)
+        if (s->backend_tls[i].ca_file[0])
+            r = weir_watch_add(p->watch, s->backend_tls[i].ca_file);
     for (uint32_t i = 0; i < s->n_gateways; i++)
         for (uint32_t k = 0; r == 0 && k < s->gateways[i].n_listeners; k++) {
             const struct weir_gateway_listener *l = &s->gateways[i].listeners[k];
@@ -465,5 +468,5 @@ int weir_process_watch(struct weir_process *p) {
     for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(files); i++)
         if (files[i][0])
             r = weir_watch_add(p->watch, files[i]);
-    return r == 0 ? watch_gateways(p) : r;
+    return r == 0 ? watch_documents(p) : r;
 }

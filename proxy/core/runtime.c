@@ -3,11 +3,13 @@
  * Builds struct weir_runtime. Everything here runs on the configuration thread: it may allocate and take its time; what it makes is read
  * only from then on.
  */
-#include "core/runtime_build.h"
+#include "core/runtime.h"
 
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "core/gateway.h"
+#include "core/runtime_build.h"
 
 static const uint64_t table_seed[2] = {
     0x77656972, 0x72756e74
@@ -77,22 +79,14 @@ struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port)
     return NULL;
 }
 
-struct weir_port *weir_runtime_port(struct weir_runtime *rt, uint16_t number) {
-    for (uint32_t i = 0; i < rt->n_ports; i++)
-        if (rt->ports[i].number == number)
-            return &rt->ports[i];
-    return NULL;
-}
-
-/* Is the route attached to that parent? */
-static bool attached(const struct weir_http_route *route, enum weir_parent_kind kind,
-                     const struct weir_meta *meta, const char *section, uint16_t port) {
+bool weir_runtime_attached(const struct weir_http_route *route, const struct weir_attach *at) {
     for (uint32_t i = 0; i < route->n_parents; i++) {
         const struct weir_parent_ref *p = &route->parents[i];
 
-        if (p->kind == kind && strcmp(p->name, meta->name) == 0 &&
-            strcmp(p->namespace_, meta->namespace_) == 0 && (p->port == 0 || p->port == port) &&
-            (p->section[0] == '\0' || strcmp(p->section, section) == 0))
+        if (p->kind == at->kind && strcmp(p->name, at->meta->name) == 0 &&
+            strcmp(p->namespace_, at->meta->namespace_) == 0 &&
+            (p->port == 0 || p->port == at->port) &&
+            (p->section[0] == '\0' || strcmp(p->section, at->section) == 0))
             return true;
     }
     return false;
@@ -114,8 +108,7 @@ int weir_runtime_table(struct weir_runtime *rt, const struct weir_attach *at,
     if (!routes)
         return -ENOMEM;
     for (uint32_t i = 0; i < s->n_routes; i++)
-        if (wanted(at, &s->routes[i]) &&
-            attached(&s->routes[i], at->kind, at->meta, at->section, at->port))
+        if (wanted(at, &s->routes[i]) && weir_runtime_attached(&s->routes[i], at))
             routes[n++] = &s->routes[i];
     *ret_table = NULL;
     if (n == 0 && at->kind == WEIR_PARENT_SERVICE)
@@ -168,7 +161,8 @@ static int add_hosts(struct weir_runtime *rt, const struct weir_lookup *names,
     return r;
 }
 
-static int build_service_clusters(struct weir_runtime *rt, const struct weir_lookup *names) {
+static int build_service_clusters(struct weir_runtime *rt, const struct weir_runtime_params *params,
+                                  char **ret_why) {
     const struct weir_snapshot *s = rt->snapshot;
 
     for (uint32_t i = 0; i < s->n_services; i++) {
@@ -185,11 +179,15 @@ static int build_service_clusters(struct weir_runtime *rt, const struct weir_loo
                 .mesh = rt->tls.mesh_client != NULL,
                 .connection = connection_of(rt, port->policy),
             };
+            int r;
 
             if (port->proto != WEIR_PROTO_TCP)
                 continue;
-            if (!c.name || add_hosts(rt, names, port, &c) < 0)
+            if (!c.name || add_hosts(rt, &params->names, port, &c) < 0)
                 return -ENOMEM;
+            r = weir_runtime_backend_tls(rt, params, port, &c, ret_why);
+            if (r != 0)
+                return r;
             rt->cluster_of_port[port->index] = add_cluster(rt, &c);
         }
     }
@@ -410,7 +408,7 @@ static int build(struct weir_runtime *rt, const struct weir_runtime_params *para
         weir_arena_calloc(&rt->arena, s->n_service_ports, sizeof(struct weir_cluster *));
     if (!rt->clusters || !rt->inbound || !rt->cluster_of_port)
         return -ENOMEM;
-    r = build_service_clusters(rt, &params->names);
+    r = build_service_clusters(rt, params, ret_why);
     if (r == 0 && rt->pod)
         r = build_outbound(rt);
     if (r == 0 && rt->pod)
@@ -457,6 +455,7 @@ static void free_parents(struct weir_parent *p, uint32_t n) {
         weir_route_table_free(p[i].routes);
         weir_route_table_free(p[i].near);
         weir_tls_ctx_unref(p[i].tls_owned);
+        weir_hosts_deinit(&p[i].names);
         weir_rbac_free(p[i].rbac_owned);
     }
 }
@@ -468,6 +467,8 @@ struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt) {
     free_parents(rt->gateways, rt->n_gateways);
     for (uint32_t i = 0; i < rt->n_ports; i++)
         weir_hosts_deinit(&rt->ports[i].listeners);
+    for (uint32_t i = 0; i < rt->n_backend_tls; i++)
+        weir_tls_ctx_unref(rt->backend_tls[i]);
     weir_authz_free(rt->authz);
     weir_rbac_free(rt->rbac);
     weir_tls_set_deinit(&rt->tls);

@@ -32,7 +32,8 @@ struct weir_cluster {
     const struct weir_endpoint *endpoints;
     uint32_t n_endpoints;
     enum weir_upstream_proto proto;
-    struct weir_tls_ctx *tls; /* TLS to every endpoint, or NULL; borrowed from runtime->tls */
+    struct weir_tls_ctx *tls;     /* TLS to every endpoint, or NULL; borrowed from the runtime */
+    struct weir_tls_ctx *tls_tcp; /* the same for bytes that are no HTTP */
     const char *sni;          /* name sent and verified with tls; NULL = the endpoint's host */
     struct weir_connection_spec connection; /* complete */
     uint8_t proxy_send; /* version of the PROXY header that begins each connection; 0 = none */
@@ -51,24 +52,16 @@ struct weir_parent {
     struct weir_cluster *own; /* backend of last resort; NULL = only routes */
     struct weir_tls_ctx *tls; /* gateway listener's certificate; borrowed from `tls_owned` */
     struct weir_tls_ctx *tls_owned;
+    bool opaque;              /* protocol TLS: what is within goes on as it is... */
+    bool passthrough;         /* ... or TLS and all */
+    struct weir_hosts names;  /* opaque: SNI -> struct weir_tls_choice */
     enum weir_mtls_mode mtls; /* inbound */
-    const struct weir_rbac *rbac; /* inbound, gateway: AuthorizationPolicies in force; NULL = none */
+    const struct weir_rbac
+        *rbac; /* inbound, gateway: AuthorizationPolicies in force; NULL = none */
     struct weir_rbac *rbac_owned; /* gateway */
-    bool http;                /* declared to be HTTP: the client speaks first, however late */
-    uint16_t port;            /* inbound, gateway: local port; outbound: the Service's */
-    struct weir_port *at;     /* gateway listeners: where, with which others; else NULL */
-};
-
-/*
- * The Gateway listeners of one port share its socket. Which of them is meant a client says: by SNI where they have TLS, and then
- * its requests must be for that one; else by the authority of each request.
- */
-struct weir_port {
-    uint16_t number;
-    bool tls;
-    struct weir_parent *first; /* of the oldest Gateway */
-    uint32_t n;
-    struct weir_hosts listeners; /* hostname -> struct weir_parent */
+    bool http;                    /* declared to be HTTP: the client speaks first, however late */
+    uint16_t port;                /* inbound, gateway: local port; outbound: the Service's */
+    struct weir_port *at;         /* gateway listeners: where, with which others; else NULL */
 };
 
 /* Contexts built from files; each may be NULL. The set owns one reference of each. */
@@ -95,8 +88,10 @@ struct weir_runtime {
     struct weir_parent *reverse;           /* NULL = no --listen */
     struct weir_parent *outbound, *inbound, *gateways;
     uint32_t n_outbound, n_inbound, n_gateways;
-    struct weir_port *ports;
+    struct weir_port *ports; /* core/gateway.h */
     uint32_t n_ports;
+    struct weir_tls_ctx **backend_tls; /* owned, of BackendTLSPolicies */
+    uint32_t n_backend_tls;
     struct weir_htab outbound_by_addr;
     const struct weir_pod *pod; /* the sidecar's pod, or NULL */
     struct weir_authz *authz;   /* for pod */
@@ -126,10 +121,6 @@ struct weir_runtime *weir_runtime_unref(struct weir_runtime *rt);
 struct weir_parent *weir_runtime_outbound(struct weir_runtime *rt, const struct weir_ip *ip,
                                           uint16_t port);
 struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port);
-/* NULL = no Gateway listens there (any more). */
-struct weir_port *weir_runtime_port(struct weir_runtime *rt, uint16_t number);
-/* The listener of a port that serves that host (of SNI or authority); NULL = none. */
-struct weir_parent *weir_port_listener(const struct weir_port *port, struct weir_slice host);
 /* The cluster of a Service's port, or NULL when it is none of TCP. The port is one of rt->snapshot. */
 struct weir_cluster *weir_runtime_cluster(const struct weir_runtime *rt,
                                           const struct weir_service_port *port);

@@ -14,11 +14,17 @@ struct weir_attach {
     const char *ns; /* only routes of that namespace; NULL = of every one */
 };
 
+bool weir_runtime_attached(const struct weir_http_route *route, const struct weir_attach *at);
 /* The table of the routes attached there; NULL for a Service without any. 0, -ENOMEM, -EINVAL. */
 int weir_runtime_table(struct weir_runtime *rt, const struct weir_attach *at,
                        struct weir_route_table **ret_table);
 /* gateway.c: the listeners of all Gateways, by port. 0, -ENOMEM, 1 = cannot be put in force, *ret_why says it. */
 int weir_runtime_gateways(struct weir_runtime *rt, const struct weir_runtime_params *params,
                           char **ret_why);
+
+/* backend_tls.c: TLS to the endpoints of a Service's port as its BackendTLSPolicy says, if it has one. As above. */
+int weir_runtime_backend_tls(struct weir_runtime *rt, const struct weir_runtime_params *params,
+                             const struct weir_service_port *port, struct weir_cluster *c,
+                             char **ret_why);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "core/admit.h"
+#include "core/gateway.h"
 #include "core/pool.h"
 #include "core/txn.h"
 

@@ -250,6 +250,8 @@ static int set_trust(struct weir_tls_ctx *ctx, struct weir_slice ca, const char 
                        NULL);
     if (mesh) {
         SSL_CTX_set_cert_verify_callback(ssl_ctx, weir_tls_verify_mesh, NULL);
+    } else if (ctx->n_sans > 0) {
+        SSL_CTX_set_cert_verify_callback(ssl_ctx, weir_tls_verify_sans, NULL);
     }
     return set_resumption(ssl_ctx, server && !verify) ? 0 : failed(ret_why, "no session settings");
 }
@@ -298,6 +300,25 @@ static const char *find_missing(const struct weir_tls_params *p) {
     return NULL;
 }
 
+static int copy_sans(struct weir_tls_ctx *ctx, const struct weir_tls_params *p) {
+    if (p->n_sans == 0) {
+        return 0;
+    }
+    ctx->sans = weir_calloc(p->n_sans, sizeof(*ctx->sans));
+    if (ctx->sans == NULL) {
+        return -ENOMEM;
+    }
+    for (; ctx->n_sans < p->n_sans; ctx->n_sans++) {
+        const struct weir_tls_san *san = &p->sans[ctx->n_sans];
+        ctx->sans[ctx->n_sans] =
+            (struct weir_tls_san){ san->uri, weir_strndup(san->value, strlen(san->value)) };
+        if (ctx->sans[ctx->n_sans].value == NULL) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
 static int fill(struct weir_tls_ctx *ctx, const struct weir_tls_params *p, const char **ret_why) {
     const struct weir_tls_material *m = &p->material;
     if (p->trust_domain != NULL) {
@@ -305,6 +326,9 @@ static int fill(struct weir_tls_ctx *ctx, const struct weir_tls_params *p, const
         if (ctx->trust_domain == NULL) {
             return -ENOMEM;
         }
+    }
+    if (copy_sans(ctx, p) != 0) {
+        return -ENOMEM;
     }
     ctx->bio = weir_tls_bio_method();
     ctx->ssl_ctx =
@@ -335,6 +359,10 @@ static struct weir_tls_ctx *ctx_free(struct weir_tls_ctx *ctx) {
     BIO_meth_free(ctx->bio);
     weir_free(ctx->id);
     weir_free(ctx->trust_domain);
+    for (uint32_t i = 0; i < ctx->n_sans; i++) {
+        weir_free((char *)(uintptr_t)ctx->sans[i].value);
+    }
+    weir_free(ctx->sans);
     weir_free(ctx->alpn);
     return weir_free(ctx);
 }

@@ -17,6 +17,8 @@ struct weir_tls_ctx {
     struct weir_identity *id; /* NULL = none */
     int64_t not_after;
     char *trust_domain; /* mesh modes */
+    struct weir_tls_san *sans;
+    uint32_t n_sans;
     unsigned char *alpn;
     unsigned int alpn_len;
 };
@@ -59,6 +61,8 @@ void weir_tls_on_message(int write, int version, int content, const void *bytes,
 
 /* verify.c: mesh modes' SSL_CTX_set_cert_verify_callback; arg is unused. */
 int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg);
+/* verify.c: the same of an ordinary client with a list of names. */
+int weir_tls_verify_sans(X509_STORE_CTX *store_ctx, void *arg);
 
 /* reason.c. All strings static and short; they name a cause, never a detail of one connection. */
 const char *weir_tls_verify_reason(long verify_result);

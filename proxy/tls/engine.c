@@ -91,7 +91,7 @@ static bool set_name(struct weir_tls *tls, const char *sni) {
     if (!ip && SSL_set_tlsext_host_name(tls->ssl, sni) != 1) {
         return false;
     }
-    if (tls->ctx->mode != WEIR_TLS_CLIENT) {
+    if (tls->ctx->mode != WEIR_TLS_CLIENT || tls->ctx->n_sans > 0) {
         return true;
     }
     SSL_set_hostflags(tls->ssl,

@@ -36,11 +36,19 @@ enum weir_tls_mode {
 
 struct weir_tls_ctx; /* shared across threads, reference counted */
 
+/* A name a certificate may be for. */
+struct weir_tls_san {
+    bool uri; /* compared byte by byte; else a host name (RFC 9525) */
+    const char *value;
+};
+
 struct weir_tls_params {
     enum weir_tls_mode mode;
     struct weir_tls_material material;
     const char *trust_domain;      /* mesh modes: the only trust domain whose SVIDs are accepted */
     struct weir_slice alpn;        /* wire format (length-prefixed), in order of preference */
+    const struct weir_tls_san *sans; /* WEIR_TLS_CLIENT: one of them is demanded, instead of the name that is sent */
+    uint32_t n_sans;
 };
 /* 0, -ENOMEM, or 1 = the material is unusable; *ret_why (static or in a per-thread buffer) says what is wrong. */
 int weir_tls_ctx_new(const struct weir_tls_params *params, struct weir_tls_ctx **ret_ctx, const char **ret_why);

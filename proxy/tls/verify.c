@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is the mesh peer? The chain must end in the one bundle of the ctx (its own store, no system
+ * Who is the peer? For an ordinary client with a list of names: any of them will do. For a mesh peer the chain must end in the one bundle of the ctx (its own store, no system
  * roots, no partial chains), the leaf must be an SVID of the ctx's trust domain, the server's id
  * must be the expected one, and mesh peers must have agreed on an application protocol. It runs
  * inside the handshake, so nothing is ever sent to, or taken from, a peer that failed.
@@ -8,6 +8,8 @@
 #include "tls/ctx.h"
 
 #include <stdio.h>
+
+#include <openssl/x509v3.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -78,4 +80,38 @@ int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg) {
     tls->peer = id;
     id = NULL;
     return 1;
+}
+
+static bool has_uri(X509 *cert, const char *uri) {
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    size_t len = strlen(uri);
+    bool found = false;
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && !found; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        found = name->type == GEN_URI &&
+                (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier) == len &&
+                memcmp(ASN1_STRING_get0_data(name->d.uniformResourceIdentifier), uri, len) == 0;
+    }
+    GENERAL_NAMES_free(names);
+    return found;
+}
+
+int weir_tls_verify_sans(X509_STORE_CTX *store_ctx, void *arg) {
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store_ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
+    struct weir_tls *tls = SSL_get_app_data(ssl);
+    X509 *cert = X509_STORE_CTX_get0_cert(store_ctx);
+    if (X509_verify_cert(store_ctx) != 1) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < tls->ctx->n_sans; i++) {
+        const struct weir_tls_san *san = &tls->ctx->sans[i];
+        if (san->uri ? has_uri(cert, san->value)
+                     : X509_check_host(cert, san->value, 0,
+                                       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+                                       NULL) == 1) {
+            return 1;
+        }
+    }
+    return refuse(store_ctx, tls, WEIR_FAULT_IDENTITY, "none of the names demanded");
 }

@@ -36,8 +36,8 @@ static void an_unknown_kind_is_refused_unless_marked(void **state) {
     weir_snapshot_unref(
         conf_build("apiVersion: apps/v1\nkind: Deployment\n"
                    "metadata: {name: a, annotations: {weir.dev/ignore: \"true\"}}\n"));
-    conf_refused("apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: a}\n",
-                 "t:2:1: error: kind: TLSRoute is not supported by this version; annotate it with "
+    conf_refused("apiVersion: gateway.networking.k8s.io/v1\nkind: TCPRoute\nmetadata: {name: a}\n",
+                 "t:2:1: error: kind: TCPRoute is not supported by this version; annotate it with "
                  "weir.dev/ignore: \"true\" to have it skipped\n");
 }
 

@@ -224,7 +224,7 @@ static void a_refused_attachment_is_warned_about(void **state) {
             "r", "[{name: g, sectionName: none}, {name: g, sectionName: gone}, {name: h}]", ""),
         "t:11:16: warning: spec.parentRefs[0]: Gateway default/g does not allow this route to "
         "attach "
-        "(allowedRoutes)\n"
+        "(protocol, allowedRoutes)\n"
         "t:11:46: warning: spec.parentRefs[1]: Gateway default/g has no such listener\n"
         "t:11:76: warning: spec.parentRefs[2]: Gateway default/h is not among the documents\n");
 }
