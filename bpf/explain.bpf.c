@@ -57,7 +57,7 @@ static __always_inline void explain_arrival(struct weir_explain *x) {
     struct weir_pod_value *pod = weir_pod_find(x->pod);
     struct weir_admission a = { .q = { .peer = x->peer, .port = x->port, .proto = x->proto },
                                 .pod = x->pod };
-    __u32 flags = 0;
+    __u32 flags = 0, port;
 
     if (pod) {
         x->slot = pod->policy[WEIR_INGRESS];
@@ -71,12 +71,16 @@ static __always_inline void explain_arrival(struct weir_explain *x) {
     x->policy = a.policy;
     x->audited = a.audited;
     x->noted = a.noted;
-    if (weir_port_steered(x->pod, flags, x->port, x->proto))
+    port = weir_port_flags(x->pod, flags, x->port, x->proto);
+    if ((a.reason != WEIR_REASON_NONE || a.proxy_only || (port & WEIR_PORT_PROOF)) &&
+        x->proto == WEIR_IPPROTO_TCP && weir_probe_covers(x->pod, &x->peer, x->port)) {
+        x->reason = WEIR_ALLOW_PROBE;
+        return;
+    }
+    if (port & WEIR_PORT_STEER)
         x->flags |= WEIR_FLOW_STEERED;
     if (a.reason == WEIR_REASON_NONE)
         x->reason = x->flags & WEIR_FLOW_STEERED ? WEIR_ALLOW_INGRESS_PROXY : WEIR_ALLOW_INGRESS;
-    else if (weir_probe_covers(x->pod, &x->peer, x->port))
-        x->reason = WEIR_ALLOW_PROBE;
     else
         x->reason = a.reason;
 }

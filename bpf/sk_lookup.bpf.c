@@ -19,6 +19,7 @@ struct arrival {
     __u16 rport, lport;
     __u8 proto;
     __u8 proxy_only; /* the sidecar has to judge it */
+    __u8 probe; /* a declared probe that the sidecar or policy would refuse: to the application */
     __u32 identity;
     struct weir_pod_value pod;
 };
@@ -106,6 +107,12 @@ static __always_inline bool unpoliced(const struct weir_policy_slot *slot) {
     return slot->block == 0 && !(slot->flags & WEIR_SLOT_ISOLATED);
 }
 
+static __always_inline bool is_probe(struct arrival *a) {
+    a->probe =
+        a->proto == WEIR_IPPROTO_TCP && weir_probe_covers(weir_lookup_pod, &a->remote, a->lport);
+    return a->probe;
+}
+
 /* False: refused, and said so. */
 static __always_inline bool admitted(struct arrival *a) {
     struct weir_admission adm = {
@@ -122,6 +129,8 @@ static __always_inline bool admitted(struct arrival *a) {
     }
     weir_admit(&adm);
     a->proxy_only = adm.proxy_only;
+    if ((adm.reason != WEIR_REASON_NONE || adm.proxy_only) && is_probe(a))
+        return true;
     if (adm.reason == WEIR_REASON_NONE) {
         tell(a, &adm);
         remember_asker(a);
@@ -129,11 +138,6 @@ static __always_inline bool admitted(struct arrival *a) {
     }
     if (udp_answer(a)) {
         weir_count_one(WEIR_ALLOW_UDP_ANSWER);
-        return true;
-    }
-    if (weir_probe_covers(weir_lookup_pod, &a->remote, a->lport)) {
-        weir_count_one(WEIR_ALLOW_PROBE);
-        a->proxy_only = 0;
         return true;
     }
     refuse(a, adm.reason, adm.policy);
@@ -164,7 +168,13 @@ static __always_inline bool assign(struct bpf_sk_lookup *ctx, __u8 family) {
 }
 
 static __always_inline int deliver(struct bpf_sk_lookup *ctx, struct arrival *a) {
-    if (!weir_port_steered(weir_lookup_pod, a->pod.flags, a->lport, a->proto)) {
+    __u32 port = weir_port_flags(weir_lookup_pod, a->pod.flags, a->lport, a->proto);
+
+    if (a->probe || ((port & WEIR_PORT_PROOF) && is_probe(a))) {
+        weir_count_one(WEIR_ALLOW_PROBE);
+        return SK_PASS;
+    }
+    if (!(port & WEIR_PORT_STEER)) {
         weir_count_one(WEIR_ALLOW_INGRESS);
         return SK_PASS;
     }

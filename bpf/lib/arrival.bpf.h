@@ -16,19 +16,24 @@ static __always_inline bool weir_probe_covers(__u32 pod, const struct weir_addr 
     return bpf_map_lookup_elem(&weir_probe, &key) != NULL;
 }
 
-/* Does the pod's sidecar get what arrives at that port? pod_flags: WEIR_POD_*. */
-static __always_inline bool weir_port_steered(__u32 pod, __u32 pod_flags, __u16 port, __u8 proto) {
+/* WEIR_PORT_* of what arrives at that port; 0 = the application's alone. pod_flags: WEIR_POD_*. */
+static __always_inline __u32 weir_port_flags(__u32 pod, __u32 pod_flags, __u16 port, __u8 proto) {
     struct weir_port_key key = { .pod = pod, .port = port, .proto = proto };
     __u32 *flags;
 
     if (!(pod_flags & WEIR_POD_MESHED) || proto != WEIR_IPPROTO_TCP)
-        return false;
+        return 0;
     flags = bpf_map_lookup_elem(&weir_port, &key);
     if (!flags) {
         key.port = 0;
         flags = bpf_map_lookup_elem(&weir_port, &key);
     }
-    return flags && (*flags & WEIR_PORT_STEER);
+    return flags ? *flags : 0;
+}
+
+/* Does the pod's sidecar get it? */
+static __always_inline bool weir_port_steered(__u32 pod, __u32 pod_flags, __u16 port, __u8 proto) {
+    return weir_port_flags(pod, pod_flags, port, proto) & WEIR_PORT_STEER;
 }
 
 /* Is this one of the kubelet's own connections, written down when it was made (decisions.md 7)? */

@@ -106,7 +106,54 @@ static int decode_container_port(struct weir_dec *d, const struct weir_node *n, 
     return weir_dec_object(d, n, &container_port_object, port);
 }
 
+/* Where a probe knocks: a number, or the name of a port of the same container. */
+static int decode_probe_port(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_probe_port *port = out;
+
+    if (n->type != WEIR_NODE_STRING) {
+        return weir_dec_port(d, n, &port->port);
+    }
+    if (!weir_is_port_name(n->text)) {
+        return weir_dec_error(d, n, "%s is neither a port number nor a port's name", WEIR_SHOW(n));
+    }
+    return weir_dec_copy(d, n->text, &port->name);
+}
+
+static const struct weir_field probe_action_fields[] = {
+    { .key = "port", .use = WEIR_FIELD_DECODED, .fn = decode_probe_port },
+};
+static const struct weir_object probe_action_object = {
+    .name = "Pod.spec.containers[].livenessProbe.httpGet",
+    .fields = probe_action_fields,
+    .n_fields = WEIR_ARRAY_LEN(probe_action_fields),
+    .lenient = true,
+};
+
+static int decode_probe_action(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_object(d, n, &probe_action_object, out);
+}
+
+static const struct weir_field probe_fields[] = {
+    { .key = "httpGet", .use = WEIR_FIELD_DECODED, .fn = decode_probe_action },
+    { .key = "tcpSocket", .use = WEIR_FIELD_DECODED, .fn = decode_probe_action },
+    { .key = "grpc", .use = WEIR_FIELD_DECODED, .fn = decode_probe_action },
+};
+static const struct weir_object probe_object = {
+    .name = "Pod.spec.containers[].livenessProbe",
+    .fields = probe_fields,
+    .n_fields = WEIR_ARRAY_LEN(probe_fields),
+    .lenient = true,
+};
+
+static int decode_probe(struct weir_dec *d, const struct weir_node *n, void *out) {
+    ((struct weir_probe_port *)out)->name = "";
+    return weir_dec_object(d, n, &probe_object, out);
+}
+
 static const struct weir_field container_fields[] = {
+    WEIR_F("livenessProbe", struct weir_container_ports, probes[0], decode_probe),
+    WEIR_F("readinessProbe", struct weir_container_ports, probes[1], decode_probe),
+    WEIR_F("startupProbe", struct weir_container_ports, probes[2], decode_probe),
     WEIR_F_LIST("ports", struct weir_container_ports, ports, n_ports, decode_container_port),
 };
 static const struct weir_object container_object = {
@@ -352,6 +399,47 @@ static uint32_t count_ports(const struct weir_container_list *list) {
     return n;
 }
 
+static void add_probe(struct weir_pod *pod, uint16_t port) {
+    for (uint32_t i = 0; i < pod->n_probe_ports; i++) {
+        if (pod->probe_ports[i] == port) {
+            return;
+        }
+    }
+    if (port != 0) {
+        pod->probe_ports[pod->n_probe_ports++] = port;
+    }
+}
+
+/* The name of a port that the container has not is an API server's to refuse: here it names none. */
+static uint16_t probed(const struct weir_container_ports *c, const struct weir_probe_port *probe) {
+    for (uint32_t i = 0; probe->name != NULL && probe->name[0] != '\0' && i < c->n_ports; i++) {
+        if (strcmp(c->ports[i].name, probe->name) == 0) {
+            return c->ports[i].port;
+        }
+    }
+    return probe->port;
+}
+
+static int settle_probes(struct weir_dec *d, struct weir_draft_pod *pod) {
+    const struct weir_container_list *lists[] = { &pod->main, &pod->init };
+
+    pod->value.probe_ports =
+        weir_arena_calloc(d->arena, 3 * (pod->main.n_containers + pod->init.n_containers) + 1,
+                          sizeof(*pod->value.probe_ports));
+    if (pod->value.probe_ports == NULL) {
+        return -ENOMEM;
+    }
+    for (size_t l = 0; l < WEIR_ARRAY_LEN(lists); l++) {
+        for (uint32_t i = 0; i < lists[l]->n_containers; i++) {
+            for (size_t k = 0; k < WEIR_ARRAY_LEN(lists[l]->containers[i].probes); k++) {
+                add_probe(&pod->value,
+                          probed(&lists[l]->containers[i], &lists[l]->containers[i].probes[k]));
+            }
+        }
+    }
+    return 0;
+}
+
 static void append_ports(struct weir_pod *pod, const struct weir_container_list *list) {
     for (uint32_t i = 0; i < list->n_containers; i++) {
         for (uint32_t j = 0; j < list->containers[i].n_ports; j++) {
@@ -400,13 +488,19 @@ int weir_decode_pod(struct weir_dec *d, const struct weir_node *n, void *out) {
     if (r == 0) {
         r = decode_annotations(d, n, pod);
     }
+    if (r == 0) {
+        r = settle_probes(d, pod);
+    }
     return r != 0 ? r : settle(d, pod);
 }
 
 const struct weir_object *const *weir_objects_pod(void) {
     static const struct weir_object *const objects[] = {
-        &pod_object,        &pod_spec_object, &container_object,     &container_port_object,
-        &pod_status_object, &pod_ip_object,   &pod_condition_object, NULL,
+        &probe_object,         &probe_action_object,
+        &pod_object,           &pod_spec_object,
+        &container_object,     &container_port_object,
+        &pod_status_object,    &pod_ip_object,
+        &pod_condition_object, NULL,
     };
     return objects;
 }

@@ -54,6 +54,7 @@ void weir_proxy_spec_settle(struct weir_proxy_spec *spec) {
 void weir_agent_spec_default(struct weir_agent_spec *spec) {
     *spec = (struct weir_agent_spec){
         .cgroup = "",
+        .kubelet_cgroup = "",
         .pin_dir = "/sys/fs/bpf/weir",
         .node = "",
         .zone = "",
@@ -350,6 +351,7 @@ static int decode_join(struct weir_dec *d, const struct weir_node *n, void *out)
 
 static const struct weir_field agent_spec_fields[] = {
     WEIR_F_REQ("cgroup", struct weir_agent_spec, cgroup, weir_decode_cgroup),
+    WEIR_F("kubeletCgroup", struct weir_agent_spec, kubelet_cgroup, weir_decode_cgroup),
     WEIR_F("pinDir", struct weir_agent_spec, pin_dir, weir_decode_path),
     WEIR_F("node", struct weir_agent_spec, node, weir_dec_string),
     WEIR_F("zone", struct weir_agent_spec, zone, weir_dec_string),

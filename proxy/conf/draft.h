@@ -63,6 +63,10 @@ struct weir_draft_pod {
         struct weir_container_ports {
             struct weir_container_port *ports;
             uint32_t n_ports;
+            struct weir_probe_port {
+                const char *name; /* "" = by number */
+                uint16_t port;    /* 0 = no such probe */
+            } probes[3];          /* liveness, readiness, startup */
         } * containers;
         uint32_t n_containers;
     } main, init;

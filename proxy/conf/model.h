@@ -89,6 +89,8 @@ struct weir_pod {
     uint32_t n_ips;
     struct weir_container_port *ports;
     uint32_t n_ports;
+    uint16_t *probe_ports; /* that a probe of a container names, once each */
+    uint32_t n_probe_ports;
     bool host_network;
     bool ready;         /* status.conditions Ready, true when absent */
     const char *cgroup; /* annotation weir.dev/cgroup: "/path" below the cgroup2 mount; "" = not on
@@ -517,6 +519,7 @@ struct weir_agent_spec {
     const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
     const char *helper;   /* socket of a running weir helper; "" = the agent starts its own */
     const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
+    const char *kubelet_cgroup; /* as cgroup; "" = unknown: probes by address and declared port */
     uint64_t hold_us;     /* how long SYNs of an unclassified cgroup are held back; 10 s */
     enum weir_join_mode join; /* of this node; off beats what pods say; auto */
     struct weir_place place;

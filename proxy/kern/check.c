@@ -17,6 +17,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "kern/recorder.h"
 #include "kern/revoke.h"
 #include "kern/skel.h"
 #include "sys/cgroup.h"
@@ -164,6 +165,15 @@ static void check_pins(const struct report *r, const struct weir_kern_options *o
     weir_bpf__destroy(bpf);
 }
 
+static void check_probes(const struct report *r, const struct weir_kern_options *options) {
+    bool recorded = weir_kern_recorder(options->pin_dir) != 0;
+
+    say(r, recorded ? WEIR_CHECK_OK : WEIR_CHECK_WARN, "kubelet probes",
+        recorded ? "its own connections, as it makes them"
+                 : "fallback: whatever comes from the node's addresses to a declared probe port",
+        "name the kubelet's cgroup in kubeletCgroup of the Agent document");
+}
+
 static void check_reset(const struct report *r) {
     const char *way = weir_revoke_way();
 
@@ -272,8 +282,10 @@ int weir_kern_check(const struct weir_kern_options *options, weir_kern_check_fn 
     check_mounts(&r, options);
     check_capabilities(&r);
     check_features(&r);
-    if (options && options->pin_dir)
+    if (options && options->pin_dir) {
         check_pins(&r, options);
+        check_probes(&r, options);
+    }
     check_reset(&r);
     check_load(&r);
     check_join(&r, options);

@@ -41,7 +41,7 @@ const char *weir_kern_outcome_text(int outcome) {
 
 /* The root has no cgroup.type: nothing is ever attached there (it would see ssh and the package
  * manager). */
-static int open_cgroup(const char *path, int *ret_fd) {
+int weir_cgroup_open(const char *path, int *ret_fd) {
     struct statfs fs;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -109,7 +109,7 @@ static int stamp_layout(struct weir_kern *k) {
 }
 
 static int open_parts(struct weir_kern *k, const struct weir_kern_options *options) {
-    int r = open_cgroup(options->cgroup, &k->cgroup_fd);
+    int r = weir_cgroup_open(options->cgroup, &k->cgroup_fd);
 
     if (r == 0)
         r = weir_pin_dir_open(options->pin_dir, true, &k->lock_fd);
@@ -179,8 +179,8 @@ static bool link_is_ours(int link_fd, int cgroup_fd) {
     return info.type == BPF_LINK_TYPE_CGROUP && info.cgroup.cgroup_id == (uint64_t)st.st_ino;
 }
 
-static int attach_new(struct weir_kern *k, const struct bpf_program *prog, const char *path) {
-    int fd = bpf_link_create(bpf_program__fd(prog), k->cgroup_fd,
+static int attach_new(const struct bpf_program *prog, int cgroup_fd, const char *path) {
+    int fd = bpf_link_create(bpf_program__fd(prog), cgroup_fd,
                              bpf_program__expected_attach_type(prog), NULL);
     int r;
 
@@ -193,7 +193,7 @@ static int attach_new(struct weir_kern *k, const struct bpf_program *prog, const
 
 /* Replaced through its link when there is one: between the old program and the new no call finds
  * none. */
-static int attach_one(struct weir_kern *k, const struct bpf_program *prog) {
+int weir_link_attach(struct weir_kern *k, const struct bpf_program *prog, int cgroup_fd) {
     char path[PATH_MAX];
     int fd, r;
 
@@ -202,7 +202,7 @@ static int attach_one(struct weir_kern *k, const struct bpf_program *prog) {
         return r;
     fd = bpf_obj_get(path);
     if (fd >= 0) {
-        bool ours = link_is_ours(fd, k->cgroup_fd);
+        bool ours = link_is_ours(fd, cgroup_fd);
 
         r = ours ? bpf_link_update(fd, bpf_program__fd(prog), NULL) : 0;
         close(fd);
@@ -212,7 +212,7 @@ static int attach_one(struct weir_kern *k, const struct bpf_program *prog) {
         if (r < 0)
             return r;
     }
-    return attach_new(k, prog, path);
+    return attach_new(prog, cgroup_fd, path);
 }
 
 /* A program that an older weir had and this one has not. */
@@ -234,6 +234,8 @@ static int drop_unknown_link(void *arg, const char *name) {
 /* The others are run by name (explain), opened where they are needed (iterators) or hang on a map
  * (joining). */
 static bool is_cgroup_program(const struct bpf_program *prog) {
+    if (strcmp(bpf_program__name(prog), WEIR_RECORDER) == 0)
+        return false;
     switch (bpf_program__type(prog)) {
     case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
     case BPF_PROG_TYPE_CGROUP_SOCK:
@@ -257,7 +259,7 @@ int weir_kern_attach(struct weir_kern *k) {
     bpf_object__for_each_program(prog, k->bpf->obj) {
         if (!bpf_program__autoload(prog) || !is_cgroup_program(prog))
             continue;
-        r = attach_one(k, prog);
+        r = weir_link_attach(k, prog, k->cgroup_fd);
         if (r < 0) {
             weir_log(WEIR_LOG_ERROR, "attach_failed", "program=%s errno=%d",
                      bpf_program__name(prog), -r);

@@ -154,6 +154,22 @@ static int put_cgroup(struct weir_plan_builder *b, uint64_t id, uint32_t pod, ui
     return id ? weir_mapset_put(b->out, WEIR_MAP_CGROUP, &id, &value) : 0;
 }
 
+/* Where the kubelet's own connections are not known, what comes from the node to a port that a probe names. */
+static int put_probes(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id) {
+    static const uint8_t one = 1;
+    int r = 0;
+
+    for (uint32_t i = 0; i < b->input->n_node_ips; i++) {
+        struct weir_probe_key key = { .addr = weir_plan_addr(&b->input->node_ips[i]), .pod = id };
+
+        for (uint32_t k = 0; r == 0 && k < pod->n_probe_ports; k++) {
+            key.port = pod->probe_ports[k];
+            r = weir_mapset_put(b->out, WEIR_MAP_PROBE, &key, &one);
+        }
+    }
+    return r;
+}
+
 static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *facts) {
     const struct weir_pod *p = facts->pod;
     uint32_t i = (uint32_t)(p - b->snapshot->pods);
@@ -178,6 +194,8 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
     if (r == 0)
         r = weir_plan_authz(b, p, &value.policy[WEIR_AUTHZ]);
     if (r == 0)
+        r = put_probes(b, p, value.pod);
+    if (r == 0)
         r = weir_mapset_put(b->out, WEIR_MAP_POD, &value.pod, &value);
     if (r == 0)
         r = put_cgroup(b, facts->cgroup, value.pod, WEIR_ROLE_APP);
@@ -198,6 +216,10 @@ static bool needs_proof(const struct weir_snapshot *s, const struct weir_pod *po
            weir_authz_wants_proof(s, pod, port);
 }
 
+static uint32_t steering(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port) {
+    return needs_proof(s, pod, port) ? WEIR_PORT_STEER | WEIR_PORT_PROOF : WEIR_PORT_STEER;
+}
+
 static int put_exception(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id,
                          uint16_t port) {
     struct weir_port_key key = { .pod = id, .port = port, .proto = WEIR_IPPROTO_TCP };
@@ -208,13 +230,13 @@ static int put_exception(struct weir_plan_builder *b, const struct weir_pod *pod
     here = needs_proof(b->snapshot, pod, port);
     if (here == needs_proof(b->snapshot, pod, 0))
         return 0;
-    return put_port(b, id, port, here ? WEIR_PORT_STEER : WEIR_PORT_PLAIN);
+    return put_port(b, id, port, here ? WEIR_PORT_STEER | WEIR_PORT_PROOF : WEIR_PORT_PLAIN);
 }
 
 /* Ports that have to enter the sidecar although no L7 service leads to them, and the exceptions. */
 static int put_proof_ports(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id) {
     const struct weir_snapshot *s = b->snapshot;
-    int r = needs_proof(s, pod, 0) ? put_port(b, id, 0, WEIR_PORT_STEER) : 0;
+    int r = needs_proof(s, pod, 0) ? put_port(b, id, 0, steering(s, pod, 0)) : 0;
 
     for (uint32_t i = 0; i < s->n_peer_auths; i++)
         for (uint32_t k = 0; r == 0 && k < s->peer_auths[i].n_ports; k++)
@@ -237,7 +259,7 @@ static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_p
         const struct weir_endpoint *e = &port->endpoints[i];
         uint32_t pod = e->pod ? b->local[e->pod - b->snapshot->pods] : 0;
         int r = pod && e->pod->mode == WEIR_MESH_SIDECAR
-                    ? put_port(b, pod, e->port, WEIR_PORT_STEER)
+                    ? put_port(b, pod, e->port, steering(b->snapshot, e->pod, e->port))
                     : 0;
 
         if (r)

@@ -37,6 +37,9 @@ struct weir_plan_input {
     uint32_t n_pods;
     const struct weir_plan_cgroup *cgroups;
     uint32_t n_cgroups;
+    const struct weir_ip
+        *node_ips; /* probes come from them; none = the kubelet's connections are recorded */
+    uint32_t n_node_ips;
 };
 
 struct weir_plan_report {

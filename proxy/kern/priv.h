@@ -38,6 +38,14 @@ int weir_pins_look(const struct weir_bpf *bpf, const char *pin_dir, weir_pin_fn 
  * pin. 0 or -errno. */
 int weir_pin_link_remove(const char *path);
 
+/* The one program that is not for the pods' parent: see recorder.h. */
+#define WEIR_RECORDER "weir_probe_record"
+/* A cgroup2 directory that is not the root. 0 or -errno. */
+int weir_cgroup_open(const char *path, int *ret_fd);
+/* Pins the program on that cgroup; replaced through its link when it is there already. 0 or -errno. */
+struct bpf_program;
+int weir_link_attach(struct weir_kern *k, const struct bpf_program *prog, int cgroup_fd);
+
 /* Is the pinned sk_lookup link of the pod alive in that namespace? */
 bool weir_pod_link_lives(const struct weir_kern *k, uint32_t pod, int netns_fd);
 
@@ -51,7 +59,6 @@ int weir_object_load(const char *pin_dir, uint32_t pod, uint64_t netns, struct w
 /* join.c. Why this kernel cannot join sockets, or NULL. */
 const char *weir_join_possible(void);
 /* One of the programs that only joining needs. */
-struct bpf_program;
 bool weir_join_is_program(const struct weir_bpf *bpf, const struct bpf_program *prog);
 /* The programs of the two sockhashes; replaces those that are there. 0 or -errno. */
 int weir_join_attach(const struct weir_bpf *bpf);

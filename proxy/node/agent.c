@@ -66,6 +66,7 @@ static void reload(struct weir_agent *a, const char *why) {
     r = weir_agent_join_apply(a);
     if (r)
         weir_log(WEIR_LOG_ERROR, "join_unchanged", "error=\"%s\"", strerror(-r));
+    weir_agent_record_probes(a);
     weir_agent_sync(a, true);
 }
 
@@ -207,6 +208,7 @@ static int open_kernel(struct weir_agent *a) {
     if (r)
         return failed("kernel half", text_of(r));
     a->adopted = weir_kern_adopted(a->kern);
+    weir_agent_record_probes(a);
     r = weir_plan_read(a->kern, &a->installed);
     if (r == 0)
         r = weir_agent_join_apply(a);

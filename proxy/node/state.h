@@ -55,6 +55,7 @@ struct weir_agent {
     struct weir_join_report join; /* the self-test of this kernel */
     bool join_tried, join_off;    /* off: by hand, until the agent starts again */
     bool adopted;
+    bool probes_recorded; /* the kubelet's own connections are known */
     bool attached; /* the programs on the pods' parent are ours and new */
     bool stale;    /* the maps are not known to be what the configuration says: try again */
     uint64_t puts, deletes;
@@ -111,6 +112,10 @@ void weir_agent_admin_flow(struct weir_agent *a, const struct weir_textbuf *reco
  * the second look after that.
  */
 void weir_agent_revoke(struct weir_agent *a, bool change);
+/* probes.c: the recorder where the configuration wants it; when that fails, by address. */
+void weir_agent_record_probes(struct weir_agent *a);
+/* Where probes come from when they are not recorded; weir_free. 0, -ENOMEM. */
+int weir_agent_node_ips(const struct weir_agent *a, struct weir_ip **ret_ips, uint32_t *ret_n);
 /* canary.c: proves interception for the pods whose time has come, or for all. */
 void weir_agent_prove(struct weir_agent *a, bool all);
 /* Why the agent is not ready; NULL = it is. */

@@ -30,13 +30,18 @@ static int plan(struct weir_agent *a, struct weir_mapset **ret_desired) {
                                      .node = a->node };
     struct weir_plan_pod *pods;
     struct weir_plan_cgroup *cgroups;
+    struct weir_ip *ips;
     int r = weir_enrol_facts(&a->enrol, &pods, &input.n_pods, &cgroups, &input.n_cgroups);
 
     if (r)
         return r;
     input.pods = pods;
     input.cgroups = cgroups;
-    r = weir_plan_build(&input, ret_desired, &a->report);
+    r = weir_agent_node_ips(a, &ips, &input.n_node_ips);
+    input.node_ips = ips;
+    if (r == 0)
+        r = weir_plan_build(&input, ret_desired, &a->report);
+    weir_free(ips);
     weir_free(pods);
     weir_free(cgroups);
     if (r == 0 && a->report.too_many_rules)

@@ -14,6 +14,7 @@
 #include "helper/helper.h"
 #include "kern/kern.h"
 #include "kern/proof.h"
+#include "kern/recorder.h"
 #include "kern/revoke.h"
 #include "sys/cgroup.h"
 
@@ -310,6 +311,8 @@ static int run(struct driver *d, char **w) {
     }
     if (strcmp(w[0], "join_test") == 0)
         return do_join_test(w);
+    if (strcmp(w[0], "record") == 0)
+        return plain(weir_kern_record_probes(d->k, w[1]));
     if (strcmp(w[0], "settle") == 0)
         return plain(weir_kern_settle(d->k));
     if (strcmp(w[0], "put") == 0 || strcmp(w[0], "get") == 0 || strcmp(w[0], "delete") == 0)

@@ -165,8 +165,26 @@ static void misspelt_fields_of_a_pod_are_found(void **state) {
         "Unknown\n");
 }
 
+static void ports_that_probes_knock_at_are_known_once_each(void **state) {
+    struct weir_snapshot *s = conf_build(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n  - name: c\n    "
+        "ports: [{name: web, "
+        "containerPort: 8080}]\n    livenessProbe: {httpGet: {path: /x, port: web}, periodSeconds: "
+        "3}\n    "
+        "readinessProbe: {tcpSocket: {port: 8080}}\n    startupProbe: {grpc: {port: 9090}}\n  - "
+        "name: d\n    "
+        "livenessProbe: {exec: {command: [x]}}\n    readinessProbe: {httpGet: {port: 8081}}\n");
+
+    assert_int_equal(s->pods[0].n_probe_ports, 3);
+    assert_int_equal(s->pods[0].probe_ports[0], 8080);
+    assert_int_equal(s->pods[0].probe_ports[1], 9090);
+    assert_int_equal(s->pods[0].probe_ports[2], 8081);
+    weir_snapshot_unref(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ports_that_probes_knock_at_are_known_once_each),
         cmocka_unit_test(a_bare_pod_has_the_defaults),
         cmocka_unit_test(a_pod_tells_account_node_addresses_and_ports),
         cmocka_unit_test(the_old_spellings_are_read_too),

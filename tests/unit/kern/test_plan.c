@@ -169,10 +169,10 @@ static void l7_ports_and_strict_ports_of_a_meshed_pod_are_steered(void **state) 
 
     assert_int_equal(pod->flags, WEIR_POD_MESHED | WEIR_POD_JOIN);
     assert_int_equal(port_flag(set, a, 8080), WEIR_PORT_STEER);
-    assert_int_equal(port_flag(set, a, 7000), WEIR_PORT_STEER);
+    assert_int_equal(port_flag(set, a, 7000), WEIR_PORT_STEER | WEIR_PORT_PROOF);
     assert_int_equal(port_flag(set, a, 0), 0);
     assert_int_equal(port_flag(set, a, 9000), 0);
-    assert_int_equal(port_flag(set, b, 0), WEIR_PORT_STEER);
+    assert_int_equal(port_flag(set, b, 0), WEIR_PORT_STEER | WEIR_PORT_PROOF);
     assert_int_equal(port_flag(set, b, 9000), WEIR_PORT_PLAIN);
     assert_int_equal(port_flag(set, b, 8080), WEIR_PORT_STEER);
     weir_mapset_free(set);
