@@ -9,6 +9,45 @@
 #include "h2peer.h"
 #include "pair.h"
 
+/* A rule that asks for everything: two backends' worth of services, a mirror, filters, CORS, a session, another attempt. */
+#define SERVICE(name, ip, endpoint)                                                                \
+    "apiVersion: v1\nkind: Service\nmetadata: {name: " name "}\nspec: {clusterIP: " ip             \
+    ", ports: [{name: http, port: 80}]}\n---\napiVersion: discovery.k8s.io/v1\nkind: "             \
+    "EndpointSlice\nmetadata: {name: " name "-1, labels: {kubernetes.io/service-name: " name       \
+    "}}\naddressType: IPv4\nports: [{name: http, port: 8080}]\nendpoints: [{addresses: [" endpoint \
+    "]}]\n---\n"
+
+static const char rule[] =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c}]}\nstatus: "
+    "{podIP: 10.1.0.1}\n---\napiVersion: weir.dev/v1alpha1\nkind: Proxy\nspec: {pod: default/web, "
+    "limits: {headTimeout: 2s, idleTimeout: 5s, bodyTimeout: 3s, requestTimeout: 4s, "
+    "upstreamIdleTimeout: 6s}}\n---\n" SERVICE("api", "10.96.0.10", "10.1.0.2")
+        SERVICE("copy", "10.96.0.11",
+                "10.1.0.3") "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: "
+                            "{name: r}\nspec:\n"
+                            "  parentRefs: [{kind: Service, group: \"\", name: api}]\n  rules:\n"
+                            "  - matches: [{path: {value: /a}, headers: [{type: RegularExpression, "
+                            "name: x-a, value: "
+                            "\"b.*\"}]}]\n    filters:\n"
+                            "    - {type: RequestMirror, requestMirror: {backendRef: {name: copy, "
+                            "port: 80}}}\n"
+                            "    - {type: RequestHeaderModifier, requestHeaderModifier: {set: "
+                            "[{name: x-s, value: t}], add: "
+                            "[{name: x-s, value: u}]}}\n"
+                            "    - {type: ResponseHeaderModifier, responseHeaderModifier: {add: "
+                            "[{name: x-r, value: v}]}}\n"
+                            "    - {type: URLRewrite, urlRewrite: {hostname: in.test, path: {type: "
+                            "ReplacePrefixMatch, "
+                            "replacePrefixMatch: /z}}}\n"
+                            "    - {type: CORS, cors: {allowOrigins: [\"https://*.test\"], "
+                            "allowMethods: [PUT]}}\n"
+                            "    backendRefs: [{name: api, port: 80}]\n"
+                            "    retry: {codes: [503], attempts: 2, backoff: 1ms}\n"
+                            "    sessionPersistence: {sessionName: s}\n"
+                            "  - matches: [{path: {value: /old}}]\n    filters: [{type: "
+                            "RequestRedirect, requestRedirect: "
+                            "{hostname: new.test}}]\n";
+
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 static const char timeouts[] =
@@ -151,6 +190,67 @@ static void an_http2_exchange_to_http2_survives(void **state) {
     h2_sweep(WEIR_TO_H2C);
 }
 
+static void answer_dials(struct flow *f, const char *text) {
+    struct mem_conn *s;
+
+    flow_run(f);
+    while ((s = mem_next_dial(f->net))) {
+        mem_dial_accept(s);
+        flow_run(f);
+        if (!mem_is_closed(s))
+            mem_send(s, text);
+        flow_run(f);
+    }
+}
+
+static void rule_once(struct flow *f) {
+    struct mem_conn *c = flow_client(f);
+
+    mem_info(c)->has_original = true;
+    weir_parse_ip("10.96.0.10", &mem_info(c)->original);
+    mem_info(c)->original_port = 80;
+    mem_send(c,
+             "PUT /a/./b?c HTTP/1.1\r\nHost: api\r\nX-A: bc\r\nOrigin: https://a.test\r\nCookie: "
+             "s=junk; t=u\r\nContent-Length: 3\r\n\r\nabc");
+    answer_dials(f, "HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    flow_wait(f, 200000);
+    answer_dials(f, OK);
+    if (!mem_is_closed(c))
+        mem_send(c, "OPTIONS /a HTTP/1.1\r\nHost: api\r\nX-A: b\r\nOrigin: https://a.test\r\n"
+                    "Access-Control-Request-Method: PUT\r\n\r\nGET /old HTTP/1.1\r\nHost: "
+                    "api\r\n\r\n");
+    answer_dials(f, OK);
+}
+
+static void all_that_a_rule_may_ask_for_survives(void **state) {
+    unsigned long n, met = 0;
+    struct flow f;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_OUTBOUND, rule);
+    rule_once(&f);
+    assert_int_equal(flow_count(&f, WEIR_C_REQUESTS), 3);
+    assert_int_equal(flow_count(&f, WEIR_C_MIRRORS), 1);
+    assert_int_equal(flow_count(&f, WEIR_C_MIRRORS_LOST), 0);
+    settle(&f);
+    flow_end(&f);
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (n = 1; n < 1000; n++) {
+            bool failed;
+
+            flow_start(&f, WEIR_DIR_OUTBOUND, rule);
+            weir_mem_fail_at(n, sticky);
+            rule_once(&f);
+            failed = weir_mem_failed();
+            met += failed;
+            settle(&f);
+            flow_end(&f);
+            if (!failed)
+                break;
+        }
+    assert_true(met > 20);
+}
+
 /* Only the second half of the way is swept in each: handshakes take long. */
 static void mesh_once(struct pair *p) {
     struct mem_conn *c = pair_client(p), *s;
@@ -195,6 +295,7 @@ int main(void) {
         cmocka_unit_test(an_http1_exchange_survives),
         cmocka_unit_test(an_http2_exchange_to_http1_survives),
         cmocka_unit_test(an_http2_exchange_to_http2_survives),
+        cmocka_unit_test(all_that_a_rule_may_ask_for_survives),
         cmocka_unit_test(an_exchange_over_the_mesh_survives),
     };
 

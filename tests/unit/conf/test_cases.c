@@ -134,10 +134,33 @@ static void a_dump_of_a_cluster_says_what_it_should(void **state) {
     weir_snapshot_unref(s);
 }
 
+static int build_once(void *arg) {
+    struct weir_source source = { "t", arg, strlen(arg) };
+    struct weir_problems problems;
+    struct weir_snapshot *s = NULL;
+    int r = weir_snapshot_build(&source, 1, &s, &problems);
+
+    weir_problems_deinit(&problems);
+    weir_snapshot_unref(s);
+    return r;
+}
+
+/* Decoding, checking and linking: out of memory is said, and is never taken for a mistake of the document. */
+static void one_of_every_kind_survives_every_failing_allocation(void **state) {
+    size_t len;
+    char *text = read_file("all-kinds.yaml", &len);
+
+    assert_non_null(text);
+    assert_true(weir_test_sweep(build_once, text, 0) > 20);
+    assert_true(weir_test_sweep(build_once, text, 1) > 20);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_gives_its_problems_and_no_part_of_it_harms),
         cmocka_unit_test(a_dump_of_a_cluster_says_what_it_should),
+        cmocka_unit_test(one_of_every_kind_survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
