@@ -392,6 +392,7 @@ FLOODS = {
     "WINDOW_UPDATE flood": repeat(20000, frame(WINDOW, 0, 0, u32(1))),
     "unknown frame flood": repeat(20000, frame(200, 0, 0, b"x")),
     "RST of old streams flood": lambda c: (opened(c), c.send(frame(RST, 0, 1, u32(8)) * 20000)),
+    "PRIORITY of itself": lambda c: (c.send(frame(PRIORITY, 0, 1, u32(1) + b"\0")), opened(c)),
     "HPACK bomb": hpack_bomb,
     "HPACK junk": lambda c: c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\xff\xff\xff\xff\xff\xff\xff")),
     "DATA on stream 0": repeat(1, frame(DATA, 0, 0, b"x")),
@@ -412,7 +413,6 @@ FLOODS = {
 # Odd, and of no use to an attacker: answered.
 ODDITIES = {
     "HPACK table churn": table_churn,
-    "PRIORITY of itself": lambda c: (c.send(frame(PRIORITY, 0, 1, u32(1) + b"\0")), opened(c)),
     "unknown frames": lambda c: (c.send(frame(200, 0xff, 1, b"x") * 10), opened(c)),
     "unknown settings": lambda c: (c.send(frame(SETTINGS, 0, 0, b"\xff\xff" + u32(1))), opened(c)),
     "padded": lambda c: c.send(frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 1, b"\x05" + c.block(HEAD) + b"\0" * 5)),
