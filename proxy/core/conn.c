@@ -224,7 +224,8 @@ static size_t feed(struct weir_conn *c, struct weir_chunk *chunk, struct weir_sl
     int r;
 
     c->in_codec = true;
-    c->codec->now = weir_worker_now(c->worker);
+    if (weir_conn_is_h2(c))
+        c->codec->now = weir_worker_now(c->worker);
     r = c->codec->ops->feed(c->codec, chunk, bytes, &used);
     c->in_codec = false;
     if (c->state == WEIR_CONN_CLOSED)

@@ -264,7 +264,8 @@ static void on_turn(void *arg) {
 
     w->turning = true;
     weir_pool_serve(w);
-    weir_handshake_next(w);
+    if (!weir_list_empty(&w->handshakes_due))
+        weir_handshake_next(w);
     /* Connections made dirty while flushing are flushed in the same turn: their bytes are ready now. */
     for (unsigned round = 0; round < 8 && !weir_list_empty(&w->dirty); round++) {
         weir_list_init(&batch);

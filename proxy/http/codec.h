@@ -149,7 +149,7 @@ struct weir_codec {
     const struct weir_codec_limits *limits;
     enum weir_role role;
     struct weir_fault fault; /* after WEIR_CODEC_FAULT */
-    uint64_t now;            /* us, monotonic; the owner's to set before feed: HTTP/2 budgets by time */
+    uint64_t now;            /* us, monotonic; HTTP/2 budgets by time, and its owner sets this before feed */
     uint8_t flood;           /* enum weir_flood, with a fault of kind FLOOD */
     bool must_close;         /* no further exchange is possible here: close once everything queued has left */
     bool want_pull;          /* pull would yield bytes */
