@@ -138,6 +138,12 @@ void weir_txn_reply_fault(struct weir_txn *t, struct weir_fault fault, const cha
         weir_mirror_drop(t);
         return;
     }
+    if (t->left) { /* nobody is left to be told */
+        weir_count_fault(&t->worker->metrics, fault);
+        weir_txn_abort_upstream(t, fault);
+        weir_txn_free(t);
+        return;
+    }
     if (t->fault.kind == WEIR_FAULT_NONE) {
         t->fault = fault;
         t->fault_detail = detail;

@@ -123,7 +123,7 @@ void weir_txn_free(struct weir_txn *t) {
     if (t->target)
         t->target->users--;
     weir_epoch_unuse(t->epoch);
-    if (!t->is_mirror)
+    if (!t->is_mirror && !t->left)
         weir_count(&w->metrics, WEIR_C_REQUESTS_ACTIVE, (uint64_t)-1);
     if (w->n_free_txns >= FREE_TXNS || !w->pool->keep) {
         weir_txn_give_back(t);
@@ -190,20 +190,38 @@ static void leave_tunnel(struct weir_txn *t) {
     weir_conn_dirty(weir_txn_detach(t));
 }
 
+/* One stream of a connection goes on with us: it takes a place there until the server has done or takes nothing for too long. */
+static void leave_stream(struct weir_txn *t) {
+    weir_pipe_unpause(&t->in, t->up);
+    weir_list_unlink(&t->down_node);
+    t->left = true;
+    t->down = NULL;
+    weir_count(&t->worker->metrics, WEIR_C_REQUESTS_ACTIVE, (uint64_t)-1);
+    weir_conn_watch(t->up);
+    weir_conn_dirty(t->up);
+}
+
 void weir_txn_finish(struct weir_txn *t, struct weir_fault fault) {
+    bool left =
+        t->tunnel && fault.kind == WEIR_FAULT_NONE && t->up_cs && t->up->state == WEIR_CONN_HTTP;
+    bool stream = left && weir_conn_is_h2(t->up);
+
     if (fault.kind != WEIR_FAULT_NONE && t->fault.kind == WEIR_FAULT_NONE) {
         t->fault = fault;
         weir_count_fault(&t->worker->metrics, fault);
     }
-    if (t->tunnel && fault.kind == WEIR_FAULT_NONE && t->up_cs && t->up->state == WEIR_CONN_HTTP)
+    if (left && !stream)
         leave_tunnel(t);
-    else if (t->up || t->endpoint)
+    else if (!left && (t->up || t->endpoint))
         weir_txn_abort_upstream(t, fault.kind ? fault : WEIR_FAULT(DOWNSTREAM, RESET));
     weir_pipe_unpause(&t->out, t->down);
     if (!weir_list_empty(&t->mirrors))
         weir_mirror_leave(t);
     weir_txn_log(t);
-    weir_txn_free(t);
+    if (stream)
+        leave_stream(t);
+    else
+        weir_txn_free(t);
 }
 
 /* ---- the way up ---- */
@@ -534,6 +552,8 @@ void weir_txn_upstream_closed(struct weir_txn *t) {
     up->used_before = true;
     if (t->is_mirror)
         weir_mirror_done(t);
+    else if (t->left)
+        weir_txn_free(t);
     weir_pool_release(up);
 }
 

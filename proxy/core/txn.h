@@ -45,6 +45,7 @@ struct weir_txn {
     bool req_end;                  /* the request is complete (received) */
     bool res_started;              /* a final response head was queued downstream */
     bool tunnel;                   /* after 101 */
+    bool left;                     /* a tunnel the client is done with; the server has yet to take the rest. No downstream */
     bool idempotent;               /* its method says that it may be repeated */
     bool fresh;                    /* the next attempt must not use a pooled connection */
     bool is_mirror;                /* of another txn: no downstream, nobody waits for it (mirror.c) */

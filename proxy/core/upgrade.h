@@ -9,7 +9,7 @@
 int weir_upgrade_request(struct weir_txn *t);
 /* The final answer: may it be passed on? Kind NONE = yes. */
 struct weir_fault weir_upgrade_response(struct weir_txn *t);
-/* A tunnel in which nothing moves for an hour is ended: begins the watch; its deadline. */
+/* A tunnel in which nothing moves for limits.tunnelTimeout is ended: begins the watch; its deadline. */
 void weir_upgrade_watch(struct weir_txn *t);
 void weir_upgrade_look(struct weir_txn *t);
 

@@ -491,6 +491,80 @@ static void a_silent_relay_ends_in_its_time(void **state) {
     flow_end(&f);
 }
 
+/* What a server does not take of a tunnel's last bytes costs it the stream, not the connection its stream slot for ever. */
+static void a_tunnel_whose_rest_nobody_takes_gives_its_stream_back(void **state) {
+    struct flow f;
+    struct mem_conn *c;
+    struct h2_peer *s;
+    struct h2_msg *m, *next;
+
+    (void)state;
+    flow_open(&f, &(struct flow_options){ .dir = WEIR_DIR_REVERSE,
+                                          .yaml = LIMITS(HASTY ", tunnelTimeout: 600s"),
+                                          .scheme = WEIR_TO_H2C });
+    c = flow_client(&f);
+    flow_send(&f, c,
+              "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    s = h2_server(&f, &(struct h2_config){ .extended = true, .manual_window = true });
+    flow_run(&f);
+    m = h2_take(s);
+    assert_non_null(m);
+    h2_head(m, "200", NULL, false);
+    flow_run(&f);
+    flow_expect_starts(c, "HTTP/1.1 101 ");
+    mem_send_bytes(c, zeros, 100000);
+    mem_shutdown(c);
+    h2_data(m, "bye", 3, true);
+    flow_run(&f);
+    assert_true(mem_is_closed(c));
+    assert_int_equal(flow_count(&f, WEIR_C_REQUESTS_ACTIVE), 0);
+    assert_false(m->closed);
+    flow_wait(&f, 10000000);
+    assert_true(m->closed);
+    assert_int_equal(body_late(&f, WEIR_SIDE_UPSTREAM), 1);
+    nghttp2_submit_window_update(s->session, NGHTTP2_FLAG_NONE, 0, 65535);
+    c = flow_client(&f);
+    flow_send(&f, c, GET);
+    next = h2_take(s); /* on the same connection */
+    assert_non_null(next);
+    h2_answer(next, "200", "hi");
+    flow_run(&f);
+    flow_expect_holds(c, "hi");
+    flow_end(&f);
+}
+
+static void a_tunnel_s_rest_that_is_taken_arrives(void **state) {
+    struct flow f;
+    struct mem_conn *c;
+    struct h2_peer *s;
+    struct h2_msg *m;
+
+    (void)state;
+    flow_open(&f, &(struct flow_options){
+                      .dir = WEIR_DIR_REVERSE, .yaml = LIMITS(HASTY), .scheme = WEIR_TO_H2C });
+    c = flow_client(&f);
+    flow_send(&f, c,
+              "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+    s = h2_server(&f, &(struct h2_config){ .extended = true, .manual_window = true });
+    flow_run(&f);
+    m = h2_take(s);
+    h2_head(m, "200", NULL, false);
+    flow_run(&f);
+    mem_send_bytes(c, zeros, 100000);
+    mem_shutdown(c);
+    h2_data(m, "bye", 3, true);
+    for (int i = 0; i < 20; i++) {
+        h2_credit(m, 5000);
+        flow_wait(&f, 500000);
+    }
+    assert_int_equal(m->len, 100000);
+    assert_true(m->end);
+    assert_int_equal(body_late(&f, WEIR_SIDE_UPSTREAM), 0);
+    flow_end(&f);
+}
+
 /* ---- buffers ---- */
 
 /* 20 answers that the client does not read hold what one connection may, and those it reads go on. */
@@ -623,6 +697,8 @@ int main(void) {
         cmocka_unit_test(an_idle_connection_is_closed_and_counted),
         cmocka_unit_test(a_silent_tunnel_ends_in_its_time),
         cmocka_unit_test(a_silent_relay_ends_in_its_time),
+        cmocka_unit_test(a_tunnel_whose_rest_nobody_takes_gives_its_stream_back),
+        cmocka_unit_test(a_tunnel_s_rest_that_is_taken_arrives),
         cmocka_unit_test(one_connection_holds_no_more_than_its_share),
         cmocka_unit_test(floods_are_told_apart),
         cmocka_unit_test(resets_are_counted_by_time),
