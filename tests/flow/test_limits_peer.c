@@ -23,6 +23,105 @@ static uint64_t body_late(struct flow *f, enum weir_side side) {
 
 /* ---- sizes ---- */
 
+/* `before`, `n` times `unit`, `after`. */
+struct long_text {
+    const char *before, *unit;
+    unsigned n;
+    const char *after;
+};
+
+static void send_long(struct mem_conn *c, const struct long_text *t) {
+    mem_send(c, t->before);
+    for (unsigned i = 0; i < t->n; i++)
+        mem_send(c, t->unit);
+    mem_send(c, t->after);
+}
+
+static void each_part_of_a_request_has_its_bound(void **state) {
+    static const struct {
+        struct long_text within, beyond;
+        const char *answer;
+        enum weir_fault_kind kind;
+    } rows[] = {
+        { { "GET / HTTP/1.1\r\nHost: a\r\nX: ", "xxxxxxxxxx", 6000, "\r\n\r\n" },
+          { "GET / HTTP/1.1\r\nHost: a\r\nX: ", "xxxxxxxxxx", 6600, "\r\n\r\n" },
+          "HTTP/1.1 431 ",
+          WEIR_FAULT_HEAD_TOO_LARGE },
+        { { "GET / HTTP/1.1\r\nHost: a\r\n", "X: y\r\n", 100, "\r\n" },
+          { "GET / HTTP/1.1\r\nHost: a\r\n", "X: y\r\n", 101, "\r\n" },
+          "HTTP/1.1 431 ",
+          WEIR_FAULT_TOO_MANY_FIELDS },
+        { { "GET /", "abcdefghij", 1600, " HTTP/1.1\r\nHost: a\r\n\r\n" },
+          { "GET /", "abcdefghij", 1700, " HTTP/1.1\r\nHost: a\r\n\r\n" },
+          "HTTP/1.1 414 ",
+          WEIR_FAULT_TARGET_TOO_LONG },
+        { { CHUNKED "1\r\nx\r\n0\r\nT: ", "xxxxxxxxxx", 1600, "\r\n\r\n" },
+          { CHUNKED "1\r\nx\r\n0\r\nT: ", "xxxxxxxxxx", 1700, "\r\n\r\n" },
+          "HTTP/1.1 431 ",
+          WEIR_FAULT_HEAD_TOO_LARGE },
+        { { CHUNKED, "1;xxxxx\r\nx\r\n", 1600, "0\r\n\r\n" },
+          { CHUNKED, "1;xxxxxxxxxxxxxx\r\nx\r\n", 1600, "0\r\n\r\n" },
+          "HTTP/1.1 400 ",
+          WEIR_FAULT_BAD_FRAMING },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2 * WEIR_ARRAY_LEN(rows); i++) {
+        bool beyond = i & 1;
+        struct flow f;
+        struct mem_conn *c, *s;
+
+        flow_reverse(&f, "");
+        mem_buffer_size(f.net, 1 << 20);
+        c = flow_client(&f);
+        send_long(c, beyond ? &rows[i / 2].beyond : &rows[i / 2].within);
+        flow_run(&f);
+        s = mem_next_dial(f.net);
+        if (s) {
+            mem_dial_accept(s);
+            flow_run(&f);
+        }
+        if (!beyond)
+            flow_send(&f, s, OK);
+        if (strncmp(mem_received(c), beyond ? rows[i / 2].answer : OK, 13) != 0)
+            fail_msg("row %zu, %s: %s", i / 2, beyond ? "beyond" : "within", mem_received(c));
+        assert_int_equal(flow_faults(&f, (struct weir_fault){ WEIR_SIDE_DOWNSTREAM,
+                                                              (uint8_t)rows[i / 2].kind }),
+                         beyond);
+        flow_end(&f);
+    }
+}
+
+static void each_part_of_a_response_has_its_bound(void **state) {
+    static const struct {
+        struct long_text beyond;
+        enum weir_fault_kind kind;
+    } rows[] = {
+        { { "HTTP/1.1 200 OK\r\nX: ", "xxxxxxxxxx", 6600, "\r\n\r\n" }, WEIR_FAULT_HEAD_TOO_LARGE },
+        { { "HTTP/1.1 200 OK\r\n", "X: y\r\n", 101, "\r\n" }, WEIR_FAULT_TOO_MANY_FIELDS },
+        { { "", "HTTP/1.1 103 Early\r\n\r\n", 17, "" }, WEIR_FAULT_TOO_MANY_INFORMATIONAL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(rows); i++) {
+        struct flow f;
+        struct mem_conn *c, *s;
+
+        flow_reverse(&f, "");
+        mem_buffer_size(f.net, 1 << 20);
+        c = flow_client(&f);
+        flow_send(&f, c, GET);
+        s = flow_server(&f);
+        send_long(s, &rows[i].beyond);
+        flow_run(&f);
+        flow_expect_holds(c, "HTTP/1.1 502 ");
+        assert_true(mem_is_closed(s));
+        assert_int_equal(
+            flow_faults(&f, (struct weir_fault){ WEIR_SIDE_UPSTREAM, (uint8_t)rows[i].kind }), 1);
+        flow_end(&f);
+    }
+}
+
 static void announced_content_beyond_the_limit_goes_nowhere(void **state) {
     struct flow f;
     struct mem_conn *c, *s;
@@ -679,6 +778,8 @@ static void resets_are_counted_by_time(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_part_of_a_request_has_its_bound),
+        cmocka_unit_test(each_part_of_a_response_has_its_bound),
         cmocka_unit_test(announced_content_beyond_the_limit_goes_nowhere),
         cmocka_unit_test(unannounced_content_beyond_the_limit_is_never_completed),
         cmocka_unit_test(content_of_http2_is_bounded_alike),
