@@ -114,6 +114,7 @@ struct weir_endpoint {
     /* A name with addresses of both families, in the order to be tried; ip is one of them. NULL = ip alone */
     const struct weir_ip *ips;
     uint32_t n_ips;
+    bool far; /* others come first (conf/distance.h); set for the place where it is called from, else false */
 };
 
 enum weir_app_protocol {
@@ -497,6 +498,7 @@ struct weir_proxy_spec {
         *inbound;             /* default 127.0.0.1:15001 (and [::1]) and 0.0.0.0:15006 (and [::]) */
     const char *identity_dir; /* holds tls.crt tls.key ca.crt */
     const char *trust_domain; /* "cluster.local" */
+    const char *zone;         /* of the node it runs on; "" = that of the endpoints on it */
     /* always */
     const char *admin;               /* "ADDR:PORT"; "" = none. Sidecar default 127.0.0.1:15000 */
     uint32_t workers;                /* 0 = one per core */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "conf/distance.h"
 #include "core/gateway.h"
 #include "core/runtime_build.h"
 
@@ -144,16 +145,28 @@ static struct weir_connection_spec connection_of(const struct weir_runtime *rt,
     return c;
 }
 
-/* Endpoints given by address, and behind them the addresses of those given by name. */
-static int add_hosts(struct weir_runtime *rt, const struct weir_lookup *names,
-                     const struct weir_service_port *port, struct weir_cluster *c) {
+static int add_endpoint(struct weir_endpoints *to, const struct weir_service *svc,
+                        const struct weir_endpoint *e, const struct weir_locality *here) {
+    struct weir_endpoint copy = *e;
+    enum weir_distance distance = weir_endpoint_distance(svc, e, here);
+
+    copy.far = distance == WEIR_DISTANCE_FAR;
+    return distance == WEIR_DISTANCE_OUT ? 0 : weir_endpoints_add(to, &copy);
+}
+
+/* Where the snapshot's own list will not do: those that may be called from here, and behind them the addresses of those given by name. */
+static int add_endpoints(struct weir_runtime *rt, const struct weir_lookup *names,
+                         const struct weir_service *svc, const struct weir_service_port *port,
+                         struct weir_cluster *c) {
     struct weir_endpoints hosts = { .arena = &rt->arena, .lookup = *names };
+    struct weir_locality here;
     int r = 0;
 
-    if (port->n_hosts == 0)
+    if (port->n_hosts == 0 && svc->near == WEIR_NEAR_ANY && !svc->local_only)
         return 0;
+    here = weir_locality_of(rt->snapshot, rt->pod ? rt->pod->node : "", rt->snapshot->proxy.zone);
     for (uint32_t i = 0; i < port->n_endpoints && r == 0; i++)
-        r = weir_endpoints_add(&hosts, &port->endpoints[i]);
+        r = add_endpoint(&hosts, svc, &port->endpoints[i], &here);
     for (uint32_t i = 0; i < port->n_hosts && r == 0; i++)
         r = weir_endpoints_resolve(&hosts, &port->hosts[i]);
     c->endpoints = hosts.items;
@@ -177,13 +190,14 @@ static int build_service_clusters(struct weir_runtime *rt, const struct weir_run
                 .n_endpoints = port->n_endpoints,
                 .proto = port->app == WEIR_APP_HTTP2 ? WEIR_UP_H2 : WEIR_UP_H1,
                 .mesh = rt->tls.mesh_client != NULL,
+                .balancer = port->policy ? port->policy->balancer : WEIR_BALANCER_UNSET,
                 .connection = connection_of(rt, port->policy),
             };
             int r;
 
             if (port->proto != WEIR_PROTO_TCP)
                 continue;
-            if (!c.name || add_hosts(rt, &params->names, port, &c) < 0)
+            if (!c.name || add_endpoints(rt, &params->names, svc, port, &c) < 0)
                 return -ENOMEM;
             r = weir_runtime_backend_tls(rt, params, port, &c, ret_why);
             if (r != 0)

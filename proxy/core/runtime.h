@@ -31,6 +31,7 @@ struct weir_cluster {
     uint32_t index;   /* in runtime->clusters */
     const struct weir_endpoint *endpoints;
     uint32_t n_endpoints;
+    enum weir_balancer balancer;
     enum weir_upstream_proto proto;
     struct weir_tls_ctx *tls;     /* TLS to every endpoint, or NULL; borrowed from the runtime */
     struct weir_tls_ctx *tls_tcp; /* the same for bytes that are no HTTP */

@@ -462,6 +462,7 @@ void weir_txn_response_head(struct weir_txn *t, struct weir_chunk *chunk) {
         t->res_chunk = weir_chunk_ref(chunk);
     t->head_due = WEIR_NEVER;
     t->t_response = weir_worker_now(t->worker);
+    weir_lb_observe(t->endpoint, t->t_response - t->t_sent);
     t->status = t->res.status;
     if (t->req.wants_upgrade) {
         struct weir_fault fault = weir_upgrade_response(t);

@@ -133,6 +133,7 @@ static int adopt(struct weir_worker *w, struct weir_runtime *rt) {
         } else {
             weir_lb_commit(t->lb);
             t->conf = t->next;
+            weir_lb_balance(t->lb, t->conf ? t->conf->balancer : WEIR_BALANCER_UNSET);
         }
         t->next = NULL;
         if (!t->conf && t->users == 0)

@@ -3,10 +3,10 @@
  * Power of two choices. Two endpoints are drawn, each in proportion to its weight (Walker's alias
  * table: O(1); not used while all weights are equal), and the one with fewer outstanding requests
  * per weight gets the request. On a tie the first drawn wins, so an idle set is served in
- * proportion to its weights.
+ * proportion to its weights. Draws are among the endpoints that are near, which stand first in the set.
  *
  * When both draws are ejected or were tried already, one scan finds the best that is left: first
- * among the healthy, then among the ejected, and last among those tried, because a set that is not
+ * among the healthy, far ones too, then among the ejected, and last among those tried, because a set that is not
  * empty always gives an answer.
  *
  * Endpoints live in a hash table by address for as long as they are in the set or somebody uses
@@ -15,6 +15,7 @@
  */
 #include "lb/lb.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -37,13 +38,15 @@ struct alias {
 
 struct set {
     struct entry **entries;
-    struct alias *aliases; /* NULL = equal weights */
+    struct alias *aliases; /* of the near ones; NULL = equal weights */
     uint32_t n;
+    uint32_t near; /* entries 0..near-1 come first; n = no difference */
 };
 
 struct weir_lb {
     struct weir_htab table;
     uint64_t random;
+    enum weir_balancer balancer;
     struct set set;
     struct {
         struct set set; /* entries NULL = nothing is staged */
@@ -145,22 +148,22 @@ static int aliases_make(struct set *set, const uint32_t *weights) {
     uint32_t *work = NULL, n_small = 0, n_large = 0;
     int r = -ENOMEM;
 
-    set->aliases = weir_calloc(set->n, sizeof(*set->aliases));
-    scaled = weir_calloc(set->n, sizeof(*scaled));
-    work = weir_calloc(set->n, sizeof(*work));
+    set->aliases = weir_calloc(set->near, sizeof(*set->aliases));
+    scaled = weir_calloc(set->near, sizeof(*scaled));
+    work = weir_calloc(set->near, sizeof(*work));
     if (!set->aliases || !scaled || !work)
         goto out;
-    for (uint32_t i = 0; i < set->n; i++)
+    for (uint32_t i = 0; i < set->near; i++)
         total += weights[i];
-    for (uint32_t i = 0; i < set->n; i++) {
-        scaled[i] = (uint64_t)weights[i] * set->n;
+    for (uint32_t i = 0; i < set->near; i++) {
+        scaled[i] = (uint64_t)weights[i] * set->near;
         if (scaled[i] < total)
             work[n_small++] = i;
         else
-            work[set->n - ++n_large] = i;
+            work[set->near - ++n_large] = i;
     }
     while (n_small > 0 && n_large > 0) {
-        uint32_t s = work[--n_small], l = work[set->n - n_large];
+        uint32_t s = work[--n_small], l = work[set->near - n_large];
 
         set->aliases[s] =
             (struct alias){ (uint32_t)(((unsigned __int128)scaled[s] << 32) / total), l };
@@ -171,7 +174,7 @@ static int aliases_make(struct set *set, const uint32_t *weights) {
         }
     }
     for (; n_large > 0; n_large--) {
-        uint32_t l = work[set->n - n_large];
+        uint32_t l = work[set->near - n_large];
 
         set->aliases[l] = (struct alias){ UINT32_MAX, l };
     }
@@ -190,29 +193,41 @@ static bool takes_part(const struct weir_endpoint *conf, bool terminating) {
     return terminating ? conf->serving && conf->terminating : conf->ready;
 }
 
+static int set_add(struct weir_lb *lb, struct set *set, uint32_t *weights,
+                   const struct weir_endpoint *conf) {
+    struct entry *entry;
+    int r = entry_get(lb, conf, &entry);
+
+    if (r || entry->staged) /* the same address twice: one endpoint */
+        return r;
+    entry->staged = true;
+    weights[set->n] = conf->weight;
+    set->entries[set->n++] = entry;
+    return 0;
+}
+
+/* The near ones first. */
 static int set_fill(struct weir_lb *lb, struct set *set, uint32_t *weights,
                     const struct weir_endpoint *endpoints, uint32_t n) {
     bool terminating = true, equal = true;
+    int r = 0;
 
     for (uint32_t i = 0; i < n; i++)
         if (takes_part(&endpoints[i], false))
             terminating = false;
-    for (uint32_t i = 0; i < n; i++) {
-        struct entry *entry;
-        int r;
-
-        if (!takes_part(&endpoints[i], terminating))
-            continue;
-        r = entry_get(lb, &endpoints[i], &entry);
-        if (r)
-            return r;
-        if (entry->staged) /* the same address twice: one endpoint */
-            continue;
-        entry->staged = true;
-        weights[set->n] = endpoints[i].weight;
-        equal = equal && weights[set->n] == weights[0];
-        set->entries[set->n++] = entry;
+    for (int far = 0; far < 2; far++) {
+        for (uint32_t i = 0; i < n && r == 0; i++)
+            if (takes_part(&endpoints[i], terminating) && endpoints[i].far == far)
+                r = set_add(lb, set, weights, &endpoints[i]);
+        if (!far)
+            set->near = set->n;
     }
+    if (r)
+        return r;
+    if (set->near == 0)
+        set->near = set->n;
+    for (uint32_t i = 1; i < set->near; i++)
+        equal = equal && weights[i] == weights[0];
     return equal ? 0 : aliases_make(set, weights);
 }
 
@@ -302,21 +317,33 @@ static bool is_tried(const struct weir_lb_endpoint *e, struct weir_lb_endpoint *
     return false;
 }
 
+static double load_of(const struct weir_lb_endpoint *e) {
+    return (e->outstanding + 1.0) * e->latency_us / e->weight;
+}
+
 /* Is a less loaded than b, per weight? */
-static bool lighter(const struct weir_lb_endpoint *a, const struct weir_lb_endpoint *b) {
+static bool lighter(const struct weir_lb *lb, const struct weir_lb_endpoint *a,
+                    const struct weir_lb_endpoint *b) {
+    if (lb->balancer == WEIR_BALANCER_RANDOM)
+        return false;
+    if (lb->balancer == WEIR_BALANCER_LATENCY)
+        return load_of(a) < load_of(b);
     return (uint64_t)a->outstanding * b->weight < (uint64_t)b->outstanding * a->weight;
 }
 
-/* 0 = welcome, 1 = ejected, 2 = tried. */
-static int rank(const struct weir_lb_endpoint *e, uint64_t now_us,
+/* 0 = welcome; else 1 for far, 2 for ejected, 4 for tried. */
+static int rank(const struct weir_lb *lb, uint32_t at, uint64_t now_us,
                 struct weir_lb_endpoint *const *tried, uint32_t n_tried) {
+    const struct weir_lb_endpoint *e = &lb->set.entries[at]->e;
+    int far = at >= lb->set.near;
+
     if (is_tried(e, tried, n_tried))
-        return 2;
-    return e->ejected_until > now_us;
+        return 4 + far;
+    return (e->ejected_until > now_us ? 2 : 0) + far;
 }
 
 static uint32_t draw_entry(const struct set *set, uint64_t random) {
-    uint32_t i = below((uint32_t)(random >> 32), set->n);
+    uint32_t i = below((uint32_t)(random >> 32), set->near);
 
     if (set->aliases && (uint32_t)random >= set->aliases[i].keep)
         i = set->aliases[i].other;
@@ -328,14 +355,14 @@ static struct weir_lb_endpoint *scan(struct weir_lb *lb, uint64_t now_us,
                                      struct weir_lb_endpoint *const *tried, uint32_t n_tried) {
     uint32_t start = below((uint32_t)draw(lb), lb->set.n);
     struct weir_lb_endpoint *best = NULL;
-    int best_rank = 3;
+    int best_rank = INT_MAX;
 
     for (uint32_t i = 0; i < lb->set.n; i++) {
         uint32_t at = start + i < lb->set.n ? start + i : start + i - lb->set.n;
         struct weir_lb_endpoint *e = &lb->set.entries[at]->e;
-        int r = rank(e, now_us, tried, n_tried);
+        int r = rank(lb, at, now_us, tried, n_tried);
 
-        if (r < best_rank || (r == best_rank && lighter(e, best))) {
+        if (r < best_rank || (r == best_rank && lighter(lb, e, best))) {
             best = e;
             best_rank = r;
         }
@@ -352,22 +379,22 @@ struct weir_lb_endpoint *weir_lb_pick(struct weir_lb *lb, uint64_t now_us,
 
     if (set->n <= 1)
         return set->n ? &set->entries[0]->e : NULL;
-    i = draw_entry(set, draw(lb));
+    i = k = draw_entry(set, draw(lb));
     if (set->aliases) {
         k = draw_entry(set, draw(lb));
-    } else {
-        k = below((uint32_t)draw(lb), set->n - 1);
+    } else if (set->near > 1) {
+        k = below((uint32_t)draw(lb), set->near - 1);
         k += k >= i;
     }
     a = &set->entries[i]->e;
     b = &set->entries[k]->e;
-    ra = rank(a, now_us, tried, n_tried);
-    rb = rank(b, now_us, tried, n_tried);
+    ra = rank(lb, i, now_us, tried, n_tried);
+    rb = rank(lb, k, now_us, tried, n_tried);
     if (ra != 0 && rb != 0)
         return scan(lb, now_us, tried, n_tried);
     if (ra != 0 || rb != 0)
         return ra == 0 ? a : b;
-    return lighter(b, a) ? b : a;
+    return lighter(lb, b, a) ? b : a;
 }
 
 struct weir_lb_endpoint *weir_lb_find(struct weir_lb *lb, const struct weir_ip *ip, uint16_t port,
@@ -383,6 +410,17 @@ struct weir_lb_endpoint *weir_lb_find(struct weir_lb *lb, const struct weir_ip *
         return NULL;
     e = WEIR_CONTAINER_OF(n, struct weir_lb_endpoint, node);
     return e->present && e->ejected_until <= now_us ? e : NULL;
+}
+
+void weir_lb_balance(struct weir_lb *lb, enum weir_balancer balancer) {
+    lb->balancer = balancer;
+}
+
+/* An eighth of the new, seven of what was. */
+void weir_lb_observe(struct weir_lb_endpoint *e, uint64_t latency_us) {
+    uint32_t us = latency_us < UINT32_MAX ? (uint32_t)latency_us : UINT32_MAX;
+
+    e->latency_us = e->latency_us ? e->latency_us - e->latency_us / 8 + us / 8 : us;
 }
 
 void weir_lb_use(struct weir_lb *lb, struct weir_lb_endpoint *e) {

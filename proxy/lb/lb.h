@@ -17,6 +17,7 @@ struct weir_lb_endpoint {
     uint32_t weight;
     uint32_t outstanding;             /* requests in flight from this worker */
     uint32_t failures;                /* consecutive connect failures */
+    uint32_t latency_us;              /* smoothed, from request to the head of its answer; 0 = not known */
     uint64_t ejected_until;           /* us; 0 = not ejected */
     bool present;                     /* in the current set; false: no new requests */
     uint32_t users;                   /* pooled connections and txns that point here */
@@ -43,9 +44,12 @@ int weir_lb_update(struct weir_lb *lb, const struct weir_endpoint *endpoints, ui
 int weir_lb_stage(struct weir_lb *lb, const struct weir_endpoint *endpoints, uint32_t n);
 void weir_lb_commit(struct weir_lb *lb);
 void weir_lb_unstage(struct weir_lb *lb);
+/* From now on; UNSET = LEAST. */
+void weir_lb_balance(struct weir_lb *lb, enum weir_balancer balancer);
 /*
- * Power of two choices on outstanding/weight among endpoints not ejected and not in `tried`; all ejected = ejected ones are tried
- * after all. NULL = empty. The caller takes a user reference with weir_lb_use.
+ * Of two drawn by weight the lighter one, by outstanding/weight or outstanding * latency/weight (or the first, with RANDOM), among endpoints
+ * that are near, not ejected and not in `tried`. What is left otherwise, in this order: far ones, ejected ones, tried ones. NULL = empty. The
+ * caller takes a user reference with weir_lb_use.
  */
 struct weir_lb_endpoint *weir_lb_pick(struct weir_lb *lb, uint64_t now_us,
                                       struct weir_lb_endpoint *const *tried, uint32_t n_tried);
@@ -56,6 +60,8 @@ void weir_lb_use(struct weir_lb *lb, struct weir_lb_endpoint *e);
 void weir_lb_unuse(struct weir_lb *lb, struct weir_lb_endpoint *e);
 /* Report a connection attempt's outcome: after 3 consecutive failures ejected for 1 s, doubling to 30 s. */
 void weir_lb_report(struct weir_lb *lb, struct weir_lb_endpoint *e, bool ok, uint64_t now_us);
+/* An answer's head came so long after its request was sent. */
+void weir_lb_observe(struct weir_lb_endpoint *e, uint64_t latency_us);
 void weir_lb_foreach(struct weir_lb *lb, void (*fn)(struct weir_lb_endpoint *e, void *arg),
                      void *arg);
 

@@ -263,6 +263,49 @@ static void names_become_endpoints_with_addresses(void **state) {
     weir_snapshot_unref(s);
 }
 
+static const char three_places[] =
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
+    "spec: {nodeName: n1}\nstatus: {podIP: 10.1.0.9}\n---\n" PROXY(
+        "pod: default/web") "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
+                            "spec: {clusterIP: 10.9.0.1, ports: [{port: 80, appProtocol: "
+                            "http}]%s}\n---\n"
+                            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+                            "metadata: {name: a, labels: {kubernetes.io/service-name: "
+                            "a}}\naddressType: IPv4\n"
+                            "ports: [{port: 80}]\nendpoints:\n"
+                            "- {addresses: [10.1.0.1], nodeName: n1, zone: z1}\n"
+                            "- {addresses: [10.1.0.2], nodeName: n2, zone: z1}\n"
+                            "- {addresses: [10.1.0.3], nodeName: n3, zone: z2}\n";
+
+/* The sidecar's own node and zone decide; what may not be called from here is not there at all. */
+static void endpoints_are_those_of_the_place(void **state) {
+    static const struct {
+        const char *spec;
+        uint32_t n, near;
+    } cases[] = {
+        { "", 3, 3 },
+        { ", trafficDistribution: PreferSameZone", 3, 2 },
+        { ", trafficDistribution: PreferSameNode", 3, 1 },
+        { ", internalTrafficPolicy: Local", 1, 0 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+        char yaml[2048];
+        uint32_t near = 0;
+
+        snprintf(yaml, sizeof(yaml), three_places, cases[i].spec);
+        struct weir_runtime *rt = runtime(yaml);
+        const struct weir_cluster *c = &rt->clusters[0];
+
+        assert_int_equal(c->n_endpoints, cases[i].n);
+        for (uint32_t k = 0; k < c->n_endpoints; k++)
+            near += !c->endpoints[k].far;
+        assert_int_equal(near, cases[i].near);
+        weir_runtime_unref(rt);
+    }
+}
+
 /* --- where routes are attached, against the letter of parentRefs --- */
 
 struct ref {
@@ -407,6 +450,7 @@ static void survives_every_failing_allocation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_tcp_port_of_each_service_has_its_cluster),
+        cmocka_unit_test(endpoints_are_those_of_the_place),
         cmocka_unit_test(a_sidecar_knows_services_by_address_and_its_own_ports),
         cmocka_unit_test(the_consumer_s_routes_are_apart_from_the_producer_s),
         cmocka_unit_test(what_cannot_be_put_in_force_says_why),

@@ -325,6 +325,71 @@ static void survives_every_failing_allocation(void **state) {
     assert_int_not_equal(weir_test_sweep(update_one, NULL, 1), 0);
 }
 
+static void far_endpoints_wait_until_the_near_ones_fail(void **state) {
+    struct weir_endpoint set[4] = { endpoint(1, 80), endpoint(2, 80), endpoint(3, 80),
+                                    endpoint(4, 80) };
+    struct weir_lb_endpoint *tried[2];
+    struct weir_lb *lb;
+    unsigned seen = 0;
+
+    set[0].far = set[1].far = true;
+    lb = lb_of(set, 4);
+    for (int i = 0; i < 200; i++)
+        seen |= 1u << last_byte(pick(lb));
+    assert_int_equal(seen, 1u << 3 | 1u << 4);
+    tried[0] = pick_only(lb, 3);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(last_byte(weir_lb_pick(lb, 0, tried, 1)), 4);
+    tried[1] = pick_only(lb, 4);
+    for (int i = 0; i < 50; i++)
+        assert_in_range(last_byte(weir_lb_pick(lb, 0, tried, 2)), 1, 2);
+    for (int i = 0; i < 3; i++) {
+        weir_lb_report(lb, tried[0], false, 0);
+        weir_lb_report(lb, tried[1], false, 0);
+    }
+    assert_in_range(last_byte(pick(lb)), 1, 2);
+    /* One near endpoint among weighted ones; and none that is near is as if all were. */
+    set[0].far = set[1].far = set[2].far = true;
+    set[2].weight = 7;
+    assert_int_equal(weir_lb_update(lb, set, 4), 0);
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(last_byte(weir_lb_pick(lb, 60000000, NULL, 0)), 4);
+    set[3].far = true;
+    assert_int_equal(weir_lb_update(lb, set, 4), 0);
+    seen = 0;
+    for (int i = 0; i < 500; i++)
+        seen |= 1u << last_byte(weir_lb_pick(lb, 60000000, NULL, 0));
+    assert_int_equal(seen, 0x1e);
+    weir_lb_free(lb);
+}
+
+static void balancers_differ_in_what_they_compare(void **state) {
+    struct weir_endpoint set[2] = { endpoint(1, 80), endpoint(2, 80) };
+    struct weir_lb *lb = lb_of(set, 2);
+    struct weir_lb_endpoint *one = pick_only(lb, 1), *two = pick_only(lb, 2);
+    unsigned seen = 0;
+
+    one->outstanding = 5;
+    for (int i = 0; i < 100; i++)
+        assert_ptr_equal(pick(lb), two);
+    weir_lb_balance(lb, WEIR_BALANCER_RANDOM);
+    for (int i = 0; i < 100; i++)
+        seen |= 1u << last_byte(pick(lb));
+    assert_int_equal(seen, 6);
+    weir_lb_balance(lb, WEIR_BALANCER_LATENCY);
+    weir_lb_observe(one, 100);
+    weir_lb_observe(two, 10000);
+    for (int i = 0; i < 100; i++)
+        assert_ptr_equal(pick(lb), one); /* 6 * 100 < 1 * 10000 */
+    for (int i = 0; i < 100; i++)
+        weir_lb_observe(one, 8000);
+    assert_in_range(one->latency_us, 7900, 8000);
+    for (int i = 0; i < 100; i++)
+        assert_ptr_equal(pick(lb), two);
+    one->outstanding = 0;
+    weir_lb_free(lb);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_set_gives_none),
@@ -342,6 +407,8 @@ int main(void) {
         cmocka_unit_test(only_ready_ones_take_part_and_failing_that_those_still_serving),
         cmocka_unit_test(an_address_given_twice_is_one_endpoint),
         cmocka_unit_test(survives_every_failing_allocation),
+        cmocka_unit_test(far_endpoints_wait_until_the_near_ones_fail),
+        cmocka_unit_test(balancers_differ_in_what_they_compare),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
