@@ -2,6 +2,7 @@
 /* Gathers what an access line says at the end of a request or a relayed connection, and counts it. */
 #include <stdio.h>
 
+#include "core/filter.h"
 #include "core/relay.h"
 #include "http/fault.h"
 
@@ -15,8 +16,10 @@ static void emit(struct weir_worker *w, struct weir_access_record *r, struct wei
 
     if (format == WEIR_LOG_OFF || !w->access_sink)
         return;
-    r->flag = fault.kind ? a->flag : "-";
-    r->reason = fault.kind ? a->name : "";
+    if (fault.kind || !r->flag) {
+        r->flag = fault.kind ? a->flag : "-";
+        r->reason = fault.kind ? a->name : "";
+    }
     if (w->access.len > LINES_MAX || weir_access_format(r, format, &w->access) < 0) {
         weir_count(&w->metrics, WEIR_C_ACCESS_LOST, 1);
         return;
@@ -94,6 +97,8 @@ void weir_txn_log(struct weir_txn *t) {
         r.audited = t->judged->noted;
     }
     r.conn_id = t->down->id;
+    if (t->answer)
+        weir_filter_answered(t, &r.flag, &r.reason);
     emit(t->worker, &r, t->fault);
 }
 

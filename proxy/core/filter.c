@@ -40,6 +40,13 @@ bool weir_filter_answers(struct weir_txn *t) {
     return t->answer != NULL;
 }
 
+void weir_filter_answered(const struct weir_txn *t, const char **ret_flag, const char **ret_reason) {
+    bool redirects = t->answer->type == WEIR_FILTER_REDIRECT;
+
+    *ret_flag = redirects ? "RD" : "PF";
+    *ret_reason = redirects ? "redirect" : "preflight";
+}
+
 static int redirect(struct weir_txn *t) {
     struct weir_route_origin from = { .tls = t->down->info.tls, .port = t->parent->port };
     const struct weir_rewrite *rw = &t->answer->rewrite;
@@ -58,17 +65,33 @@ static int preflight(struct weir_txn *t) {
     return weir_cors_preflight(t->cors, &t->req, &t->res);
 }
 
+/* As the answers of http/fault.c; which these are not, for nothing is wrong. */
+static int give_reason(struct weir_txn *t, const char *reason, bool content) {
+    int r = weir_head_add(&t->res, WEIR_SLICE("x-weir-reason"), weir_slice_from_str(reason));
+
+    return r < 0 || !content ? r
+                             : weir_head_add(&t->res, WEIR_SLICE("content-type"),
+                                             WEIR_SLICE("text/plain; charset=utf-8"));
+}
+
 void weir_filter_answer(struct weir_txn *t) {
+    bool redirects = t->answer->type == WEIR_FILTER_REDIRECT;
+    const char *flag, *reason;
     int r;
 
+    weir_filter_answered(t, &flag, &reason);
     weir_head_init(&t->res, &t->arena);
     t->res.is_response = true;
-    r = t->answer->type == WEIR_FILTER_REDIRECT ? redirect(t) : preflight(t);
+    r = give_reason(t, reason, redirects);
+    if (r == 0)
+        r = redirects ? redirect(t) : preflight(t);
     if (r)
         weir_txn_reply_fault(
             t, r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_AUTHORITY) : WEIR_FAULT(LOCAL, INTERNAL), "");
     else
-        weir_txn_reply_local(t, WEIR_SLICE(""));
+        weir_txn_reply_local(
+            t, redirects ? WEIR_SLICE("weir: The route redirects this request. (RD redirect)\n")
+                         : WEIR_SLICE(""));
 }
 
 static int change_request(struct weir_txn *t, struct filter_list list) {

@@ -10,6 +10,8 @@ int weir_filter_request(struct weir_txn *t);
 int weir_filter_response(struct weir_txn *t);
 /* Is there a filter that answers the request itself (redirect, preflight)? Sets t->answer. */
 bool weir_filter_answers(struct weir_txn *t);
+/* With t->answer: the flag and the reason of that answer, for the access line. */
+void weir_filter_answered(const struct weir_txn *t, const char **ret_flag, const char **ret_reason);
 void weir_filter_answer(struct weir_txn *t);
 
 /* mirror.c: copies of requests whose answers are thrown away. */

@@ -172,7 +172,6 @@ int weir_worker_take(struct weir_worker *w) {
     w->limits = w->mesh_limits = rt->limits;
     w->mesh_limits.reset_burst *= MESH_CLIENTS;
     w->mesh_limits.reset_per_s *= MESH_CLIENTS;
-    w->mesh_limits.frames_per_s *= MESH_CLIENTS;
     if (old) {
         weir_pool_review(w);
         drain_orphans(w);
