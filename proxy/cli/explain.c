@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 #include "cli/client.h"
-#include "cli/verb.h"
+#include "cli/routes.h"
 
 #define AGENT_SOCKET "/run/weir/agent.sock"
 
@@ -16,17 +16,23 @@ static const struct weir_option options[] = {
     WEIR_OPTION_OUTPUT,
     { "agent", 0, "PATH", "ask the agent at this unix socket (default " AGENT_SOCKET ")" },
     { "proto", 'p', "tcp|udp", "of the flow (default tcp)" },
+    { "header", 'H', "NAME: VALUE", "of the request; repeatable" },
+    { "all", 0, NULL, "every rule the request was passed over by, not only the nearest" },
     WEIR_OPTIONS_END,
 };
 
 const struct weir_verb weir_verb_explain = {
     .name = "explain",
-    .words = "SRC DST:PORT",
-    .summary = "what the kernel decides about a flow, and by which rules",
+    .words = "SRC DST:PORT [METHOD URL]",
+    .summary =
+        "what the kernel decides about a flow, and by which rules; with a request, its route",
     .more = "SRC: NAMESPACE/POD or an address. DST: NAMESPACE/POD, NAMESPACE/SERVICE, a service's "
             "DNS name, or an\n"
             "address ([v6]:PORT). The kernel's own copy of the decision is run over the live maps; "
-            "nothing is sent.\n",
+            "nothing is sent.\n"
+            "With METHOD and URL the Service's routes are asked too, as the source's sidecar would "
+            "ask them:\n\n"
+            "  weir explain shop/web api.shop:80 GET http://api.shop/a -H 'x-version: v2'\n",
     .options = options,
     .run = run,
 };
@@ -129,25 +135,54 @@ static void print_text(const json_t *j) {
     printf("verdict  %s\n", text_of(j, "verdict", "-"));
 }
 
+/* The second half: what the flow's request gets. */
+static int print_request(struct weir_args *args, const json_t *request) {
+    if (!request)
+        return 0;
+    if (json_object_get(request, "error"))
+        return weir_failed(args, "%s", text_of(request, "error", "-"));
+    putchar('\n');
+    weir_print_trial(request, weir_args_has(args, "all"));
+    return 0;
+}
+
+/* "explain SRC DST PROTO[\tMETHOD\tURL[\tHEADER]...]" for the agent. */
+static int question(struct weir_args *args, char *line, size_t size) {
+    const char *proto = weir_args_value(args, "proto");
+    size_t n;
+
+    if (proto && strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0)
+        return weir_usage(args, "--proto %s: tcp or udp", proto);
+    if (args->n_words != 2 && args->n_words != 4)
+        return weir_usage(args, "give SRC and DST:PORT, and for a request METHOD and URL");
+    if (args->n_words == 2 && weir_args_has(args, "header"))
+        return weir_usage(args, "-H goes with METHOD and URL");
+    n = (size_t)snprintf(line, size, "explain %s %s %s", args->words[0], args->words[1],
+                         proto ? proto : "tcp");
+    if (args->n_words == 4 && n < size)
+        n += (size_t)snprintf(line + n, size - n, "\t%s\t%s", args->words[2], args->words[3]);
+    for (unsigned i = 0; i < args->n_given && n < size; i++)
+        if (args->given[i].option->letter == 'H')
+            n += (size_t)snprintf(line + n, size - n, "\t%s", args->given[i].value);
+    if (strchr(line, '\n'))
+        return weir_usage(args, "a line break in it");
+    return n < size ? 0 : weir_usage(args, "the question is too long");
+}
+
 static int run(struct weir_args *args) {
-    const char *where = weir_args_value(args, "agent"), *proto = weir_args_value(args, "proto");
+    const char *where = weir_args_value(args, "agent");
     WEIR_CLEANUP(weir_freep)
     char *body = NULL;
-    char line[1000];
+    char line[8000];
     json_t *j;
     int r;
     bool json = weir_args_json(args, &r);
 
+    if (r == 0)
+        r = question(args, line, sizeof(line));
     if (r)
         return r;
-    if (proto && strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0)
-        return weir_usage(args, "--proto %s: tcp or udp", proto);
-    if (args->n_words != 2)
-        return weir_usage(args, "give SRC and DST:PORT");
     where = where ? where : AGENT_SOCKET;
-    if ((size_t)snprintf(line, sizeof(line), "explain %s %s %s", args->words[0], args->words[1],
-                         proto ? proto : "tcp") >= sizeof(line))
-        return weir_usage(args, "names are too long");
     r = weir_client_ask(where, line, &body);
     if (r < 0)
         return weir_failed(args, "agent at %s: %s", where, strerror(-r));
@@ -159,7 +194,7 @@ static int run(struct weir_args *args) {
     else if (json)
         json_dumpf(j, stdout, JSON_INDENT(2)), putchar('\n');
     else
-        print_text(j);
+        print_text(j), r = print_request(args, json_object_get(j, "request"));
     json_decref(j);
     return r;
 }

@@ -172,6 +172,7 @@ static int decode_rule(struct weir_dec *d, const struct weir_node *n, void *out)
     struct weir_route_rule *rule = out;
 
     rule->name = "";
+    rule->place = weir_dec_place(d, n);
     int r = weir_dec_object(d, n, &rule_object, rule);
     if (r == 0 && rule->n_matches == 0) {
         r = weir_default_match(d, rule);

@@ -375,6 +375,7 @@ static int decode_rule(struct weir_dec *d, const struct weir_node *n, void *out)
     struct weir_route_rule *rule = out;
 
     rule->name = "";
+    rule->place = weir_dec_place(d, n);
     int r = weir_dec_object(d, n, &rule_object, rule);
     if (r == 0 && rule->n_matches == 0) {
         r = weir_default_match(d, rule);
@@ -430,6 +431,7 @@ static int default_rule(struct weir_dec *d, struct weir_http_route *route) {
     }
     route->n_rules = 1;
     route->rules[0].name = "";
+    route->rules[0].place = route->meta.place;
     return weir_default_match(d, &route->rules[0]);
 }
 

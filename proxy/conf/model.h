@@ -335,6 +335,7 @@ struct weir_route_rule {
     struct weir_session *session;                  /* NULL = not given */
     bool has_timeout_request, has_timeout_backend; /* given; with value 0 it means "no timeout" */
     struct weir_route_policy policy;
+    struct weir_place place;
 };
 
 enum weir_parent_kind { WEIR_PARENT_SERVICE, WEIR_PARENT_GATEWAY };

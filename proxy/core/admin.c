@@ -69,7 +69,13 @@ static int body_of(struct admin_conn *c, struct weir_slice path, struct weir_buf
         *ret_type = "application/json";
         return a->ops->status(a->arg, body) < 0 ? 500 : 200;
     }
-    (void)weir_bufq_append(body, WEIR_SLICE("weir: try /metrics /ready /live /status\n"));
+    if (c->scope == WEIR_ADMIN_ALL && weir_slice_eq(path, WEIR_SLICE("/routes"))) {
+        int r = a->ops->routes(a->arg, weir_head_query(&c->head), body);
+
+        *ret_type = "application/json";
+        return r < 0 ? 500 : r > 0 ? 400 : 200;
+    }
+    (void)weir_bufq_append(body, WEIR_SLICE("weir: try /metrics /ready /live /status /routes\n"));
     return 404;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process's own HTTP server, on the control thread: GET /metrics /ready /live /status. It speaks through the same codec as the data
+ * The process's own HTTP server, on the control thread: GET /metrics /ready /live /status /routes. It speaks through the same codec as the data
  * threads, one request at a time per connection, and closes what is idle.
  */
 #ifndef WEIR_CORE_ADMIN_H
@@ -21,6 +21,8 @@ struct weir_admin_ops {
     /* Bodies: text appended to *out. 0 or -ENOMEM. */
     int (*metrics)(void *arg, struct weir_bufq *out);
     int (*status)(void *arg, struct weir_bufq *out); /* JSON */
+    /* JSON; as weir_routes_query. */
+    int (*routes)(void *arg, struct weir_slice query, struct weir_bufq *out);
     bool (*ready)(void *arg, const char **ret_why);  /* why not: "draining" */
     void (*posted)(void *arg);                       /* another thread posted the loop */
 };

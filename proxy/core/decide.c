@@ -9,30 +9,6 @@
 
 static const struct weir_fault no_fault = { 0, WEIR_FAULT_NONE };
 
-/* Canonical path, before anything is decided on it; what is decided on is what is forwarded. */
-static int normalize(struct weir_txn *t) {
-    struct weir_slice path = weir_head_path(&t->req), query = weir_head_query(&t->req), clean;
-    int r;
-
-    if (t->req.target.len == 0 || t->req.target.ptr[0] != '/')
-        return 0;
-    r = weir_path_normalize(&t->arena, path, &clean);
-    if (r != 0)
-        return r;
-    if (clean.ptr == path.ptr && clean.len == path.len)
-        return 0;
-    if (query.ptr) {
-        char *joined =
-            weir_arena_printf(&t->arena, "%.*s?%.*s", WEIR_SLICE_ARG(clean), WEIR_SLICE_ARG(query));
-
-        if (!joined)
-            return -ENOMEM;
-        clean = weir_slice_make(joined, clean.len + 1 + query.len);
-    }
-    t->req.target = clean;
-    return 0;
-}
-
 /* Where to: sets t->cluster. Returns the fault that says why not. */
 static struct weir_fault route(struct weir_txn *t) {
     const struct weir_parent *p = t->parent;
@@ -44,7 +20,7 @@ static struct weir_fault route(struct weir_txn *t) {
         t->cluster = p->own;
         return p->own ? no_fault : WEIR_FAULT(LOCAL, NO_ROUTE);
     }
-    r = normalize(t);
+    r = weir_path_normalize_target(&t->req);
     if (r != 0)
         return r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_TARGET) : WEIR_FAULT(LOCAL, INTERNAL);
     if (p->near)
@@ -122,7 +98,7 @@ struct weir_fault weir_txn_decide(struct weir_txn *t) {
         return route(t);
     /* What is judged is what is forwarded. */
     if (t->parent->rbac)
-        r = normalize(t);
+        r = weir_path_normalize_target(&t->req);
     if (r != 0)
         return r > 0 ? WEIR_FAULT(DOWNSTREAM, BAD_TARGET) : WEIR_FAULT(LOCAL, INTERNAL);
     fault = weir_judge_txn(t);

@@ -90,7 +90,7 @@ static int add_tls_routes(struct weir_runtime *rt, struct weir_parent *p,
 
     weir_hosts_init(&p->names, &rt->arena);
     for (uint32_t i = 0; r == 0 && i < s->n_tls_routes; i++)
-        if (weir_runtime_attached(&s->tls_routes[i], at))
+        if (weir_attach_names(&s->tls_routes[i], at))
             r = add_tls_route(rt, p, l, &s->tls_routes[i]);
     return r;
 }
@@ -133,7 +133,7 @@ static int add_listener(struct weir_runtime *rt, const struct weir_gateway *g,
     p->passthrough = l->passthrough;
     r = weir_hosts_add(&p->at->listeners, l->hostname, p, NULL);
     if (r == 0)
-        r = p->opaque ? add_tls_routes(rt, p, l, &at) : weir_runtime_table(rt, &at, &p->routes);
+        r = p->opaque ? add_tls_routes(rt, p, l, &at) : weir_attach_table(rt->attachments, &at, &p->routes);
     if (r == 0)
         r = weir_rbac_new(&(struct weir_rbac_place){ rt->snapshot, rt->pod, g }, &p->rbac_owned);
     p->rbac = p->rbac_owned;

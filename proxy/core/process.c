@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "core/process_internal.h"
+#include "core/routes.h"
 #include "sys/entropy.h"
 #include "sys/log.h"
 #include "sys/procstat.h"
@@ -196,6 +197,12 @@ static int admin_status(void *arg, struct weir_bufq *out) {
     return weir_bufq_append(out, weir_slice_from_str(text));
 }
 
+static int admin_routes(void *arg, struct weir_slice query, struct weir_bufq *out) {
+    struct weir_process *p = arg;
+
+    return weir_routes_query(p->runtime->snapshot, query, out);
+}
+
 static bool admin_ready(void *arg, const char **ret_why) {
     struct weir_process *p = arg;
 
@@ -219,7 +226,11 @@ static void admin_posted(void *arg) {
 }
 
 static const struct weir_admin_ops admin_ops = {
-    .metrics = admin_metrics, .status = admin_status, .ready = admin_ready, .posted = admin_posted
+    .metrics = admin_metrics,
+    .status = admin_status,
+    .routes = admin_routes,
+    .ready = admin_ready,
+    .posted = admin_posted,
 };
 
 /* ---- signals ---- */

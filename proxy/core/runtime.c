@@ -80,46 +80,6 @@ struct weir_parent *weir_runtime_inbound(struct weir_runtime *rt, uint16_t port)
     return NULL;
 }
 
-bool weir_runtime_attached(const struct weir_http_route *route, const struct weir_attach *at) {
-    for (uint32_t i = 0; i < route->n_parents; i++) {
-        const struct weir_parent_ref *p = &route->parents[i];
-
-        if (p->kind == at->kind && strcmp(p->name, at->meta->name) == 0 &&
-            strcmp(p->namespace_, at->meta->namespace_) == 0 &&
-            (p->port == 0 || p->port == at->port) &&
-            (p->section[0] == '\0' || strcmp(p->section, at->section) == 0))
-            return true;
-    }
-    return false;
-}
-
-/* Routes of a Service: its producer's, from its own namespace, or its consumer's, from the pod's. */
-static bool wanted(const struct weir_attach *at, const struct weir_http_route *route) {
-    return at->ns == NULL || strcmp(route->meta.namespace_, at->ns) == 0;
-}
-
-int weir_runtime_table(struct weir_runtime *rt, const struct weir_attach *at,
-                       struct weir_route_table **ret_table) {
-    const struct weir_snapshot *s = rt->snapshot;
-    const struct weir_http_route **routes;
-    struct weir_route_table_params params;
-    uint32_t n = 0;
-
-    routes = weir_arena_calloc(&rt->arena, s->n_routes + 1, sizeof(*routes));
-    if (!routes)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < s->n_routes; i++)
-        if (wanted(at, &s->routes[i]) && weir_runtime_attached(&s->routes[i], at))
-            routes[n++] = &s->routes[i];
-    *ret_table = NULL;
-    if (n == 0 && at->kind == WEIR_PARENT_SERVICE)
-        return 0;
-    params = (struct weir_route_table_params){
-        .snapshot = s, .routes = routes, .n_routes = n, .listener_hostname = at->hostname
-    };
-    return weir_route_table_new(&params, ret_table);
-}
-
 /* There is room for it: build() counted. */
 static struct weir_cluster *add_cluster(struct weir_runtime *rt, const struct weir_cluster *c) {
     struct weir_cluster *slot = &rt->clusters[rt->n_clusters];
@@ -241,10 +201,10 @@ static int build_outbound(struct weir_runtime *rt) {
             addr_key(p->addr_key, &svc->ips[k / svc->n_ports], port->port);
             p->node.key = weir_slice_make((char *)p->addr_key, sizeof(p->addr_key));
             rt->n_outbound++;
-            r = weir_runtime_table(rt, &at, &p->routes);
+            r = weir_attach_table(rt->attachments, &at, &p->routes);
             at.ns = rt->pod->meta.namespace_;
             if (r == 0 && strcmp(at.ns, svc->meta.namespace_) != 0)
-                r = weir_runtime_table(rt, &at, &p->near);
+                r = weir_attach_table(rt->attachments, &at, &p->near);
             if (r == 0)
                 r = weir_htab_add(&rt->outbound_by_addr, &p->node);
             if (r < 0 && r != -EEXIST)
@@ -422,7 +382,9 @@ static int build(struct weir_runtime *rt, const struct weir_runtime_params *para
         weir_arena_calloc(&rt->arena, s->n_service_ports, sizeof(struct weir_cluster *));
     if (!rt->clusters || !rt->inbound || !rt->cluster_of_port)
         return -ENOMEM;
-    r = build_service_clusters(rt, params, ret_why);
+    r = weir_attachments_new(s, &rt->attachments);
+    if (r == 0)
+        r = build_service_clusters(rt, params, ret_why);
     if (r == 0 && rt->pod)
         r = build_outbound(rt);
     if (r == 0 && rt->pod)
@@ -451,6 +413,7 @@ int weir_runtime_new(const struct weir_runtime_params *params, struct weir_runti
     rt->snapshot = weir_snapshot_ref(params->snapshot);
     rt->tls = params->tls;
     r = build(rt, params, ret_why);
+    rt->attachments = weir_attachments_free(rt->attachments);
     if (r != 0) {
         weir_runtime_unref(rt);
         return r;

@@ -97,6 +97,7 @@ struct weir_runtime {
     const struct weir_pod *pod; /* the sidecar's pod, or NULL */
     struct weir_authz *authz;   /* for pod */
     struct weir_rbac *rbac;     /* for pod; NULL = no AuthorizationPolicy is */
+    struct weir_attachments *attachments; /* only while it is built */
 };
 
 struct weir_runtime_params {

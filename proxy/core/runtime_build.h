@@ -4,20 +4,8 @@
 #define WEIR_CORE_RUNTIME_BUILD_H
 
 #include "core/runtime.h"
+#include "route/attach.h"
 
-/* What routes attach to. */
-struct weir_attach {
-    enum weir_parent_kind kind;
-    const struct weir_meta *meta;
-    const char *section, *hostname;
-    uint16_t port;
-    const char *ns; /* only routes of that namespace; NULL = of every one */
-};
-
-bool weir_runtime_attached(const struct weir_http_route *route, const struct weir_attach *at);
-/* The table of the routes attached there; NULL for a Service without any. 0, -ENOMEM, -EINVAL. */
-int weir_runtime_table(struct weir_runtime *rt, const struct weir_attach *at,
-                       struct weir_route_table **ret_table);
 /* gateway.c: the listeners of all Gateways, by port. 0, -ENOMEM, 1 = cannot be put in force, *ret_why says it. */
 int weir_runtime_gateways(struct weir_runtime *rt, const struct weir_runtime_params *params,
                           char **ret_why);

@@ -560,10 +560,15 @@ static const char *answer(struct question *q) {
 
 void weir_agent_explain(struct weir_agent *a, char *words, struct weir_textbuf *out) {
     struct question q = { .a = a, .out = out };
-    char *save = NULL, *source = strtok_r(words, " ", &save), *to = strtok_r(NULL, " ", &save);
-    const char *proto = strtok_r(NULL, " ", &save);
-    const char *problem = NULL;
+    char *request = strchr(words, '\t'), *save = NULL, name[600] = "";
+    const char *proto, *problem = NULL;
+    char *source, *to;
 
+    if (request)
+        *request++ = '\0';
+    source = strtok_r(words, " ", &save);
+    to = strtok_r(NULL, " ", &save);
+    proto = strtok_r(NULL, " ", &save);
     q.proto = proto && strcmp(proto, "udp") == 0 ? WEIR_IPPROTO_UDP : WEIR_IPPROTO_TCP;
     weir_textbuf_add(out, "{", 1);
     if (!source || !to || (proto && strcmp(proto, "udp") != 0 && strcmp(proto, "tcp") != 0))
@@ -575,6 +580,12 @@ void weir_agent_explain(struct weir_agent *a, char *words, struct weir_textbuf *
     if (!problem) {
         settle_from(&q);
         problem = answer(&q);
+    }
+    if (!problem && request) {
+        if (q.source)
+            snprintf(name, sizeof(name), "%s/%s", q.source->meta.namespace_, q.source->meta.name);
+        problem = weir_agent_explain_request(
+            a->snapshot, &(struct weir_explained){ name, q.service, q.service_port }, request, out);
     }
     if (problem)
         weir_textbuf_member(out, "error", problem);

@@ -139,3 +139,26 @@ int weir_path_normalize(struct weir_arena *arena, struct weir_slice path,
         len == path.len && memcmp(buf, path.ptr, len) == 0 ? path : weir_slice_make(buf, len);
     return PATH_OK;
 }
+
+int weir_path_normalize_target(struct weir_head *head) {
+    struct weir_slice path = weir_head_path(head), query = weir_head_query(head), clean;
+    int r;
+
+    if (head->target.len == 0 || head->target.ptr[0] != '/')
+        return 0;
+    r = weir_path_normalize(head->arena, path, &clean);
+    if (r != 0)
+        return r;
+    if (clean.ptr == path.ptr && clean.len == path.len)
+        return 0;
+    if (query.ptr) {
+        char *joined = weir_arena_printf(head->arena, "%.*s?%.*s", WEIR_SLICE_ARG(clean),
+                                         WEIR_SLICE_ARG(query));
+
+        if (!joined)
+            return -ENOMEM;
+        clean = weir_slice_make(joined, clean.len + 1 + query.len);
+    }
+    head->target = clean;
+    return 0;
+}

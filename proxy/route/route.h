@@ -72,6 +72,8 @@ int weir_cors_response(const struct weir_cors *cors, struct weir_slice origin, s
  * %00, malformed %, '\', above root).
  */
 int weir_path_normalize(struct weir_arena *arena, struct weir_slice path, struct weir_slice *ret_path);
+/* The same for the path of a request's target; a target that is no path stays. 0, -ENOMEM, or 1 = refuse. */
+int weir_path_normalize_target(struct weir_head *head);
 /* host[:port] of an authority: host in lower case in the arena, port 0 if none. 0, -ENOMEM, 1 = malformed. */
 int weir_authority_parse(struct weir_arena *arena, struct weir_slice authority, struct weir_slice *ret_host,
                          uint16_t *ret_port);

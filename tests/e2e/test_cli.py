@@ -10,7 +10,7 @@ import pytest
 import pods
 from proxies import WEIR, weir
 
-VERBS = ["proxy", "agent", "run", "join", "validate", "check", "ca", "status", "version"]
+VERBS = ["proxy", "agent", "run", "join", "validate", "check", "ca", "status", "routes", "version"]
 
 GOOD = """\
 apiVersion: v1

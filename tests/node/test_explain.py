@@ -132,3 +132,37 @@ def test_flows_follow_prints_the_last_and_then_each_as_it_comes(running):
         p.kill()
         p.wait()
         p.stdout.close()
+
+
+L7 = [
+    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "api", "namespace": "default"},
+     "spec": {"clusterIP": "10.96.0.77", "ports": [{"name": "http", "port": 80}]}},
+    {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "api", "namespace": "default"},
+     "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "api"}], "rules": [
+         {"name": "two", "matches": [{"headers": [{"name": "x-version", "value": "2"}]}],
+          "backendRefs": [{"name": "api", "port": 80}]},
+         {"name": "rest", "filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}]}},
+]
+
+
+def test_a_request_is_explained_down_to_its_rule(running):
+    running.write("l7.yaml", *L7)
+    ask = ["default/web", "api:80", "GET", "http://api/x"]
+    eventually(lambda: running.cli("explain", *ask)[0] == 0)
+    x = explain(running, *ask)
+    assert x["destination"]["l7"] is True
+    assert x["request"]["decision"]["rule"] == "rest" and x["request"]["answer"] == "a redirect"
+    assert [p["why"] for p in x["request"]["passed"]] == ["there is no header x-version"]
+    x = explain(running, *ask, "-H", "X-Version: 2", "-H", "a: b")
+    assert x["request"]["decision"]["rule"] == "two" and x["request"]["client"] == "default"
+    code, out, _ = running.cli("explain", *ask)
+    assert code == 0 and "to       10.96.0.77 port 80 tcp" in out
+    assert "decision  HTTPRoute default/api rule rest" in out and out.index("verdict") < out.index("decision")
+    assert "request" not in explain(running, "default/web", "api:80")
+    for words, why in ((["default/web", "store:70", "GET", "http://store/"], "not HTTP to weir"),
+                       (["default/web", running.world.pods[2].v4 + ":7000", "GET", "http://store/"], "no Service"),
+                       ([*ask[:3], "api/x"], "http://")):
+        code, out, err = running.cli("explain", *words)
+        assert code == 1 and why in err, (words, out, err)
+    for usage in (ask[:3], [*ask, "more"], [*ask[:2], "-H", "a: b"]):
+        assert running.cli("explain", *usage)[0] == 2

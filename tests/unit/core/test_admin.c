@@ -39,9 +39,18 @@ static void posted_of(void *arg) {
     ((struct world *)arg)->posted++;
 }
 
-static const struct weir_admin_ops ops = {
-    .metrics = metrics_of, .status = status_of, .ready = ready_of, .posted = posted_of
-};
+static int routes_of(void *arg, struct weir_slice query, struct weir_bufq *out) {
+    (void)arg;
+    if (query.ptr && weir_slice_eq(query, WEIR_SLICE("bad")))
+        return weir_bufq_append(out, WEIR_SLICE("{\"error\":\"bad\"}\n")) < 0 ? -ENOMEM : 1;
+    return weir_bufq_append(out, WEIR_SLICE("{\"routes\":[]}\n"));
+}
+
+static const struct weir_admin_ops ops = { .metrics = metrics_of,
+                                           .status = status_of,
+                                           .routes = routes_of,
+                                           .ready = ready_of,
+                                           .posted = posted_of };
 
 static void world_init(struct world *w) {
     memset(w, 0, sizeof(*w));
@@ -100,6 +109,9 @@ static void a_listener_shows_its_scope_and_no_more(void **state) {
     world_init(&w);
     expect(ask(&w, &metrics, GET("/metrics")), "HTTP/1.1 200 ", "weir_x");
     expect(ask(&w, &metrics, GET("/ready")), "HTTP/1.1 404 ", "weir: try");
+    expect(ask(&w, &all, GET("/routes")), "HTTP/1.1 200 OK\r\n", "{\"routes\":[]}\n");
+    expect(ask(&w, &all, GET("/routes?bad")), "HTTP/1.1 400 ", "{\"error\":\"bad\"}\n");
+    expect(ask(&w, &metrics, GET("/routes")), "HTTP/1.1 404 ", "weir: try");
     expect(ask(&w, &metrics, GET("/status")), "HTTP/1.1 404 ", "weir: try");
     expect(ask(&w, &health, GET("/ready")), "HTTP/1.1 200 ", "ready");
     expect(ask(&w, &health, GET("/live")), "HTTP/1.1 200 ", "live");
@@ -146,7 +158,7 @@ static void a_pipeline_is_answered_in_order(void **state) {
     world_init(&w);
     c = ask(&w, &all, GET("/live") GET("/nothing") GET("/ready"));
     expect(c, "HTTP/1.1 200 OK\r\n", "live\nHTTP/1.1 404 ");
-    assert_non_null(strstr(mem_received(c), "/status\nHTTP/1.1 200 OK\r\n"));
+    assert_non_null(strstr(mem_received(c), "/routes\nHTTP/1.1 200 OK\r\n"));
     world_deinit(&w);
 }
 
