@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static test lint fuzz test-guest test-conformance demo bench micro clean install
+.PHONY: all deps build static test lint fuzz test-guest test-conformance chaos demo bench micro clean install
 
 all: build
 
@@ -58,6 +58,12 @@ SECONDS := 60
 fuzz: deps
 	@tools/deps.sh fuzz
 	@$(PYTHON) tools/fuzz.py --seconds $(SECONDS) $(F)
+
+# Agent and helper killed at random moments while policy churns and calls are made, for MINUTES; SEED=N repeats one.
+MINUTES := 5
+chaos: build
+	@tools/deps.sh test
+	@$(PYTHON) tests/chaos/chaos.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # KEEP=1 leaves the demo up.
 demo: build

@@ -62,6 +62,14 @@ static __always_inline void answer_v6(struct bpf_sockopt *ctx, const struct weir
     answer(ctx, sizeof(*to));
 }
 
+static __always_inline __u8 join_state(struct bpf_sockopt *ctx) {
+    struct weir_join_sock_value *w = bpf_sk_storage_get(&weir_join_sock, weir_ctx_sk(ctx), NULL, 0);
+
+    if (!w || w->state == WEIR_JOIN_NEVER)
+        return WEIR_FACTS_JOIN_NO;
+    return w->state == WEIR_JOIN_ON ? WEIR_FACTS_JOIN_ON : WEIR_FACTS_JOIN_TCP;
+}
+
 static __always_inline void answer_facts(struct bpf_sockopt *ctx, const struct weir_facts *f) {
     struct weir_facts *to = (void *)ctx->optval;
 
@@ -70,6 +78,7 @@ static __always_inline void answer_facts(struct bpf_sockopt *ctx, const struct w
         return;
     }
     *to = *f;
+    to->join = join_state(ctx);
     answer(ctx, sizeof(*to));
 }
 

@@ -89,6 +89,8 @@ fi
 if wanted bpf; then
     title "the kernel half"
     WEIR_KERN_DRIVER=$PWD/build/tests/bpf/weir-kern-driver py bpf tests/bpf
+    title "agent and helper"
+    WEIR_BIN=$PWD/build/weir py node tests/node
 fi
 if wanted e2e; then
     title "end to end"

@@ -8,13 +8,14 @@
 #include "weir_config.h"
 #if WEIR_HAVE_KERNEL
 #include "kern/kern.h"
+#include "sys/cgroup.h"
 #endif
 
 static int run(struct weir_args *args);
 
 static const struct weir_option options[] = {
     WEIR_OPTION_OUTPUT,
-    { "cgroup", 0, "PATH", "the pods' parent cgroup: also list other programs on its path" },
+    { "cgroup", 0, "PATH", "the pods' parent below the cgroup2 mount: also list who else has programs there" },
     { "pin-dir", 0, "PATH", "where the agent pins (default /sys/fs/bpf/weir)" },
     WEIR_OPTIONS_END,
 };
@@ -60,12 +61,19 @@ static int run(struct weir_args *args) {
     const char *pin = weir_args_value(args, "pin-dir"), *cgroup = weir_args_value(args, "cgroup");
     struct weir_kern_options o = { .cgroup = cgroup, .pin_dir = pin ? pin : "/sys/fs/bpf/weir" };
     struct report rep = { .colour = weir_colour() };
+    char path[4096];
     int r;
 
     if (weir_args_json(args, &r))
         rep.list = json_array();
     if (r)
         return r;
+    if (cgroup) {
+        r = weir_cgroup_path(cgroup, path, sizeof(path));
+        if (r < 0)
+            return weir_failed(args, "--cgroup %s: %s", cgroup, strerror(-r));
+        o.cgroup = path;
+    }
     r = weir_kern_check(&o, line, &rep);
     if (rep.list) {
         json_t *j = json_pack("{s:b, s:o}", "ok", rep.failed == 0, "checks", rep.list);

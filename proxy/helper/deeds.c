@@ -23,7 +23,6 @@
 #include "sys/cgroup.h"
 
 #define NSFS_SUPER 0x6e736673
-#define LEAF       "weir-canary"
 
 /* Returns an error that the reply carries; why says that it is a refusal. */
 static int refuse(struct weir_helper_job *job, const char *why) {
@@ -149,13 +148,13 @@ static int make_socket(struct weir_helper_job *job) {
 static int canary_in_leaf(int cgroup, int netns_fd, struct weir_canary *ret) {
     int leaf, r;
 
-    if (mkdirat(cgroup, LEAF, 0755) < 0 && errno != EEXIST)
+    if (mkdirat(cgroup, WEIR_HELPER_LEAF, 0755) < 0 && errno != EEXIST)
         return -errno;
-    leaf = openat(cgroup, LEAF, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    leaf = openat(cgroup, WEIR_HELPER_LEAF, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     r = leaf < 0 ? -errno : weir_enter_canary(leaf, netns_fd, ret);
     if (leaf >= 0)
         close(leaf);
-    (void)unlinkat(cgroup, LEAF, AT_REMOVEDIR);
+    (void)unlinkat(cgroup, WEIR_HELPER_LEAF, AT_REMOVEDIR);
     return r;
 }
 

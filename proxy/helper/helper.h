@@ -17,6 +17,8 @@
 #include "base/err.h"
 
 #define WEIR_HELPER_PATIENCE_MS 3000
+/* The leaf it makes for a moment in a cgroup that takes no process itself. */
+#define WEIR_HELPER_LEAF "weir-canary"
 
 struct weir_helper;
 

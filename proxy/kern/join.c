@@ -223,7 +223,7 @@ int weir_kern_join_test(const char *cgroup, struct weir_join_report *ret_report)
             return r;
         cgroup = mount;
     }
-    snprintf(path, sizeof(path), "%s/weir-join-%d", cgroup, (int)getpid());
+    snprintf(path, sizeof(path), "%s/" WEIR_JOIN_CGROUP "%d", cgroup, (int)getpid());
     r = weir_cgroup_create(path);
     if (r < 0)
         return r;

@@ -114,6 +114,8 @@ static int open_parts(struct weir_kern *k, const struct weir_kern_options *optio
     if (r == 0)
         r = weir_pin_dir_open(options->pin_dir, true, &k->lock_fd);
     if (r == 0)
+        (void)weir_sweep_cgroups(options->cgroup, NULL, NULL); /* now they are nobody's */
+    if (r == 0)
         r = check_layout(k);
     if (r == 0)
         r = weir_object_load(k->pin_dir, 0, 0, &k->bpf);

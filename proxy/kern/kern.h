@@ -53,8 +53,8 @@ bool weir_kern_adopted(const struct weir_kern *k);
  * NULL. */
 struct weir_kern *weir_kern_close(struct weir_kern *k);
 
-/* Detaches, unpins and removes all of it, then looks what is left: `left` is told each thing. 0,
- * -errno, OWNED, LEFT. */
+/* Detaches, unpins and removes all of it, below options->cgroup too (may be NULL), then looks what is
+ * left: `left` is told each thing. 0, -errno, OWNED, LEFT. */
 int weir_kern_uninstall(const struct weir_kern_options *options,
                         void (*left)(void *arg, const char *what), void *arg);
 

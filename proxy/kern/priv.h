@@ -70,6 +70,13 @@ int weir_join_look_with(const struct weir_bpf *bpf, struct weir_join_look *ret_l
 /* Leaves out what this kernel cannot have and weir can do without. 0 or -errno. */
 int weir_object_optional(struct weir_bpf *bpf);
 
+/* A name followed by the process' number, below the pods' parent. */
+#define WEIR_JOIN_CGROUP "weir-join-"
+/* sweep.c: removes what killed processes left below the pods' parent; tells what would not go (left may
+ * be NULL) and returns how many those are. */
+uint32_t weir_sweep_cgroups(const char *parent, void (*left)(void *arg, const char *what),
+                            void *arg);
+
 /* In kern.c: descriptor of a map not in enum weir_map, "weir_count"; borrowed, -ENOENT. */
 int weir_kern_map_fd(const struct weir_kern *k, const char *name);
 

@@ -168,6 +168,13 @@ static void stop_joining(const char *pin_dir) {
     close(fd);
 }
 
+static int sweep(const struct weir_kern_options *options,
+                 void (*left)(void *arg, const char *what), void *arg) {
+    uint32_t n = options->cgroup ? weir_sweep_cgroups(options->cgroup, left, arg) : 0;
+
+    return n ? WEIR_KERN_LEFT : 0;
+}
+
 int weir_kern_uninstall(const struct weir_kern_options *options,
                         void (*left)(void *arg, const char *what), void *arg) {
     static const char *const order[] = { "links", "pods", "maps" };
@@ -176,8 +183,10 @@ int weir_kern_uninstall(const struct weir_kern_options *options,
 
     weir_libbpf_log();
     r = weir_pin_dir_open(options->pin_dir, false, &lock);
+    if (r == -ENOENT)
+        return sweep(options, left, arg);
     if (r != 0)
-        return r == -ENOENT ? 0 : r;
+        return r;
     stop_joining(options->pin_dir);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(order) && r == 0; i++)
         r = remove_sub(&l, order[i]);
@@ -186,6 +195,8 @@ int weir_kern_uninstall(const struct weir_kern_options *options,
     close(lock);
     if (r == 0)
         r = prove(&l, left, arg);
+    if (r == 0)
+        r = sweep(options, left, arg);
     weir_free(l.items);
     return r;
 }

@@ -22,6 +22,7 @@
 #include "helper/helper.h"
 #include "helper/seccomp.h"
 #include "node/state.h"
+#include "sys/cgroup.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -362,6 +363,7 @@ int weir_agent_uninstall(const struct weir_agent_params *params) {
     struct weir_agent *a = agent_new(params);
     struct weir_agent_spec spec = { 0 };
     struct weir_kern_options options = { 0 };
+    char cgroup[4096];
     int r;
 
     if (!a)
@@ -371,6 +373,12 @@ int weir_agent_uninstall(const struct weir_agent_params *params) {
     if (r == 0)
         r = settle_all(a, a->snapshot ? &a->snapshot->agent : &spec);
     if (r == 0) {
+        const char *parent = params->cgroup ? params->cgroup
+                             : a->snapshot  ? a->snapshot->agent.cgroup
+                                            : "";
+
+        if (parent[0] && weir_cgroup_path(parent, cgroup, sizeof(cgroup)) == 0)
+            options.cgroup = cgroup;
         options.pin_dir = a->pin_dir;
         r = weir_kern_uninstall(&options, tell_left, NULL);
         if (r)

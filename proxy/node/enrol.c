@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "helper/helper.h"
+#include "kern/mapset.h"
 #include "sys/cgroup.h"
 
 #define SIDECAR_DIRECTORY "weir"
@@ -148,6 +149,17 @@ static int own_netns(int *ret_fd, uint64_t *ret_cookie) {
     return r;
 }
 
+/* Adopted: its namespace is not open, but what is in force names it. */
+static bool netns_known(const struct weir_enrol *e, struct weir_place_of_pod *p) {
+    const struct weir_pod_value *value;
+    uint32_t id = e->installed ? weir_plan_id(e->installed, WEIR_NAME_POD, p->name) : 0;
+
+    value = id ? weir_mapset_get(e->installed, WEIR_MAP_POD, &id) : NULL;
+    if (value)
+        p->cookie = value->netns;
+    return value != NULL;
+}
+
 /* NULL, or why it is not to be had. A path below /proc cannot even be looked at without the helper. */
 static const char *netns_look(const struct weir_enrol *e, struct weir_place_of_pod *p) {
     const char *path = p->netns_path[0] ? p->netns_path : "/proc/self/ns/net";
@@ -161,7 +173,7 @@ static const char *netns_look(const struct weir_enrol *e, struct weir_place_of_p
         return NULL;
     r = p->netns_path[0] ? weir_helper_netns(e->helper, path, &fd, &cookie)
                          : own_netns(&fd, &cookie);
-    if (r == -ENOTCONN && p->netns_fd >= 0)
+    if (r == -ENOTCONN && (p->netns_fd >= 0 || netns_known(e, p)))
         return NULL;
     if (r == 0 && fstat(fd, &st) < 0) {
         r = -errno;
@@ -233,6 +245,7 @@ static int paths_set(const struct weir_enrol *e, struct weir_place_of_pod *p) {
 static int place_look(struct weir_enrol *e, struct weir_place_of_pod *p, bool *ret_changed) {
     uint64_t cgroup = p->cgroup, proxy = p->proxy_cgroup, cookie = p->cookie;
     const char *pending = p->pending;
+    bool open = p->netns_fd >= 0;
     int r = paths_set(e, p);
 
     if (r)
@@ -243,7 +256,7 @@ static int place_look(struct weir_enrol *e, struct weir_place_of_pod *p, bool *r
     if (p->pending)
         p->attached = 0;
     if (cgroup != p->cgroup || proxy != p->proxy_cgroup || cookie != p->cookie ||
-        pending != p->pending)
+        pending != p->pending || open != (p->netns_fd >= 0))
         *ret_changed = true;
     return 0;
 }

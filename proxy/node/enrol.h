@@ -44,6 +44,9 @@ struct weir_helper;
 
 struct weir_enrol {
     struct weir_helper *helper; /* borrowed; finds namespaces. NULL: none are found */
+    /* Borrowed during a look: what is in force. A pod that it knows keeps its namespace's cookie while
+     * the helper is away: an agent that starts then releases nobody. NULL: nothing is. */
+    const struct weir_mapset *installed;
     char mount[256];            /* cgroup2 */
     char parent[4096];          /* absolute path of the pods' parent */
     struct weir_list places;    /* struct weir_place_of_pod */

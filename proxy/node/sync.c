@@ -80,8 +80,8 @@ static bool attach_pods(struct weir_agent *a) {
 
         /* No namespace of its own: never into the agent's, where every other process would be
          * subject to it. */
-        if (p->pending || p->netns_path[0] == '\0')
-            continue;
+        if (p->pending || p->netns_path[0] == '\0' || p->netns_fd < 0)
+            continue; /* without a descriptor: the program that is there stays until the helper is back */
         id = weir_plan_id(a->installed, WEIR_NAME_POD, p->name);
         if (id == 0 || id == p->attached)
             continue;
@@ -178,7 +178,11 @@ static void tell_pending(const struct weir_agent *a) {
 void weir_agent_sync(struct weir_agent *a, bool force) {
     struct weir_mapset *desired = NULL;
     bool changed = false;
-    int r = weir_enrol_look(&a->enrol, a->snapshot, a->node, weir_clock_mono_us(), &changed);
+    int r;
+
+    a->enrol.installed = a->installed;
+    r = weir_enrol_look(&a->enrol, a->snapshot, a->node, weir_clock_mono_us(), &changed);
+    a->enrol.installed = NULL;
 
     if (r == 0 && !changed && !force && !a->stale)
         return;

@@ -12,6 +12,7 @@
 
 #include "fuzz.h"
 #include "helper/helper.h"
+#include "kern/complexity.h"
 #include "kern/kern.h"
 #include "kern/proof.h"
 #include "kern/recorder.h"
@@ -207,6 +208,18 @@ static int do_uninstall(char **w) {
     return r;
 }
 
+static void print_complexity(void *arg, const char *program, uint32_t instructions) {
+    printf("%s %u\n", program, instructions);
+}
+
+static int do_complexity(void) {
+    int r = weir_kern_complexity(print_complexity, NULL);
+
+    if (r == 0)
+        printf("ok\n");
+    return r;
+}
+
 static void print_check(void *arg, const struct weir_check_line *line) {
     printf("%d\t%s\t%s\t%s\n", (int)line->state, line->what, line->found, line->fix);
 }
@@ -291,6 +304,8 @@ static int run(struct driver *d, char **w) {
         return do_uninstall(w);
     if (strcmp(w[0], "check") == 0)
         return do_check(w);
+    if (strcmp(w[0], "complexity") == 0)
+        return do_complexity();
     if (strcmp(w[0], "cookie") == 0)
         return do_cookie(d, w);
     if (strcmp(w[0], "cgroup_id") == 0) {

@@ -243,12 +243,18 @@ def test_an_application_and_its_sidecar_are_joined_both_ways(on, web, api, count
     fd = app.call(actor.connect, "10.96.9.1", 80)
     sid, _ = side.call(actor.accept, lid)
     assert side.call(actor.original4, sid) == ("10.96.9.1", 80)
+
+    def join_of_its_writes():
+        return abi.facts(side.call(actor.option, sid, abi.SOL, abi.SO_FACTS, 96)).join
+
+    assert join_of_its_writes() == 1, "may be joined"
     for _ in range(3):
         app.call(actor.send, fd, b"request")
         assert side.call(actor.recv, sid) == b"request"
         side.call(actor.send, sid, b"answer")
         assert app.call(actor.recv, fd) == b"answer"
     assert counted("join_entered") == 2 and counted("join_began") == 2
+    assert join_of_its_writes() == 2, "is joined"
 
 
 @pytest.mark.parametrize("family", ["v4", "v6"])

@@ -307,5 +307,5 @@ def test_check_finds_this_machine_fit(own):
     bad = [line for line in lines if line[0] == "2"]
     assert not bad
     found = {line[1]: line[2] for line in lines}
-    assert found["every program accepted by this kernel"] == "yes"
+    assert found["every program accepted by this kernel"].startswith("yes")
     assert "weir_connect4" in found["order of programs at connect4"]

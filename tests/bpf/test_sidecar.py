@@ -48,7 +48,7 @@ def test_the_private_option_tells_all_the_facts(world, web, l7):
     assert (f.original, f.original_port) == (VIP, 80)
     assert (f.peer, f.peer_port) == ("127.0.0.1", peer[1]) == client.call(actor.sockname, fd)
     assert (f.pod, f.identity, f.service) == (web.id, web.identity, 21)
-    assert f.direction == abi.EGRESS and f.cookie != 0 and f.epoch >= 1
+    assert f.direction == abi.EGRESS and f.cookie != 0 and f.epoch >= 1 and f.join == 0
     with pytest.raises(OSError) as e:
         side.call(actor.option, sid, abi.SOL, abi.SO_FACTS, 95)
     assert e.value.errno == errno.EINVAL

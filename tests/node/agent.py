@@ -82,9 +82,9 @@ class Agent:
         return [WEIR, "agent", "--config", self.config, "--pin-dir", self.pins, "--admin",
                 self.socket, "--flow-log", self.flow_log, *self.more, *more]
 
-    def start(self):
+    def start(self, binary=WEIR):
         mark = len(self.text(self.log))
-        self.p = subprocess.Popen(self.command(), stderr=open(self.log, "a"), stdin=subprocess.DEVNULL)
+        self.p = subprocess.Popen([binary, *self.command()[1:]], stderr=open(self.log, "a"), stdin=subprocess.DEVNULL)
         eventually(lambda: "event=agent_ready" in self.text(self.log)[mark:] or self.p.poll() is not None)
         assert self.p.poll() is None, self.text(self.log)
 

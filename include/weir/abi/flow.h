@@ -158,7 +158,7 @@ struct weir_facts {
     __u16 original_port, peer_port;
     __u8 direction; /* WEIR_EGRESS: from the application. WEIR_INGRESS: steered by sk_lookup */
     __u8 reason;    /* enum weir_reason of the decision */
-    __u8 join;      /* 0 = not joined (issue 5) */
+    __u8 join;      /* WEIR_FACTS_JOIN_*, when asked: what the asking socket writes */
     __u8 pad;
     __u32 pod;           /* the pod of this sidecar */
     __u32 identity;      /* and its identity */
@@ -190,6 +190,10 @@ WEIR_ABI_AT(weir_facts, pad2, 68);
 WEIR_ABI_AT(weir_facts, epoch, 72);
 WEIR_ABI_AT(weir_facts, cookie, 80);
 WEIR_ABI_AT(weir_facts, at_ns, 88);
+
+#define WEIR_FACTS_JOIN_NO  0 /* goes by TCP for good */
+#define WEIR_FACTS_JOIN_TCP 1 /* goes by TCP now and may be joined */
+#define WEIR_FACTS_JOIN_ON  2 /* is handed to the other end's socket */
 
 /* weir_sock: SK_STORAGE, kernel only. What is known of one socket; dies with it. */
 struct weir_sock_value {

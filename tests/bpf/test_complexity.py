@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No program comes near what the verifier gives up at, on this kernel, and none grows unseen."""
+import complexity
+import pytest
+
+from world import Driver
+
+
+@pytest.fixture(scope="module")
+def figures():
+    driver = Driver()
+    yield complexity.measured(driver)
+    driver.kill()
+
+
+def test_every_program_keeps_within_its_budget(figures):
+    _, table = complexity.read()
+    print(complexity.kernel(), *(f"{name}={n}" for name, n in sorted(figures.items())))
+    assert len(figures) >= 14 and all(figures.values())
+    assert not {n for n in figures if n not in table}, "run tests/bpf/complexity.py"
+    above = {name: (n, table[name]["budget"]) for name, n in figures.items() if n > table[name]["budget"]}
+    assert not above, "above budget (taken, budget)"
+
+
+def test_the_table_is_whole_and_its_budgets_are_sane():
+    kernels, table = complexity.read()
+    assert kernels == sorted(kernels, key=lambda k: [int(n) for n in k.split(".")]) and "6.1" in kernels
+    for name, row in table.items():
+        seen = [row[k] for k in kernels if row[k]]
+        assert seen and max(seen) <= row["budget"] <= complexity.LIMIT // 2, name
