@@ -116,9 +116,11 @@ static int put_identity(struct weir_plan_builder *b, uint32_t pod) {
     return name ? weir_plan_put_name(b, WEIR_NAME_IDENTITY, name, &b->identities[pod]) : -ENOMEM;
 }
 
-/* Changes when another Pod object takes the name. */
+/* Changes when another Pod object takes the name, or the address. */
 static uint32_t generation_of(const struct weir_pod *pod) {
-    const uint64_t seed[2] = { 0x77656972, pod->meta.created };
+    const uint64_t plain[2] = { 0x77656972, pod->meta.created };
+    const uint64_t seed[2] = { weir_hash(plain, weir_slice_from_str(pod->meta.namespace_)),
+                               pod->meta.created };
 
     return (uint32_t)weir_hash(seed, weir_slice_from_str(pod->meta.name));
 }

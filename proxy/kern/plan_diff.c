@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+#include "base/mem.h"
+#include "kern/plan_bridge.h"
+
 /* From here on in enum weir_map entries point at others; before it they are pointed at. */
 #define FIRST_POINTER WEIR_MAP_IP
 
@@ -50,24 +53,60 @@ static int delete_down_to(struct walk *w, const struct weir_mapset *installed, i
     return 0;
 }
 
+/* The members that stand in while identities change, after those of the desired sets. */
+static int bridge_put(struct walk *w, const struct weir_plan_bridge *bridge) {
+    const uint8_t member = 1;
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < bridge->n; i++) {
+        w->change->puts++;
+        r = w->sink->put(w->sink->arg, WEIR_MAP_IDSET, &bridge->keys[i], &member);
+    }
+    return r;
+}
+
+static int bridge_delete(struct walk *w, const struct weir_plan_bridge *bridge) {
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < bridge->n; i++) {
+        w->change->deletes++;
+        r = w->sink->delete_(w->sink->arg, WEIR_MAP_IDSET, &bridge->keys[i]);
+    }
+    return r;
+}
+
+static int put_all(struct walk *w, const struct weir_mapset *desired,
+                   const struct weir_plan_bridge *bridge) {
+    int r = 0;
+
+    for (int m = 0; r == 0 && m < WEIR_MAP_META; m++) {
+        w->map = (enum weir_map)m;
+        r = weir_mapset_each(desired, w->map, put_if_new, w);
+        if (r == 0 && m == WEIR_MAP_IDSET)
+            r = bridge_put(w, bridge);
+    }
+    return r;
+}
+
 int weir_plan_diff(const struct weir_mapset *installed, const struct weir_mapset *desired,
                    const struct weir_plan_sink *sink, struct weir_plan_change *ret_change) {
+    struct weir_plan_bridge bridge = { 0 };
     struct weir_plan_change change = { 0 };
     struct walk w = { .other = installed, .sink = sink, .change = &change };
-    int r;
+    int r = weir_plan_bridge(installed, desired, &bridge);
 
-    for (int m = 0; m < WEIR_MAP_META; m++) {
-        w.map = (enum weir_map)m;
-        r = weir_mapset_each(desired, w.map, put_if_new, &w);
-        if (r)
-            return r;
-    }
+    if (r == 0)
+        r = put_all(&w, desired, &bridge);
     w.other = desired;
-    r = delete_down_to(&w, installed, WEIR_MAP_META - 1, FIRST_POINTER);
+    if (r == 0)
+        r = delete_down_to(&w, installed, WEIR_MAP_META - 1, FIRST_POINTER);
     if (r == 0 && change.puts + change.deletes > 0)
         r = sink->settle(sink->arg);
     if (r == 0)
+        r = bridge_delete(&w, &bridge);
+    if (r == 0)
         r = delete_down_to(&w, installed, FIRST_POINTER - 1, 0);
+    weir_free(bridge.keys);
     if (r == 0)
         *ret_change = change;
     return r;

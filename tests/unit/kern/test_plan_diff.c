@@ -173,6 +173,101 @@ static void between_any_two_operations_a_reader_finds_old_or_new(void **state) {
     assert_in_range(changed, 20, 40);
 }
 
+/* Pod p0 with that label and address, which the policy of `store` lets in; p1 with another name. */
+static struct weir_mapset *plan_with(const char *pod, const char *label, const char *also,
+                                     const struct weir_mapset *before,
+                                     struct weir_snapshot **ret_snapshot) {
+    struct text *t = calloc(1, sizeof(*t));
+    struct weir_mapset *set;
+
+    put(t,
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: %s, namespace: n, labels: {app: a, x: '%s'}, "
+        "annotations: {weir.dev/cgroup: /x/p}}\n"
+        "status: {podIP: 10.0.0.1}\n---\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: store, namespace: n, labels: {app: store}, "
+        "annotations: {weir.dev/cgroup: /x/store}}\n"
+        "status: {podIP: 10.0.0.2}\n---\n"
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: n}\n"
+        "spec: {podSelector: {matchLabels: {app: store}}, ingress: [{from: "
+        "[{podSelector: {matchLabels: {%s}}}]}]}\n---\n",
+        pod, label, also);
+    *ret_snapshot = snapshot_of(t->bytes);
+    set = plan_of(*ret_snapshot, before, NULL);
+    free(t);
+    return set;
+}
+
+/* What a reader finds for p0 -> store after each operation; before and after are the same. */
+static struct watched {
+    struct weir_mapset *maps;
+    uint32_t store, allowed, denied;
+} watched;
+
+static void watch(void) {
+    const struct weir_ip from = { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1 } };
+
+    if (answer_of(watched.maps, watched.store, WEIR_INGRESS, &from, 6, 80).verdict ==
+        WEIR_VERDICT_ALLOW)
+        watched.allowed++;
+    else
+        watched.denied++;
+}
+
+static int watched_put(void *arg, enum weir_map map, const void *key, const void *value) {
+    assert_int_equal(weir_mapset_put(watched.maps, map, key, value), 0);
+    watch();
+    return 0;
+}
+
+static int watched_delete(void *arg, enum weir_map map, const void *key) {
+    struct weir_mapset *maps = copy_of(watched.maps, map, key);
+
+    weir_mapset_free(watched.maps);
+    watched.maps = maps;
+    watch();
+    return 0;
+}
+
+static int watched_settle(void *arg) {
+    return 0;
+}
+
+static void watch_change(const char *const from[3], const char *const to[3]) {
+    const struct weir_plan_sink sink = { watched_put, watched_delete, watched_settle, NULL };
+    struct weir_snapshot *s[2];
+    struct weir_mapset *set[2];
+    struct weir_plan_change c, nothing;
+
+    set[0] = plan_with(from[0], from[1], from[2], NULL, &s[0]);
+    set[1] = plan_with(to[0], to[1], to[2], set[0], &s[1]);
+    watched = (struct watched){ .maps = copy_of(set[0], WEIR_MAP_NAME, NULL),
+                                .store = weir_plan_id(set[0], WEIR_NAME_POD, "n/store") };
+    assert_int_equal(weir_plan_diff(set[0], set[1], &sink, &c), 0);
+    assert_int_equal(watched.allowed + watched.denied, c.puts + c.deletes);
+    assert_int_equal(weir_plan_diff(watched.maps, set[1], &sink, &nothing), 0);
+    assert_int_equal(nothing.puts + nothing.deletes, 0);
+    weir_mapset_free(watched.maps);
+    for (int i = 0; i < 2; i++) {
+        weir_mapset_free(set[i]);
+        weir_snapshot_unref(s[i]);
+    }
+}
+
+static void
+a_pod_whose_labels_change_is_refused_by_nobody_who_allows_it_before_and_after(void **state) {
+    watch_change((const char *const[]){ "p0", "1", "app: a" },
+                 (const char *const[]){ "p0", "2", "app: a" });
+    assert_true(watched.allowed > 4);
+    assert_int_equal(watched.denied, 0);
+}
+
+static void an_address_that_went_to_another_pod_does_not_take_its_rights_along(void **state) {
+    watch_change((const char *const[]){ "p0", "1", "x: '1'" },
+                 (const char *const[]){ "p1", "2", "x: '1'" });
+    /* Allowed before anything was touched, and never again once the address says p1. */
+    assert_true(watched.denied > 1);
+}
+
 static void the_same_configuration_planned_again_changes_nothing(void **state) {
     struct text *t = calloc(1, sizeof(*t));
     struct weir_plan_change c;
@@ -219,6 +314,9 @@ static void an_error_of_the_sink_ends_the_change_and_is_forwarded(void **state) 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(between_any_two_operations_a_reader_finds_old_or_new),
+        cmocka_unit_test(
+            a_pod_whose_labels_change_is_refused_by_nobody_who_allows_it_before_and_after),
+        cmocka_unit_test(an_address_that_went_to_another_pod_does_not_take_its_rights_along),
         cmocka_unit_test(the_same_configuration_planned_again_changes_nothing),
         cmocka_unit_test(an_error_of_the_sink_ends_the_change_and_is_forwarded),
     };

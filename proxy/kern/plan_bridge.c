@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A pod whose labels change gets another identity, and for a moment the address says the new one while
+ * the rules in force still speak of the old. So that nobody is refused whom both arrangements allow,
+ * the new identity joins every set in force that has the old one until the change is complete: till
+ * then the pod is treated as it was. Not where another pod is in force under the new identity (it
+ * would be let in by what is not its own), nor where the address went to another Pod object.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "kern/plan_bridge.h"
+
+struct move {
+    uint32_t from, to;
+};
+
+struct search {
+    const struct weir_mapset *installed, *desired;
+    struct move *moves; /* sorted */
+    uint32_t n_moves, cap_moves;
+    uint32_t *in_force; /* identities, sorted */
+    uint32_t n_in_force;
+    struct weir_plan_bridge *bridge;
+    uint32_t cap_keys;
+};
+
+/* Room for one more of `size` bytes. 0 or -ENOMEM. */
+static int grow(void *items, uint32_t n, uint32_t *cap, size_t size) {
+    void **at = items;
+    uint32_t more = *cap ? *cap * 2 : 16;
+    void *moved;
+
+    if (n < *cap)
+        return 0;
+    moved = weir_reallocarray(*at, more, size);
+    if (!moved)
+        return -ENOMEM;
+    *at = moved;
+    *cap = more;
+    return 0;
+}
+
+static int by_number(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b; /* a move begins with `from` */
+
+    return (x > y) - (x < y);
+}
+
+static int note_move(void *arg, const void *key, const void *value) {
+    struct search *s = arg;
+    const struct weir_ip_value *now = value;
+    const struct weir_ip_value *old = weir_mapset_get(s->installed, WEIR_MAP_IP, key);
+
+    if (!old || old->identity == now->identity || old->generation != now->generation ||
+        old->identity == 0 || now->identity == 0)
+        return 0;
+    if (grow(&s->moves, s->n_moves, &s->cap_moves, sizeof(*s->moves)))
+        return -ENOMEM;
+    s->moves[s->n_moves++] = (struct move){ old->identity, now->identity };
+    return 0;
+}
+
+static int note_in_force(void *arg, const void *key, const void *value) {
+    struct search *s = arg;
+
+    s->in_force[s->n_in_force++] = ((const struct weir_ip_value *)value)->identity;
+    return 0;
+}
+
+static bool is_taken(const struct search *s, uint32_t identity) {
+    return bsearch(&identity, s->in_force, s->n_in_force, sizeof(identity), by_number) != NULL;
+}
+
+static int add_key(struct search *s, uint32_t set, uint32_t identity) {
+    const struct weir_idset_key key = { set, identity };
+
+    if (weir_mapset_get(s->installed, WEIR_MAP_IDSET, &key) ||
+        weir_mapset_get(s->desired, WEIR_MAP_IDSET, &key))
+        return 0;
+    if (grow(&s->bridge->keys, s->bridge->n, &s->cap_keys, sizeof(key)))
+        return -ENOMEM;
+    s->bridge->keys[s->bridge->n++] = key;
+    return 0;
+}
+
+static int bridge_member(void *arg, const void *key, const void *value) {
+    struct search *s = arg;
+    const struct weir_idset_key *member = key;
+    const struct move *m =
+        bsearch(&member->identity, s->moves, s->n_moves, sizeof(*s->moves), by_number);
+    int r = 0;
+
+    if (!m)
+        return 0;
+    while (m > s->moves && m[-1].from == member->identity)
+        m--;
+    for (; r == 0 && m < s->moves + s->n_moves && m->from == member->identity; m++)
+        if (!is_taken(s, m->to))
+            r = add_key(s, member->set, m->to);
+    return r;
+}
+
+int weir_plan_bridge(const struct weir_mapset *installed, const struct weir_mapset *desired,
+                     struct weir_plan_bridge *ret_bridge) {
+    struct weir_plan_bridge bridge = { 0 };
+    struct search s = { .installed = installed, .desired = desired, .bridge = &bridge };
+    int r = weir_mapset_each(desired, WEIR_MAP_IP, note_move, &s);
+
+    if (r == 0 && s.n_moves > 0) {
+        s.in_force =
+            weir_calloc(weir_mapset_count(installed, WEIR_MAP_IP) + 1, sizeof(*s.in_force));
+        r = s.in_force ? weir_mapset_each(installed, WEIR_MAP_IP, note_in_force, &s) : -ENOMEM;
+    }
+    if (r == 0 && s.n_moves > 0) {
+        qsort(s.in_force, s.n_in_force, sizeof(*s.in_force), by_number);
+        qsort(s.moves, s.n_moves, sizeof(*s.moves), by_number);
+        r = weir_mapset_each(installed, WEIR_MAP_IDSET, bridge_member, &s);
+    }
+    weir_free(s.moves);
+    weir_free(s.in_force);
+    if (r)
+        weir_free(bridge.keys);
+    else
+        *ret_bridge = bridge;
+    return r;
+}

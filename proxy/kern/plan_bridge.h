@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What plan_diff.c adds for the time of a change. Pure. */
+#ifndef WEIR_KERN_PLAN_BRIDGE_H
+#define WEIR_KERN_PLAN_BRIDGE_H
+
+#include "kern/mapset.h"
+
+/* Members of identity sets, of neither arrangement: put before addresses change, deleted when all has. */
+struct weir_plan_bridge {
+    struct weir_idset_key *keys;
+    uint32_t n;
+};
+
+/* keys is the caller's to weir_free. 0, -ENOMEM. */
+int weir_plan_bridge(const struct weir_mapset *installed, const struct weir_mapset *desired,
+                     struct weir_plan_bridge *ret_bridge);
+
+#endif
