@@ -137,7 +137,7 @@ class Cluster:
         self.api_denied = False  # by some edit since the last check: it may have been in force for a moment
         self.figures = dict.fromkeys(
             ("edits", "agent_kills", "agent_kills_in_start", "helper_kills", "settled", "allowed", "allowed_failed",
-             "denied", "denied_escaped", "pings", "long_lived_cut", "toggled_wrong", "toggled_not_reset"), 0)
+             "denied", "denied_escaped", "pings", "long_lived_cut", "toggled_wrong", "toggled_not_reset", "never_in_force"), 0)
         self.broken = []
         self.lock = threading.Lock()
         self.over = threading.Event()
@@ -225,15 +225,25 @@ class Cluster:
 
     def settle(self):
         """The newest edit is in force, and the agent says so."""
+        last = {}
+
         def in_force():
             try:
                 s = self.agent.status()
+                last.update(s)
             except (OSError, IndexError, ValueError):  # it is only starting
                 assert self.agent.p.poll() is None, "the agent ended by itself: " + self.agent.text(self.agent.log)[-2000:]
                 return None
             return s["state"] == "in_force" and s["pods_verified"] == len(self.world.pods) and s
 
-        generation = eventually(in_force)["generation"]
+        end = time.monotonic() + 3 * PATIENCE
+        while not (now := in_force()):
+            if time.monotonic() > end:
+                last.pop("join", None)
+                self.fault("never_in_force", json.dumps(last) + self.agent.text(self.agent.log)[-3000:])
+                raise RuntimeError("the newest edit is never in force: " + self.broken[-1])
+            time.sleep(0.02)
+        generation = now["generation"]
         self.agent.p.send_signal(signal.SIGHUP)
         self.agent.wait_generation(generation + 1)
         self.count("settled")
