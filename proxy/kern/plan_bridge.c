@@ -6,11 +6,12 @@
  * then the pod is treated as it was. Not where another pod is in force under the new identity (it
  * would be let in by what is not its own), nor where the address went to another Pod object.
  */
+#include "kern/plan_bridge.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "kern/plan_bridge.h"
 
 struct move {
     uint32_t from, to;
