@@ -60,7 +60,7 @@ fuzz: deps
 	@$(PYTHON) tools/fuzz.py --seconds $(SECONDS) $(F)
 
 # Agent and helper killed at random moments while policy churns and calls are made, for MINUTES; SEED=N repeats one.
-MINUTES := 5
+chaos: MINUTES := 5
 chaos: build
 	@tools/deps.sh test
 	@$(PYTHON) tests/chaos/chaos.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
