@@ -3,6 +3,7 @@
 no, or nonsense. What a test waits for it waits for as long as it takes; nothing is decided by how long it took."""
 
 import contextlib
+import json
 import socket
 
 import backends
@@ -57,7 +58,7 @@ def who(p):
     """Which site answers; None when none does."""
     done = curl("-o", "-", "-w", "\n%{http_code}", p.url("/headers"))
     body, _, code = done.stdout.decode().rpartition("\n")
-    return __import__("json").loads(body)["name"] if code == "200" else int(code)
+    return json.loads(body)["name"] if code == "200" else int(code)
 
 
 def wait_who(p, wanted):
@@ -173,6 +174,64 @@ def test_a_server_that_says_nothing_holds_up_neither_start_nor_reload(proxy, dns
         p.wait_metric("weir_config_generation", 3, timeout=30)
     assert p.metric("weir_config_generation") == 3
     assert [who(p) for _ in range(10)] == ["one"] * 10
+
+
+SERVICES = """apiVersion: weir.dev/v1alpha1
+kind: Proxy
+spec:
+  workers: 1
+  dns: {{servers: ["{server}"], minTTL: 1s, timeout: 300ms}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: external}}
+spec: {{type: ExternalName, externalName: api.test, ports: [{{name: http, port: 80, targetPort: {port}}}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: sliced}}
+spec: {{ports: [{{name: http, port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: sliced-1, labels: {{kubernetes.io/service-name: sliced}}}}
+addressType: FQDN
+ports: [{{name: http, port: {port}}}]
+endpoints: [{{addresses: [b.test]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: front}}
+spec: {{gatewayClassName: weir, listeners: [{{name: http, protocol: HTTP, port: {front}}}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: r}}
+spec:
+  parentRefs: [{{name: front}}]
+  rules:
+  - matches: [{{path: {{value: /headers/sliced}}}}]
+    backendRefs: [{{name: sliced, port: 80}}]
+  - backendRefs: [{{name: external, port: 80}}]
+"""
+
+
+def test_external_names_and_slices_of_names_are_backends(proxy, dns, sites, tmp_path):
+    sites("one", "127.0.0.1"), sites("two", "127.0.0.2"), sites("three", "127.0.0.3")
+    dns.set("api.test", "127.0.0.1")
+    dns.set("b.test", "127.0.0.2", ttl=60)
+    front = ports.free_port()
+    conf = tmp_path / "services.yaml"
+    conf.write_text(SERVICES.format(server=dns.address, port=sites.port, front=front))
+    proxy("--config", conf)
+
+    def name(path):
+        return json.loads(curl(f"http://127.0.0.1:{front}{path}").stdout)["name"]
+    assert name("/headers") == "one"
+    assert name("/headers/sliced") == "two"
+    dns.set("api.test", "127.0.0.3")
+    pods.wait_for(lambda: name("/headers") == "three", timeout=30, what="the new address of api.test")
+    assert name("/headers/sliced") == "two"
 
 
 def has_v6():

@@ -273,6 +273,25 @@ static void an_answer_that_does_not_begin_is_given_up(void **state) {
     flow_end(&f);
 }
 
+static void an_endpoint_that_cannot_be_connected_in_time_is_504_after_three_tries(void **state) {
+    struct flow f;
+    struct mem_conn *c;
+
+    flow_reverse(&f, LIMITS("connectTimeout: 1s"));
+    c = ask(&f);
+    for (int i = 0; i < 3; i++) {
+        assert_non_null(mem_next_dial(f.net));
+        assert_null(mem_next_dial(f.net));
+        assert_string_equal(mem_received(c), "");
+        flow_wait(&f, SECOND + SECOND / 5);
+    }
+    flow_expect_starts(c, "HTTP/1.1 504 ");
+    flow_expect_holds(c, "x-weir-reason: timeout_connect\r\n");
+    assert_int_equal(flow_faults(&f, WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT)), 1);
+    assert_int_equal(flow_count(&f, WEIR_C_UP_CONNECT_FAILED), 3);
+    flow_end(&f);
+}
+
 /* ---- names ---- */
 
 static void flow_host(struct flow *f, const char *const *addresses) {
@@ -593,6 +612,7 @@ int main(void) {
         cmocka_unit_test(an_old_http2_connection_finishes_what_it_has),
         cmocka_unit_test(an_idle_connection_is_closed_in_time),
         cmocka_unit_test(an_answer_that_does_not_begin_is_given_up),
+        cmocka_unit_test(an_endpoint_that_cannot_be_connected_in_time_is_504_after_three_tries),
         cmocka_unit_test(a_name_without_an_address_has_no_endpoint),
         cmocka_unit_test(both_families_of_a_name_are_dialled_together),
         cmocka_unit_test(a_connection_to_an_address_the_name_has_no_more_is_let_go),
