@@ -23,6 +23,7 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
         .to_key = "",
         .to_sni = "",
         .session_key = "",
+        .ticket_us = 3600 * SECOND,
         .pod = "",
         .outbound = "127.0.0.1:15001",
         .inbound = "0.0.0.0:15006",
@@ -264,6 +265,18 @@ static int decode_proxy_protocol(struct weir_dec *d, const struct weir_node *n, 
     return weir_dec_object(d, n, &proxy_protocol_object, out);
 }
 
+/* RFC 8446 4.6.1: no ticket lives longer than a week, and a key serves twice its time. */
+static int decode_ticket_rotation(struct weir_dec *d, const struct weir_node *n, void *out) {
+    uint64_t us = 0;
+    int r = weir_dec_duration(d, n, &us);
+
+    *(uint64_t *)out = us;
+    if (r == 0 && us != 0 && (us < SECOND || us > 84 * 3600 * SECOND)) {
+        return weir_dec_error(d, n, "must be from 1s to 84h, or 0s for no tickets");
+    }
+    return r;
+}
+
 #define PROXY(key, member, fn) WEIR_F(key, struct weir_proxy_spec, member, fn)
 static const struct weir_field proxy_spec_fields[] = {
     PROXY("listen", listen, decode_address),
@@ -277,6 +290,7 @@ static const struct weir_field proxy_spec_fields[] = {
     PROXY("toSNI", to_sni, weir_dec_string),
     PROXY("sessionKey", session_key, weir_dec_string),
     WEIR_F_SELF("proxyProtocol", decode_proxy_protocol),
+    PROXY("ticketRotation", ticket_us, decode_ticket_rotation),
     PROXY("pod", pod, decode_pod_ref),
     PROXY("outbound", outbound, decode_address),
     PROXY("inbound", inbound, decode_address),

@@ -493,6 +493,7 @@ struct weir_proxy_spec {
     struct weir_cidr *proxy_from;
     uint32_t n_proxy_from;
     uint8_t proxy_send; /* 0 = none, else the version */
+    uint64_t ticket_us; /* a key seals TLS session tickets so long, and opens them as long again; 0 = no tickets; 1 h */
     /* as a sidecar */
     const char *pod; /* "namespace/name" of the Pod document served; "" = not a sidecar */
     const char *outbound,

@@ -17,9 +17,9 @@ static const struct weir_slice alpn_of[KINDS] = {
 };
 
 static int say(const struct weir_backend_tls *policy, const char *why, char **ret_why) {
-    *ret_why = weir_asprintf("BackendTLSPolicy %s/%s: %s%s%s", policy->meta.namespace_,
-                             policy->meta.name, policy->ca_file, policy->ca_file[0] ? ": " : "",
-                             why);
+    *ret_why =
+        weir_asprintf("BackendTLSPolicy %s/%s: %s%s%s", policy->meta.namespace_, policy->meta.name,
+                      policy->ca_file, policy->ca_file[0] ? ": " : "", why);
     return *ret_why ? WEIR_RUNTIME_CERTIFICATE : -ENOMEM;
 }
 

@@ -313,6 +313,7 @@ void weir_down_open(struct weir_conn *c) {
               weir_slice_eq(c->info.alpn, WEIR_SLICE(WEIR_ALPN_MESH_HTTP));
 
     weir_count(&c->worker->metrics, WEIR_C_TLS_HANDSHAKES, 1);
+    weir_count(&c->worker->metrics, WEIR_C_TLS_RESUMED, c->info.resumed);
     weir_handshake_over(c);
     if (c->info.peer && c->dir == WEIR_DIR_INBOUND)
         weir_admit_peer(c);

@@ -20,9 +20,14 @@ struct weir_parent *weir_port_listener(const struct weir_port *port, struct weir
     return weir_hosts_find(&port->listeners, host);
 }
 
-static int listener_tls(struct weir_parent *p, const struct weir_gateway_listener *l,
+static int listener_tls(struct weir_runtime *rt, struct weir_parent *p,
+                        const struct weir_gateway_listener *l,
                         const struct weir_runtime_params *params, char **ret_why) {
-    struct weir_tls_params tp = { .mode = WEIR_TLS_SERVER };
+    struct weir_tls_params tp = { .mode = WEIR_TLS_SERVER,
+                                  .tickets = rt->tls.tickets,
+                                  .ticket_lifetime_s =
+                                      (uint32_t)(rt->snapshot->proxy.ticket_us / 500000),
+                                  .scope = p->name };
     const char *why = "cannot read the file";
     bool files = l->secret[0] == '\0';
     size_t n_cert = strlen(l->cert), n_key = strlen(l->key);
@@ -39,10 +44,10 @@ static int listener_tls(struct weir_parent *p, const struct weir_gateway_listene
         r = r > 0 ? WEIR_RUNTIME_CERTIFICATE : r;
     }
     if (r > 0) {
-        *ret_why = files ? weir_asprintf("gateway listener %s: %s, %s: %s", p->name, l->cert_file,
-                                         l->key_file, why)
-                         : weir_asprintf("gateway listener %s: Secret %s: %s", p->name, l->secret,
-                                         why);
+        *ret_why =
+            files ? weir_asprintf("gateway listener %s: %s, %s: %s", p->name, l->cert_file,
+                                  l->key_file, why)
+                  : weir_asprintf("gateway listener %s: Secret %s: %s", p->name, l->secret, why);
         if (!*ret_why)
             r = -ENOMEM;
     }
@@ -138,7 +143,7 @@ static int add_listener(struct weir_runtime *rt, const struct weir_gateway *g,
         r = weir_rbac_new(&(struct weir_rbac_place){ rt->snapshot, rt->pod, g }, &p->rbac_owned);
     p->rbac = p->rbac_owned;
     if (r == 0 && l->protocol != WEIR_LISTENER_HTTP && !l->passthrough)
-        r = listener_tls(p, l, params, ret_why);
+        r = listener_tls(rt, p, l, params, ret_why);
     return r;
 }
 

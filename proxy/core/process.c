@@ -12,6 +12,7 @@
 #include "sys/entropy.h"
 #include "sys/log.h"
 #include "sys/procstat.h"
+#include "tls/tickets.h"
 #include "weir_config.h"
 
 #define OTHER_FDS   64u  /* descriptors that are no connections */
@@ -122,6 +123,7 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
                                       .reload_failures = p->reload_failures,
                                       .cert_reloads = p->reloads,
                                       .cert_reload_failures = p->cert_failures,
+                                      .ticket_rotations = p->ticket_rotations,
                                       .draining = p->draining,
                                       .handshakes = p->quota.handshakes,
                                       .memory_used = weir_mem_used(),
@@ -221,6 +223,7 @@ static void admin_posted(void *arg) {
     p->on_int = weir_event_free(p->on_int);
     p->on_hup = weir_event_free(p->on_hup);
     p->on_watch = weir_event_free(p->on_watch);
+    p->on_ticket = weir_event_free(p->on_ticket);
     p->names = weir_names_free(p->names);
     weir_loop_stop(p->loop);
 }
@@ -232,6 +235,25 @@ static const struct weir_admin_ops admin_ops = {
     .ready = admin_ready,
     .posted = admin_posted,
 };
+
+/* ---- session tickets ---- */
+
+static void on_ticket(void *arg) {
+    struct weir_process *p = arg;
+
+    if (weir_tickets_rotate(p->tickets) == 0)
+        p->ticket_rotations++;
+    else
+        weir_log(WEIR_LOG_ERROR, "tickets", "error=\"no randomness for a new key\"");
+}
+
+int weir_process_tickets(struct weir_process *p, uint64_t period_us) {
+    if (p->ticket_us == period_us)
+        return 0;
+    p->on_ticket = weir_event_free(p->on_ticket);
+    p->ticket_us = period_us;
+    return period_us ? weir_event_every(p->loop, period_us, on_ticket, p, &p->on_ticket) : 0;
+}
 
 /* ---- signals ---- */
 
@@ -324,6 +346,8 @@ static int start(struct weir_process *p) {
         r = weir_event_signal(p->loop, SIGHUP, on_hup, p, &p->on_hup);
     if (r == 0)
         r = weir_process_watch(p);
+    if (r == 0)
+        r = weir_process_tickets(p, p->runtime->snapshot->proxy.ticket_us);
     for (unsigned i = 0; r == 0 && i < p->n_threads; i++)
         r = thread_init(&p->threads[i], p, i);
     if (r == 0)
@@ -347,6 +371,7 @@ static void stop(struct weir_process *p) {
     if (p->loop)
         weir_loop_free(p->loop);
     weir_watch_free(p->watch);
+    weir_tickets_unref(p->tickets);
     weir_texts_deinit(&p->standard_input);
     weir_quota_deinit(&p->quota);
     weir_outlet_close(&p->outlet);

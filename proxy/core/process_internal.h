@@ -48,7 +48,10 @@ struct weir_process {
     struct weir_names *names;
     struct weir_texts standard_input; /* of --config -, read once */
     struct weir_watch *watch;
-    struct weir_event *on_watch, *on_hup, *on_term, *on_int;
+    struct weir_event *on_watch, *on_hup, *on_term, *on_int, *on_ticket;
+    struct weir_tickets *tickets; /* of the process as long as it lives */
+    uint64_t ticket_us;           /* period of on_ticket */
+    uint64_t ticket_rotations;
     struct weir_outlet outlet;
     uint64_t generation, reloads, reload_failures, start_s;
     uint64_t cert_failures;   /* reloads refused because of a certificate, key or CA */
@@ -61,6 +64,9 @@ struct weir_process {
 
 /* process.c: puts limits.memory of the runtime in force. */
 void weir_process_limit_memory(struct weir_process *p);
+
+/* Keys of TLS session tickets: made when they are first asked for, rotated as the configuration in force says. 0, -errno. */
+int weir_process_tickets(struct weir_process *p, uint64_t period_us);
 
 /* reload.c */
 /* Reads, checks and compiles the configuration. 0, -errno, 1 = refused; what is wrong has been said on stderr. */

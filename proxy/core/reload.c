@@ -11,6 +11,7 @@
 #include "sys/files.h"
 #include "sys/log.h"
 #include "sys/texts.h"
+#include "tls/tickets.h"
 
 #define PEM_MAX (1024u * 1024u)
 
@@ -121,7 +122,10 @@ static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *se
     struct weir_tls_params server = { .mode = WEIR_TLS_MESH_SERVER,
                                       .trust_domain = spec->trust_domain,
                                       .alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP
-                                                         "\x08" WEIR_ALPN_MESH_TCP) };
+                                                         "\x08" WEIR_ALPN_MESH_TCP),
+                                      .tickets = set->tickets,
+                                      .ticket_lifetime_s = (uint32_t)(spec->ticket_us / 500000),
+                                      .scope = "inbound" };
     struct weir_tls_params client = server;
     char path[3][4096];
     const char *const names[3] = { "tls.crt", "tls.key", "ca.crt" };
@@ -193,16 +197,23 @@ static int load_sessions(struct weir_process *p, const struct weir_snapshot *s,
     return r;
 }
 
-static int load_tls(const struct weir_proxy_spec *spec, struct weir_tls_set *set) {
+static int load_tls(struct weir_process *p, const struct weir_proxy_spec *spec,
+                    struct weir_tls_set *set) {
     struct weir_tls_params server = { .mode = WEIR_TLS_SERVER,
                                       .trust_domain = spec->trust_domain,
-                                      .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
+                                      .alpn = WEIR_SLICE("\x02h2\x08http/1.1"),
+                                      .ticket_lifetime_s = (uint32_t)(spec->ticket_us / 500000),
+                                      .scope = "listen" };
     struct weir_tls_params client = { .mode = WEIR_TLS_CLIENT,
                                       .trust_domain = spec->trust_domain,
                                       .alpn = WEIR_SLICE("\x02h2\x08http/1.1") };
     bool https = false;
-    int r = 0;
+    int r = spec->ticket_us && !p->tickets ? weir_tickets_new(&p->tickets) : 0;
 
+    if (r < 0)
+        return r;
+    if (spec->ticket_us)
+        server.tickets = set->tickets = weir_tickets_ref(p->tickets);
     if (spec->cert[0]) {
         const char *const paths[3] = { spec->cert, spec->key, spec->client_ca };
 
@@ -321,7 +332,7 @@ static int compile(struct weir_process *p, struct weir_snapshot *s, struct weir_
 static int build(struct weir_process *p, struct weir_snapshot *s,
                  struct weir_runtime **ret_runtime) {
     struct weir_tls_set tls = { 0 };
-    int r = load_tls(&s->proxy, &tls);
+    int r = load_tls(p, &s->proxy, &tls);
 
     p->cert_refused = r != 0;
     if (r == 0)
@@ -359,6 +370,8 @@ static void offer(struct weir_process *p, struct weir_runtime *rt) {
     weir_runtime_unref(p->runtime);
     p->runtime = rt;
     weir_process_limit_memory(p);
+    if (weir_process_tickets(p, rt->snapshot->proxy.ticket_us) < 0)
+        weir_log(WEIR_LOG_ERROR, "tickets", "error=\"no timer: their key stays\"");
     for (unsigned i = 0; i < p->n_threads; i++) {
         weir_worker_offer(&p->threads[i].worker, weir_runtime_ref(rt));
         weir_loop_post(p->threads[i].loop);

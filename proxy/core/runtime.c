@@ -11,6 +11,7 @@
 #include "conf/distance.h"
 #include "core/gateway.h"
 #include "core/runtime_build.h"
+#include "tls/tickets.h"
 
 static const uint64_t table_seed[2] = {
     0x77656972, 0x72756e74
@@ -45,6 +46,7 @@ struct weir_tls_set weir_tls_set_ref(const struct weir_tls_set *set) {
 
 void weir_tls_set_deinit(struct weir_tls_set *set) {
     set->server = weir_tls_ctx_unref(set->server);
+    set->tickets = weir_tickets_unref(set->tickets);
     set->to = weir_tls_ctx_unref(set->to);
     set->mesh_server = weir_tls_ctx_unref(set->mesh_server);
     set->mesh_client = weir_tls_ctx_unref(set->mesh_client);

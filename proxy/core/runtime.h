@@ -72,6 +72,7 @@ struct weir_tls_set {
     struct weir_tls_ctx *mesh_server, *mesh_client; /* one identity */
     struct weir_tls_ctx *mesh_client_tcp;           /* the same, for bytes that are no HTTP */
     struct weir_seal *sessions;                     /* of persistent sessions */
+    struct weir_tickets *tickets;                   /* keys of TLS session tickets; NULL = none are given */
 };
 void weir_tls_set_deinit(struct weir_tls_set *set);
 /* The same with references of its own. */

@@ -412,6 +412,7 @@ static void tls_info(struct weir_stream *s, struct weir_stream_info *ret_info) {
     ret_info->peer = weir_tls_peer(t->tls);
     ret_info->peer_hash = weir_tls_peer_hash(t->tls);
     ret_info->sni = weir_tls_sni(t->tls);
+    ret_info->resumed = weir_tls_resumed(t->tls);
     if (t->end == END_ERROR && !t->reason)
         ret_info->fault_reason = weir_tls_fault_reason(t->tls);
     else if (t->end == END_ERROR && t->reason[0])

@@ -61,6 +61,8 @@ static const struct weir_family counter_table[WEIR_COUNTERS] = {
                                 "TLS handshakes completed." },
     [WEIR_C_TLS_FAILED] = { "weir_tls_handshake_failures_total", "counter",
                             "TLS handshakes that failed." },
+    [WEIR_C_TLS_RESUMED] = { "weir_tls_resumptions_total", "counter",
+                             "TLS handshakes of clients that resumed a session by ticket." },
     [WEIR_C_TLS_UNKNOWN_NAME] = { "weir_tls_unknown_name_total", "counter",
                                   "TLS clients that asked for a name no listener has." },
     [WEIR_C_LISTEN_FAILED] = { "weir_listen_failures_total", "counter",
@@ -346,6 +348,10 @@ static void expose_config(struct weir_pen *pen, const struct weir_process_metric
                     "Reloads, each of which reads certificates again; failure: refused because of "
                     "one."),
         p->cert_reloads, p->cert_reload_failures);
+    weir_expo_one(pen,
+               WEIR_FAMILY("weir_tls_ticket_rotations_total", "counter",
+                      "New keys for TLS session tickets since the start."),
+               p->ticket_rotations);
     weir_expo_one(pen, WEIR_FAMILY("weir_draining", "gauge", "1 while shutting down."),
                   p->draining);
     weir_expo_one(

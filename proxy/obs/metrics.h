@@ -37,6 +37,7 @@ enum weir_counter {
     WEIR_C_DETECT_CONTRARY, /* such a server expected, and the client spoke first */
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
+    WEIR_C_TLS_RESUMED,      /* of the handshakes: by a session ticket */
     WEIR_C_TLS_UNKNOWN_NAME, /* of these: no listener of the port has the name asked for */
     WEIR_C_LISTEN_FAILED,
     WEIR_C_IDENTITY_REFUSED,
@@ -101,6 +102,7 @@ struct weir_process_metrics {
     uint64_t open_fds, max_fds, resident_bytes, cpu_us;
     int64_t cert_not_after_s; /* 0 = no certificate */
     uint64_t cert_reloads, cert_reload_failures;
+    uint64_t ticket_rotations;
     bool draining;
     uint64_t dns_ok, dns_none, dns_failed; /* answers, by what they said */
     uint64_t dns_names, dns_stale;         /* with addresses; with those of before a failure */

@@ -5,12 +5,10 @@
  * they began with. The texts come from the caller; only an ordinary client without a CA of its own
  * reads files (the system's store).
  *
- * Resumption. Ordinary servers that ask for no client certificate issue stateless tickets; the keys
- * are the SSL_CTX's and hence the same in every worker and new with every reload. Everywhere a peer
- * certificate matters (mesh modes, client CA) there is none: a resumed session would skip the
- * checks of chain, expiry and identity, so each connection does the full handshake. decisions.md 22
- * would allow tickets bound to identity and bundle version; off is the safe start. Early data is
- * never accepted.
+ * Resumption. Servers issue stateless tickets under keys of the process (tickets.h), so every worker takes them, and so does the ctx
+ * of the next configuration. They are bound to the listener, the mode and the trust bundle by the session id context; where a peer
+ * certificate matters it travels in the ticket and is verified again, chain, time and name, each time it is resumed. Clients resume
+ * nothing. Early data is never accepted.
  */
 #include "tls/ctx.h"
 
@@ -25,6 +23,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "tls/svid.h"
+#include "tls/tickets.h"
 
 #define OUTCOME_UNUSABLE 1
 
@@ -222,17 +221,41 @@ static bool set_protocol(SSL_CTX *ssl_ctx, bool mesh) {
            SSL_CTX_set1_groups_list(ssl_ctx, GROUPS) == 1;
 }
 
-static bool set_resumption(SSL_CTX *ssl_ctx, bool allowed) {
-    if (allowed) {
-        static const unsigned char context[] = "weir";
-        return SSL_CTX_set_session_id_context(ssl_ctx, context, sizeof(context) - 1) == 1;
+/* What a session is good for: this listener, this mode, this bundle. */
+static bool set_session_context(struct weir_tls_ctx *ctx, const struct weir_tls_params *p) {
+    unsigned char hash[EVP_MAX_MD_SIZE], mode = (unsigned char)p->mode;
+    const char *scope = p->scope != NULL ? p->scope : "",
+               *domain = p->trust_domain != NULL ? p->trust_domain : "";
+    unsigned int len = 0;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+              EVP_DigestUpdate(md, &mode, 1) == 1 &&
+              EVP_DigestUpdate(md, scope, strlen(scope) + 1) == 1 &&
+              EVP_DigestUpdate(md, domain, strlen(domain) + 1) == 1 &&
+              EVP_DigestUpdate(md, p->material.ca.ptr, p->material.ca.len) == 1 &&
+              EVP_DigestFinal_ex(md, hash, &len) == 1 &&
+              SSL_CTX_set_session_id_context(ctx->ssl_ctx, hash, SSL_MAX_SID_CTX_LENGTH) == 1;
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
+static bool set_resumption(struct weir_tls_ctx *ctx, const struct weir_tls_params *p) {
+    if (weir_tls_mode_is_server(p->mode) && p->tickets != NULL) {
+        ctx->tickets = weir_tickets_ref(p->tickets);
+        return set_session_context(ctx, p) && weir_tls_tickets_offer(ctx, p->ticket_lifetime_s);
     }
-    SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_TICKET);
-    return SSL_CTX_set_num_tickets(ssl_ctx, 0) == 1;
+    SSL_CTX_set_options(ctx->ssl_ctx, SSL_OP_NO_TICKET);
+    /* An OpenSSL that knows the extension itself decides itself. */
+    if (p->mode == WEIR_TLS_MESH_CLIENT && !weir_tls_tickets_unwanted(ctx->ssl_ctx)) {
+        ERR_clear_error();
+    }
+    return SSL_CTX_set_num_tickets(ctx->ssl_ctx, 0) == 1;
 }
 
 /* Which peer certificates are wanted and what they are checked against. */
-static int set_trust(struct weir_tls_ctx *ctx, struct weir_slice ca, const char **ret_why) {
+static int set_trust(struct weir_tls_ctx *ctx, const struct weir_tls_params *p,
+                     const char **ret_why) {
+    struct weir_slice ca = p->material.ca;
     SSL_CTX *ssl_ctx = ctx->ssl_ctx;
     bool mesh = weir_tls_mode_is_mesh(ctx->mode), server = weir_tls_mode_is_server(ctx->mode);
     int r = 0;
@@ -245,6 +268,7 @@ static int set_trust(struct weir_tls_ctx *ctx, struct weir_slice ca, const char 
         return r;
     }
     bool verify = !server || mesh || ca.len > 0;
+    ctx->verify_peer = verify;
     SSL_CTX_set_verify(ssl_ctx,
                        verify ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_NONE,
                        NULL);
@@ -253,7 +277,7 @@ static int set_trust(struct weir_tls_ctx *ctx, struct weir_slice ca, const char 
     } else if (ctx->n_sans > 0) {
         SSL_CTX_set_cert_verify_callback(ssl_ctx, weir_tls_verify_sans, NULL);
     }
-    return set_resumption(ssl_ctx, server && !verify) ? 0 : failed(ret_why, "no session settings");
+    return set_resumption(ctx, p) ? 0 : failed(ret_why, "no session settings");
 }
 
 static int64_t cert_not_after(X509 *leaf) {
@@ -340,7 +364,7 @@ static int fill(struct weir_tls_ctx *ctx, const struct weir_tls_params *p, const
     if (!set_protocol(ctx->ssl_ctx, weir_tls_mode_is_mesh(p->mode))) {
         return failed(ret_why, "this OpenSSL lacks a protocol version or cipher");
     }
-    int r = set_trust(ctx, m->ca, ret_why);
+    int r = set_trust(ctx, p, ret_why);
     if (r == 0) {
         r = set_alpn(ctx, p->alpn, ret_why);
     }
@@ -356,6 +380,7 @@ static int fill(struct weir_tls_ctx *ctx, const struct weir_tls_params *p, const
 
 static struct weir_tls_ctx *ctx_free(struct weir_tls_ctx *ctx) {
     SSL_CTX_free(ctx->ssl_ctx);
+    weir_tickets_unref(ctx->tickets);
     BIO_meth_free(ctx->bio);
     weir_free(ctx->id);
     weir_free(ctx->trust_domain);

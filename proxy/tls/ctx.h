@@ -19,6 +19,8 @@ struct weir_tls_ctx {
     char *trust_domain; /* mesh modes */
     struct weir_tls_san *sans;
     uint32_t n_sans;
+    bool verify_peer;             /* a certificate is demanded of the other side */
+    struct weir_tickets *tickets; /* NULL = no resumption */
     unsigned char *alpn;
     unsigned int alpn_len;
 };
@@ -31,6 +33,7 @@ struct weir_tls {
     struct weir_slice in;  /* ciphertext of the running call, not yet taken */
     struct weir_bufq *out; /* the running call's output; NULL between calls */
     struct weir_identity *peer;
+    X509 *proven; /* during a handshake: of the ticket that is being resumed, verified again */
     char *expect;
     char *peer_hash;
     const char *reason; /* NULL = none; static or reason_text */
@@ -59,10 +62,17 @@ BIO_METHOD *weir_tls_bio_method(void);
 void weir_tls_on_message(int write, int version, int content, const void *bytes, size_t n, SSL *ssl,
                          void *arg);
 
-/* verify.c: mesh modes' SSL_CTX_set_cert_verify_callback; arg is unused. */
+/* verify.c: mesh modes' SSL_CTX_set_cert_verify_callback; arg: not NULL when it is about a ticket. */
 int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg);
 /* verify.c: the same of an ordinary client with a list of names. */
 int weir_tls_verify_sans(X509_STORE_CTX *store_ctx, void *arg);
+
+/* tickets.c */
+bool weir_tls_tickets_offer(struct weir_tls_ctx *ctx, uint32_t lifetime_s);
+/* Clients that keep no session: the server need not make any. */
+bool weir_tls_tickets_unwanted(SSL_CTX *ssl_ctx);
+/* After a resumption: the certificate of the session in use is the one that was verified again. */
+bool weir_tls_resumption_proven(struct weir_tls *tls);
 
 /* reason.c. All strings static and short; they name a cause, never a detail of one connection. */
 const char *weir_tls_verify_reason(long verify_result);

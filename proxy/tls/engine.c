@@ -153,6 +153,7 @@ struct weir_tls *weir_tls_free(struct weir_tls *tls) {
         return NULL;
     }
     SSL_free(tls->ssl);
+    X509_free(tls->proven);
     ERR_clear_error();
     weir_free(tls->peer);
     weir_free(tls->expect);
@@ -206,8 +207,27 @@ static int die(struct weir_tls *tls) {
     return WEIR_TLS_FAULT;
 }
 
+/* A resumed session has skipped what a certificate's verification does; tickets.c has done it instead, and nothing else may have. */
+static bool resumed_well(struct weir_tls *tls) {
+    if (SSL_session_reused(tls->ssl) != 1) {
+        return true;
+    }
+    if (!weir_tls_resumption_proven(tls)) {
+        tls->reason = "resumed without proof";
+        return false;
+    }
+    if (weir_tls_mode_is_mesh(tls->ctx->mode) && weir_tls_alpn(tls).len == 0) {
+        tls->reason = "no application protocol";
+        return false;
+    }
+    return true;
+}
+
 static int handshake(struct weir_tls *tls) {
     int ret = SSL_do_handshake(tls->ssl);
+    if (ret == 1 && !resumed_well(tls)) {
+        return die(tls);
+    }
     if (ret == 1) {
         tls->state = WEIR_TLS_OPEN;
         return 0;
@@ -418,6 +438,10 @@ const char *weir_tls_peer_hash(const struct weir_tls *tls) {
 const char *weir_tls_sni(const struct weir_tls *tls) {
     const char *name = SSL_get_servername(tls->ssl, TLSEXT_NAMETYPE_host_name);
     return name != NULL ? name : "";
+}
+
+bool weir_tls_resumed(const struct weir_tls *tls) {
+    return weir_tls_established(tls) && SSL_session_reused(tls->ssl) == 1;
 }
 
 struct weir_fault weir_tls_fault(const struct weir_tls *tls) {

@@ -35,6 +35,7 @@ enum weir_tls_mode {
 };
 
 struct weir_tls_ctx; /* shared across threads, reference counted */
+struct weir_tickets; /* tls/tickets.h */
 
 /* A name a certificate may be for. */
 struct weir_tls_san {
@@ -49,6 +50,13 @@ struct weir_tls_params {
     struct weir_slice alpn;        /* wire format (length-prefixed), in order of preference */
     const struct weir_tls_san *sans; /* WEIR_TLS_CLIENT: one of them is demanded, instead of the name that is sent */
     uint32_t n_sans;
+    /*
+     * Servers: keys of session tickets, NULL = none are given and none taken. A session is resumed only where `scope` (which listener)
+     * and `ca` are what they were; a peer's certificate is verified again each time.
+     */
+    struct weir_tickets *tickets; /* a reference is taken */
+    uint32_t ticket_lifetime_s; /* at most: as long as a key opens */
+    const char *scope;
 };
 /* 0, -ENOMEM, or 1 = the material is unusable; *ret_why (static or in a per-thread buffer) says what is wrong. */
 int weir_tls_ctx_new(const struct weir_tls_params *params, struct weir_tls_ctx **ret_ctx, const char **ret_why);
@@ -91,6 +99,7 @@ const struct weir_identity *weir_tls_peer(const struct weir_tls *tls);
 /* Peer certificate's SHA-256 in hex (64 characters) or ""; for x-forwarded-client-cert. Computed on first call. */
 const char *weir_tls_peer_hash(const struct weir_tls *tls);
 const char *weir_tls_sni(const struct weir_tls *tls);
+bool weir_tls_resumed(const struct weir_tls *tls);
 /* Kind TLS or IDENTITY, and a short stable reason ("certificate expired") for the log. */
 struct weir_fault weir_tls_fault(const struct weir_tls *tls);
 const char *weir_tls_fault_reason(const struct weir_tls *tls);

@@ -73,7 +73,8 @@ int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg) {
     if (tls->expect != NULL && strcmp(tls->expect, id->uri) != 0) {
         return refuse_mismatch(store_ctx, tls, id->uri);
     }
-    if (tls->ctx->alpn_len > 0 && !has_alpn(ssl)) {
+    /* A ticket is looked at before a protocol is chosen: the engine asks then. */
+    if (arg == NULL && tls->ctx->alpn_len > 0 && !has_alpn(ssl)) {
         return refuse(store_ctx, tls, WEIR_FAULT_TLS, "no application protocol");
     }
     weir_free(tls->peer);

@@ -40,7 +40,7 @@ ALLOWED = {
     'lb': None,
     'obs': None,
     # Only the objects named in TLS_PURE.
-    'tls': r'(SSL|BIO|X509|ASN1|PEM|EVP|ERR|OBJ|OPENSSL|GENERAL|EXTENDED|BASIC|AUTHORITY|CRYPTO|BN|i2d|d2i|a2i|RAND|TLS)_\w+',
+    'tls': r'(SSL|BIO|X509|ASN1|PEM|EVP|ERR|OBJ|OPENSSL|GENERAL|EXTENDED|BASIC|AUTHORITY|CRYPTO|OSSL|BN|i2d|d2i|a2i|RAND|TLS)_\w+',
 }
 TLS_PURE = re.compile(r'(engine|identity|svid|verify|reason)\.c\.o$')
 

@@ -209,7 +209,7 @@ static void every_line_is_in_the_exposition_format(void **state) {
         strtod(strrchr(line, ' ') + 1, &end);
         assert_int_equal(*end, '\0');
     }
-    assert_int_equal(families, WEIR_COUNTERS + 2 + WEIR_HISTOGRAMS + 1 + 11 + 3 + 5);
+    assert_int_equal(families, WEIR_COUNTERS + 2 + WEIR_HISTOGRAMS + 1 + 12 + 3 + 5);
 }
 
 static int expose(void *arg) {

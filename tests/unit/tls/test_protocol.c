@@ -5,10 +5,17 @@
  */
 #include "tls/tls.h"
 
+#include <unistd.h>
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "tls/tickets.h"
 #include "weir_mint.h"
+#include "weir_tls_pair.h"
+
+#define SITE "spiffe://mesh.test/site"
+#define WEB  "spiffe://mesh.test/ns/shop/sa/web"
 
 static struct mint ca, site, web;
 
@@ -20,20 +27,30 @@ struct raw {
     SSL *client;
 };
 
-static struct weir_tls_ctx *make_server(enum weir_tls_mode mode, bool with_ca) {
+static struct weir_tickets *tickets; /* of the servers that follow */
+
+static struct weir_tls_ctx *make_server_with(enum weir_tls_mode mode, const char *bundle,
+                                             const char *scope) {
     struct weir_tls_params params = {
         .mode = mode,
+        .tickets = tickets,
+        .ticket_lifetime_s = 3600,
+        .scope = scope,
         .trust_domain = "mesh.test",
         .alpn = WEIR_SLICE("\x02h2\x08http/1.1"),
         .material = { weir_slice_from_str(site.cert_pem), weir_slice_from_str(site.key_pem),
                       WEIR_SLICE_NONE },
     };
-    if (with_ca)
-        params.material.ca = weir_slice_from_str(ca.cert_pem);
+    if (bundle != NULL)
+        params.material.ca = weir_slice_from_str(bundle);
     struct weir_tls_ctx *ctx = NULL;
     const char *why = "";
     assert_int_equal(weir_tls_ctx_new(&params, &ctx, &why), 0);
     return ctx;
+}
+
+static struct weir_tls_ctx *make_server(enum weir_tls_mode mode, bool with_ca) {
+    return make_server_with(mode, with_ca ? ca.cert_pem : NULL, "x");
 }
 
 static SSL_CTX *make_client(int min, int max) {
@@ -209,45 +226,187 @@ static bool resumes(struct weir_tls_ctx *server, int version) {
     return reused;
 }
 
-static void ordinary_servers_resume_by_ticket(void **state) {
+static int tickets_setup(void **state) {
+    return weir_tickets_new(&tickets);
+}
+
+static int tickets_teardown(void **state) {
+    tickets = weir_tickets_unref(tickets);
+    return 0;
+}
+
+static void servers_resume_by_ticket(void **state) {
     struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, false);
     assert_true(resumes(server, TLS1_3_VERSION));
     assert_true(resumes(server, TLS1_2_VERSION));
     weir_tls_ctx_unref(server);
-}
-
-static void nothing_that_asks_for_a_certificate_resumes(void **state) {
-    struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, true);
-    assert_false(resumes(server, TLS1_3_VERSION));
-    assert_false(resumes(server, TLS1_2_VERSION));
+    server = make_server(WEIR_TLS_SERVER, true);
+    assert_true(resumes(server, TLS1_3_VERSION));
+    assert_true(resumes(server, TLS1_2_VERSION));
     weir_tls_ctx_unref(server);
     server = make_server(WEIR_TLS_MESH_SERVER, true);
-    assert_false(resumes(server, TLS1_3_VERSION));
+    assert_true(resumes(server, TLS1_3_VERSION));
     weir_tls_ctx_unref(server);
 }
 
-static void a_reloaded_ctx_takes_no_tickets_of_the_old(void **state) {
-    struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, false);
-    struct weir_tls_ctx *reloaded = make_server(WEIR_TLS_SERVER, false);
-    SSL_CTX *client = make_client(TLS1_3_VERSION, TLS1_3_VERSION);
+static void without_keys_nothing_resumes(void **state) {
+    struct weir_tickets *kept = tickets;
+    tickets = NULL;
+    for (int with_ca = 0; with_ca < 2; with_ca++) {
+        struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, with_ca);
+        assert_false(resumes(server, TLS1_3_VERSION));
+        assert_false(resumes(server, TLS1_2_VERSION));
+        weir_tls_ctx_unref(server);
+    }
+    tickets = kept;
+}
+
+/* One connection to each, the second with what the first one gave; is it taken? The peer is who it was. */
+static bool carries_over(struct weir_tls_ctx *from, struct weir_tls_ctx *to, int version,
+                         const char *peer) {
+    SSL_CTX *client = make_client(version, version);
+    bool reused;
+    struct raw t;
     SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(client, on_session);
-    struct raw t;
-    raw_init(&t, client, server);
-    raw_pump(&t, NULL, 0);
-    raw_deinit(&t);
-    assert_non_null(last_session);
-    raw_init(&t, client, reloaded);
-    SSL_set_session(t.client, last_session);
+    raw_init(&t, client, from);
     raw_pump(&t, NULL, 0);
     assert_true(weir_tls_established(t.server));
-    assert_int_equal(SSL_session_reused(t.client), 0);
+    assert_talks(&t);
+    raw_deinit(&t);
+    assert_non_null(last_session);
+    raw_init(&t, client, to);
+    SSL_set_session(t.client, last_session);
+    raw_pump(&t, NULL, 0);
+    reused = SSL_session_reused(t.client) == 1;
+    assert_int_equal(weir_tls_resumed(t.server), reused);
+    if (peer != NULL && weir_tls_established(t.server)) {
+        assert_string_equal(weir_tls_peer(t.server)->uri, peer);
+        assert_int_equal(strlen(weir_tls_peer_hash(t.server)), 64);
+    }
     raw_deinit(&t);
     SSL_SESSION_free(last_session);
     last_session = NULL;
     SSL_CTX_free(client);
+    return reused;
+}
+
+static void the_ctx_of_a_reload_takes_the_tickets_of_the_one_before(void **state) {
+    struct weir_tls_ctx *one = make_server(WEIR_TLS_MESH_SERVER, true);
+    struct weir_tls_ctx *two = make_server(WEIR_TLS_MESH_SERVER, true);
+    assert_true(carries_over(one, two, TLS1_3_VERSION, WEB));
+    weir_tls_ctx_unref(one);
+    weir_tls_ctx_unref(two);
+}
+
+static void a_ticket_is_bound_to_listener_mode_and_bundle(void **state) {
+    struct mint other = mint_ca("other");
+    char both[8192];
+    snprintf(both, sizeof(both), "%s%s", ca.cert_pem, other.cert_pem);
+    struct weir_tls_ctx *from = make_server_with(WEIR_TLS_SERVER, ca.cert_pem, "x");
+    struct weir_tls_ctx *to[] = {
+        make_server_with(WEIR_TLS_SERVER, ca.cert_pem, "y"),
+        make_server_with(WEIR_TLS_MESH_SERVER, ca.cert_pem, "x"),
+        make_server_with(WEIR_TLS_SERVER, both, "x"),
+        make_server_with(WEIR_TLS_SERVER, NULL, "x"),
+    };
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(to); i++) {
+        if (carries_over(from, to[i], TLS1_3_VERSION, NULL))
+            fail_msg("row %zu", i);
+        weir_tls_ctx_unref(to[i]);
+    }
+    weir_tls_ctx_unref(from);
+    mint_free(&other);
+}
+
+static void a_key_opens_for_one_more_period(void **state) {
+    struct weir_tls_ctx *server = make_server(WEIR_TLS_SERVER, false);
+    SSL_CTX *client = make_client(TLS1_3_VERSION, TLS1_3_VERSION);
+    SSL_SESSION *first = NULL;
+    SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(client, on_session);
+    for (int i = 0; i < 3; i++) {
+        struct raw t;
+        raw_init(&t, client, server);
+        if (first != NULL)
+            SSL_set_session(t.client, first);
+        raw_pump(&t, NULL, 0);
+        assert_int_equal(SSL_session_reused(t.client), i == 1);
+        if (first == NULL) {
+            first = last_session;
+            last_session = NULL;
+        }
+        raw_deinit(&t);
+        assert_int_equal(weir_tickets_rotate(tickets), 0);
+    }
+    SSL_SESSION_free(first);
+    SSL_SESSION_free(last_session);
+    last_session = NULL;
+    SSL_CTX_free(client);
     weir_tls_ctx_unref(server);
-    weir_tls_ctx_unref(reloaded);
+}
+
+/* The certificate in the ticket must hold now, not when the ticket was made. */
+static void a_certificate_that_has_ended_is_no_proof_again(void **state) {
+    struct mint kept = web;
+    static const enum weir_tls_mode modes[] = { WEIR_TLS_SERVER, WEIR_TLS_MESH_SERVER };
+    struct weir_tls_ctx *servers[2];
+    SSL_SESSION *sessions[2];
+    web = mint_new(&(struct mint_spec){ .uris = { WEB }, .begins = -60, .ends = 6 }, &ca);
+    SSL_CTX *client = make_client(TLS1_3_VERSION, TLS1_3_VERSION);
+    SSL_CTX_set_session_cache_mode(client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(client, on_session);
+    struct raw t;
+    for (int i = 0; i < 2; i++) {
+        servers[i] = make_server(modes[i], true);
+        raw_init(&t, client, servers[i]);
+        raw_pump(&t, NULL, 0);
+        assert_true(weir_tls_established(t.server));
+        sessions[i] = last_session;
+        last_session = NULL;
+        raw_deinit(&t);
+    }
+    while (X509_cmp_current_time(X509_get0_notAfter(web.cert)) > 0)
+        sleep(1);
+    for (int i = 0; i < 2; i++) {
+        raw_init(&t, client, servers[i]);
+        SSL_set_session(t.client, sessions[i]);
+        raw_pump(&t, NULL, 0);
+        assert_false(weir_tls_established(t.server));
+        assert_string_equal(weir_tls_fault_reason(t.server), "certificate expired");
+        raw_deinit(&t);
+        SSL_SESSION_free(sessions[i]);
+        weir_tls_ctx_unref(servers[i]);
+    }
+    SSL_CTX_free(client);
+    mint_free(&web);
+    web = kept;
+}
+
+/* RFC 9149 */
+static void a_mesh_client_is_given_no_ticket(void **state) {
+    struct weir_tls_params params = {
+        .mode = WEIR_TLS_MESH_CLIENT,
+        .trust_domain = "mesh.test",
+        .alpn = WEIR_SLICE("\x02h2"),
+        .material = { weir_slice_from_str(web.cert_pem), weir_slice_from_str(web.key_pem),
+                      weir_slice_from_str(ca.cert_pem) },
+    };
+    struct weir_tls_ctx *client = NULL, *server = make_server(WEIR_TLS_MESH_SERVER, true);
+    const char *why = "";
+    struct tls_pair p;
+    size_t n;
+    assert_int_equal(weir_tls_ctx_new(&params, &client, &why), 0);
+    assert_int_equal(tls_pair_init(&p, client, server, NULL, SITE), 0);
+    tls_pair_feed(p.server, &p.to_server, &p.server_plain, &p.to_client, 0, &p.server_r);
+    tls_pair_feed(p.client, &p.to_client, &p.client_plain, &p.to_server, 0, &p.client_r);
+    tls_pair_feed(p.server, &p.to_server, &p.server_plain, &p.to_client, 0, &p.server_r);
+    assert_true(weir_tls_established(p.server));
+    n = p.to_client.len; /* nothing behind its Finished */
+    assert_int_equal(n, 0);
+    tls_pair_deinit(&p);
+    weir_tls_ctx_unref(client);
+    weir_tls_ctx_unref(server);
 }
 
 static void no_early_data_is_offered(void **state) {
@@ -379,10 +538,20 @@ int main(void) {
         cmocka_unit_test(ordinary_servers_speak_1_2_and_1_3),
         cmocka_unit_test(mesh_servers_speak_1_3_only),
         cmocka_unit_test(ciphers_of_1_2_without_aead_or_forward_secrecy_are_refused),
-        cmocka_unit_test(ordinary_servers_resume_by_ticket),
-        cmocka_unit_test(nothing_that_asks_for_a_certificate_resumes),
-        cmocka_unit_test(a_reloaded_ctx_takes_no_tickets_of_the_old),
-        cmocka_unit_test(no_early_data_is_offered),
+        cmocka_unit_test_setup_teardown(servers_resume_by_ticket, tickets_setup, tickets_teardown),
+        cmocka_unit_test_setup_teardown(without_keys_nothing_resumes, tickets_setup,
+                                        tickets_teardown),
+        cmocka_unit_test_setup_teardown(the_ctx_of_a_reload_takes_the_tickets_of_the_one_before,
+                                        tickets_setup, tickets_teardown),
+        cmocka_unit_test_setup_teardown(a_ticket_is_bound_to_listener_mode_and_bundle,
+                                        tickets_setup, tickets_teardown),
+        cmocka_unit_test_setup_teardown(a_key_opens_for_one_more_period, tickets_setup,
+                                        tickets_teardown),
+        cmocka_unit_test_setup_teardown(a_certificate_that_has_ended_is_no_proof_again,
+                                        tickets_setup, tickets_teardown),
+        cmocka_unit_test_setup_teardown(a_mesh_client_is_given_no_ticket, tickets_setup,
+                                        tickets_teardown),
+        cmocka_unit_test_setup_teardown(no_early_data_is_offered, tickets_setup, tickets_teardown),
         cmocka_unit_test(renegotiation_is_refused),
         cmocka_unit_test(key_updates_are_answered),
         cmocka_unit_test(a_flood_of_key_updates_ends_the_connection),
