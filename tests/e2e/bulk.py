@@ -7,12 +7,14 @@ import hashlib
 import http.server
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 
 import ports
 from backends import BLOCK
+from proxies import pods
 
 READ = 1 << 20
 MEMORY = "/dev/shm"
@@ -124,6 +126,11 @@ class H2Server:
         self.process = subprocess.Popen(["nghttpd", "-a", address, "-d", files.dir, "--echo-upload", *([] if tls else ["--no-tls"]),
                                          "-w", "20", "-W", "22", str(self.port), *key],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": files.dir})
+        pods.wait_for(lambda: self._listens(address), what="nghttpd")
+
+    def _listens(self, address):
+        with socket.socket() as s:
+            return s.connect_ex((address, self.port)) == 0
 
     def close(self):
         self.process.kill()
@@ -138,8 +145,8 @@ class Curl:
     """One transfer; what is received goes through SHA-256 unless it is given away."""
 
     def __init__(self, way, *args, **kwargs):
-        self.process = subprocess.Popen(["curl", "-sS", "--fail", "--max-time", "300", "--retry", "5", "--retry-connrefused",
-                                         *way.curl_flags(), *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+        self.process = subprocess.Popen(["curl", "-sS", "--fail", "--max-time", "300", *way.curl_flags(), *map(str, args)],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
 
     def digest(self):
         h, n = hashlib.sha256(), 0

@@ -234,7 +234,7 @@ class H2Exchange:
 
 
 class H2Connection:
-    """Credit goes back at once."""
+    """Credit goes back at once, unless told otherwise."""
 
     def __init__(self, sock, server, scheme="http"):
         self.socket, self.server, self.scheme = sock, server, scheme
@@ -246,6 +246,7 @@ class H2Connection:
         self.h2.local_settings.update({h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: 300_000})
         self.h2.decoder.max_header_list_size = 300_000
         self.exchanges, self.handler, self.gone = {}, None, False
+        self.credit = True  # False: what is received from now on is never acknowledged
         self.moved = threading.Condition()
         self.send(lambda h: h.initiate_connection())
 
@@ -275,8 +276,9 @@ class H2Connection:
             except h2.exceptions.ProtocolError:
                 return wanted
         with self.moved:
-            self.moved.wait_for(lambda: self.gone or room() > 0, timeout=TIMEOUT)
-            return min(wanted, max(room(), 1))
+            if not self.moved.wait_for(lambda: self.gone or room() > 0, timeout=TIMEOUT) or self.gone:
+                raise OSError("no room to send")
+            return min(wanted, room())
 
     def _read(self):
         try:
@@ -313,7 +315,7 @@ class H2Connection:
         elif kind is h2.events.DataReceived:
             if event.data:
                 ex.events.put(("data", event.data))
-            if event.flow_controlled_length:
+            if event.flow_controlled_length and self.credit:
                 try:
                     self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
                 except h2.exceptions.ProtocolError:

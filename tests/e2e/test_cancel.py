@@ -188,10 +188,10 @@ def test_a_reader_that_stands_still_holds_the_server_back(way):
 
     def handler(ex, _start, _fields):
         ex.head({"status": 200}, [("Content-Length", str(size))])
-        while sent[0] < size:
-            ex.data(BLOCK)
-            sent[0] += len(BLOCK)
-        ex.end()
+        with contextlib.suppress(OSError):
+            while sent[0] < size:
+                ex.data(BLOCK)
+                sent[0] += len(BLOCK)
         return "close"
     way.server.handler = handler
     before = [p.rss() for p in way.proxies]
@@ -206,6 +206,39 @@ def test_a_reader_that_stands_still_holds_the_server_back(way):
     assert held < 64 << 20, f"{held >> 20} MiB went somewhere"
     for p, rss in zip(way.proxies, before):
         assert p.rss() - rss < BUFFERS * (10 if "san" in pods.WEIR else 1)
+    c.close()
+    nothing_is_left(way)
+
+
+def test_a_server_that_stands_still_holds_the_client_back(way):
+    over, sent = threading.Event(), [0]
+
+    def handler(ex, start, fields):
+        ex.connection.credit = False  # HTTP/2; in HTTP/1 not to read is enough
+        over.wait(60)
+        if way.upstream == "h2":
+            ex.reset()  # who has stopped a client does not hear of its end: the server's, or limits.bodyTimeout, is the exchange's
+        return "close"
+    way.server.handler = handler
+    before = [p.rss() for p in way.proxies]
+    c = peers.connect(way.client, way.port, way.ca)
+    ex = c.exchange()
+    ex.head({"method": "POST", "target": "/"}, [("Content-Length", str(1 << 30))])
+
+    def write():
+        with contextlib.suppress(OSError):
+            while sent[0] < 200 << 20 and not over.is_set():
+                ex.data(BLOCK[:65536])
+                sent[0] += 65536
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    held = steady(lambda: sent[0], times=4, pause=0.1)
+    assert 0 < held < 64 << 20, f"{held >> 20} MiB went somewhere"
+    for p, rss in zip(way.proxies, before):
+        assert p.rss() - rss < BUFFERS * (10 if "san" in pods.WEIR else 1)
+    over.set()
+    peers.shut(c.socket)
+    writer.join(30)
     c.close()
     nothing_is_left(way)
 

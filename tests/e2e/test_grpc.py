@@ -233,6 +233,14 @@ spec:
   - matches: [{{method: {{service: weir.Down}}}}]
     backendRefs: [{{name: down, port: 80}}]
 ---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: edge}}
+spec:
+  targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: edge}}]
+  action: DENY
+  rules: [{{to: [{{operation: {{paths: [/weir.Test/Collect]}}}}]}}]
+---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: timed}}
@@ -301,6 +309,7 @@ def test_grpcroute_by_service_method_and_header(routed):
 @pytest.mark.parametrize("service,method,code", [
     ("weir.Nowhere", "Unary", Code.UNIMPLEMENTED),  # 404, no route
     ("weir.Other", "Meta", Code.UNIMPLEMENTED),     # a method no rule names
+    ("weir.Test", "Collect", Code.PERMISSION_DENIED),  # 403, by policy
     ("weir.Gone", "Unary", Code.INTERNAL),          # 500, no such Service
     ("weir.Down", "Unary", Code.UNAVAILABLE),       # 503, nobody listens
 ])
@@ -337,10 +346,12 @@ def test_a_server_that_goes_is_unavailable(plain):
 
 # ---- connections ----
 
-def test_goaway_under_load(proxy, tmp_path, certs):
+@pytest.mark.parametrize("kind", ["h2c", "mesh"])
+def test_goaway_under_load(proxy, tmp_path, certs, kind):
     """Calls go on while the server asks for new connections all the time."""
-    site = GrpcSite(options=[("grpc.max_connection_age_ms", 300), ("grpc.max_connection_age_grace_ms", 5000)])
-    target, _, _ = dial(proxy, tmp_path, certs, "h2c", site)
+    site = GrpcSite("127.0.0.2" if kind == "mesh" else "127.0.0.1",
+                    options=[("grpc.max_connection_age_ms", 300), ("grpc.max_connection_age_grace_ms", 5000)])
+    target, _, _ = dial(proxy, tmp_path, certs, kind, site)
     client, results, end = Client(target), [], time.monotonic() + 3
 
     def calls():
@@ -359,7 +370,7 @@ def test_goaway_under_load(proxy, tmp_path, certs):
     assert len(results) > 100 and set(results) == {True}
 
 
-def test_a_reload_and_a_drain_under_load(proxy, tmp_path, certs):
+def test_a_drain_lets_every_call_finish(proxy, tmp_path, certs):
     """SIGTERM while calls are under way: every one of them is answered, and the process ends well."""
     site = GrpcSite()
     target, _, (p,) = dial(proxy, tmp_path, certs, "h2c", site)

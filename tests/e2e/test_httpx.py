@@ -102,8 +102,8 @@ names = some.text(TOKEN, min_size=1, max_size=30).map(lambda n: "x-t" + n).filte
     lambda n: not n.replace("_", "-").startswith(OWN))
 values = some.text([chr(c) for c in range(0x21, 0x7f)] + [" ", "\t"], max_size=60).map(lambda v: v.strip(" \t"))
 fields = some.lists(some.tuples(names, values), max_size=8)
-# Paths in the normal form that routes are matched in: nothing for weir to mend.
-segments = some.text("abcXYZ019-._~!$&'()*+,;=:@", min_size=1, max_size=12).filter(lambda s: s not in (".", ".."))
+# Paths in the normal form that routes are matched in: nothing for weir to mend, nor (`/..;a/`) to refuse.
+segments = some.text("abcXYZ019-._~!$&'()*+,;=:@", min_size=1, max_size=12).filter(lambda s: s.split(";")[0] not in (".", ".."))
 paths = some.tuples(some.lists(segments, max_size=6), some.sampled_from(["", "/"])).map(
     lambda p: "/" + "/".join(p[0]) + (p[1] if p[0] else ""))
 queries = some.none() | some.text("abc019-._~!$&'()*+,;=:@/?", max_size=40)
