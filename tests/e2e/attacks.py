@@ -542,7 +542,7 @@ H2_ANSWERS = {
     "HPACK bomb": (lambda e, s: frame(HEADERS, 0, s, (e.encode([S200, (b"bomb", b"x" * 3900)]) + b"\xbe" * 12000)) + frame(CONTINUATION, END_HEADERS, s, b"\xbe" * 16000), 502),
     "continuation flood": (lambda e, s: frame(HEADERS, 0, s, e.encode([S200])) + frame(CONTINUATION, 0, s, b"\0\1x\1y") * 3000, 502),
     "PING flood": (then(frame(PING, 0, 0, b"12345678") * 20000), BROKEN), "SETTINGS flood": (then(frame(SETTINGS) * 20000), BROKEN),
-    "empty DATA flood": (then(lambda s: frame(DATA, 0, s) * 20000), BROKEN), "unknown frame flood": (then(frame(200, 0, 0, b"x") * 20000), BROKEN),
+    "empty DATA flood": (then(lambda s: frame(DATA, 0, s) * 80000), BROKEN), "unknown frame flood": (then(frame(200, 0, 0, b"x") * 80000), BROKEN),
     "DATA on an idle stream": (then(frame(DATA, 0, 99, b"x")), BROKEN), "frame too large": (then(frame(200, 0, 0, b"x" * 20000)), BROKEN),
     "window overflow": (then(frame(WINDOW, 0, 0, u32(0x7fffffff)) * 3), BROKEN), "HTTP/1 instead": (bare(OK), 502),
     "mesh field": (said([S200, (b"x-weir-h1", b"1t;evil")]), 200),
