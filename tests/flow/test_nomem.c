@@ -190,6 +190,59 @@ static void an_http2_exchange_to_http2_survives(void **state) {
     h2_sweep(WEIR_TO_H2C);
 }
 
+static const char narrow[] =
+    "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec:\n"
+    "  limits: {headTimeout: 2s, idleTimeout: 5s, bodyTimeout: 3s, requestTimeout: 4s, "
+    "connectTimeout: 2s, upstreamIdleTimeout: 6s, upstreamHeadTimeout: 2s, upstreamConnections: 1, "
+    "upstreamPending: 1, upstreamRequests: 2}\n";
+
+/* One is served, one waits, one is too many; the server then refuses what is dialled anew. */
+static void queue_once(struct flow *f) {
+    struct mem_conn *s;
+
+    for (int i = 0; i < 3; i++)
+        mem_send(flow_client(f), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    s = accept_next(f);
+    for (int i = 0; i < 2 && s && !mem_is_closed(s); i++) {
+        mem_send(s, OK);
+        flow_run(f);
+    }
+    mem_send(flow_client(f), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    flow_run(f);
+    s = mem_next_dial(f->net);
+    if (s)
+        mem_dial_refuse(s);
+    flow_run(f);
+    accept_next(f);
+}
+
+static void a_queue_for_connections_survives(void **state) {
+    unsigned long n, met = 0;
+
+    (void)state;
+    for (int sticky = 0; sticky < 2; sticky++)
+        for (n = 1; n < 1000; n++) {
+            struct flow f;
+            bool failed;
+
+            flow_open(&f, &(struct flow_options){
+                              .dir = WEIR_DIR_REVERSE, .yaml = narrow, .host = "api.example" });
+            flow_address(&f, "192.0.2.1");
+            flow_address(&f, "2001:db8::1");
+            flow_reload(&f, narrow);
+            weir_mem_fail_at(n, sticky);
+            queue_once(&f);
+            failed = weir_mem_failed();
+            met += failed;
+            settle(&f);
+            assert_int_equal(flow_count(&f, WEIR_C_UP_WAITING), 0);
+            flow_end(&f);
+            if (!failed)
+                break;
+        }
+    assert_true(met > 20);
+}
+
 static void answer_dials(struct flow *f, const char *text) {
     struct mem_conn *s;
 
@@ -295,6 +348,7 @@ int main(void) {
         cmocka_unit_test(an_http1_exchange_survives),
         cmocka_unit_test(an_http2_exchange_to_http1_survives),
         cmocka_unit_test(an_http2_exchange_to_http2_survives),
+        cmocka_unit_test(a_queue_for_connections_survives),
         cmocka_unit_test(all_that_a_rule_may_ask_for_survives),
         cmocka_unit_test(an_exchange_over_the_mesh_survives),
     };

@@ -2,6 +2,7 @@
 /* Connections a sidecar must not read: when they are taken for that, who may open them, how they end. */
 #include "weir_test.h"
 
+#include "base/mem.h"
 #include "core/conn.h"
 #include "flow.h"
 #include "world.h"
@@ -368,6 +369,37 @@ static void an_endpoint_that_drops_leaves_time_for_another(void **state) {
     flow_end(&f);
 }
 
+static void the_search_for_an_endpoint_survives_without_memory(void **state) {
+    unsigned long n, met = 0;
+
+    (void)state;
+    for (n = 1; n < 200; n++) {
+        struct flow f;
+        struct mem_conn *s;
+        bool failed;
+
+        flow_start(&f, WEIR_DIR_OUTBOUND, THREE("") PROXY("web"));
+        weir_mem_fail_at(n, false);
+        mem_send(outbound(&f, "10.96.0.20"), "\x01hello");
+        flow_run(&f);
+        s = mem_next_dial(f.net);
+        if (s)
+            mem_dial_refuse(s);
+        flow_run(&f);
+        s = mem_next_dial(f.net);
+        if (s)
+            mem_dial_accept(s);
+        flow_run(&f);
+        failed = weir_mem_failed();
+        weir_mem_fail_at(0, false);
+        met += failed;
+        flow_end(&f);
+        if (!failed)
+            break;
+    }
+    assert_true(met > 5);
+}
+
 static void a_relay_beyond_the_limit_of_connections_is_refused(void **state) {
     struct flow f;
     struct mem_conn *c;
@@ -401,6 +433,7 @@ int main(void) {
         cmocka_unit_test(another_endpoint_is_tried_in_place_of_one_that_refuses),
         cmocka_unit_test(when_all_refuse_the_relay_is_reset_and_told_once),
         cmocka_unit_test(an_endpoint_that_drops_leaves_time_for_another),
+        cmocka_unit_test(the_search_for_an_endpoint_survives_without_memory),
         cmocka_unit_test(a_relay_beyond_the_limit_of_connections_is_refused),
         cmocka_unit_test(a_slow_end_slows_the_other),
         cmocka_unit_test(the_end_waits_for_the_last_bytes),

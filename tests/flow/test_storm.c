@@ -22,6 +22,12 @@ static const char hasty[] =
     "  limits: {headTimeout: 1s, idleTimeout: 1s, bodyTimeout: 1s, requestTimeout: 2s, "
     "upstreamIdleTimeout: 1s, connectTimeout: 1s, pipeBytes: 32768, connections: 6}\n";
 
+static const char narrow[] =
+    "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec:\n"
+    "  limits: {headTimeout: 2s, idleTimeout: 5s, bodyTimeout: 3s, upstreamIdleTimeout: 6s, "
+    "connectTimeout: 2s, pipeBytes: 16384, upstreamConnections: 2, upstreamPending: 2, "
+    "upstreamRequests: 3, upstreamLifetime: 4s, upstreamHeadTimeout: 1s}\n";
+
 struct client {
     struct mem_conn *conn;
     struct h2_peer *h2; /* NULL = HTTP/1 */
@@ -290,7 +296,7 @@ static void weather(struct storm *s) {
         if (draw(s, 4) == 0)
             s->f.options.scheme = schemes[draw(s, 2)];
         s->f.options.n_to = 1 + draw(s, 3);
-        flow_reload(&s->f, draw(s, 2) ? calm : hasty);
+        flow_reload(&s->f, (const char *const[]){ calm, hasty, narrow }[draw(s, 3)]);
         break;
     case 2:
         mem_buffer_size(s->f.net, draw(s, 2) ? 4096 : 65536);
