@@ -23,6 +23,7 @@ static atomic_bool fail_met;
 
 static _Thread_local int64_t untold __attribute__((
     tls_model("initial-exec"))); /* bytes this thread took, less those it gave back */
+static _Thread_local bool exempt __attribute__((tls_model("initial-exec")));
 static atomic_int_fast64_t told; /* the same of all threads */
 static atomic_int_fast64_t bound = INT64_MAX;
 static atomic_int_fast64_t high_mark = INT64_MAX;
@@ -54,7 +55,7 @@ static void *counted(void *p) {
 }
 
 static bool beyond(size_t n) {
-    if (__builtin_expect(LOAD(told) + (int64_t)(n & INT64_MAX) <= LOAD(bound), 1))
+    if (__builtin_expect(LOAD(told) + (int64_t)(n & INT64_MAX) <= LOAD(bound), 1) || exempt)
         return false;
     atomic_fetch_add_explicit(&refused, 1, memory_order_relaxed);
     return true;
@@ -79,6 +80,10 @@ size_t weir_mem_limit_get(void) {
     int64_t n = LOAD(bound);
 
     return n == INT64_MAX ? 0 : (size_t)n;
+}
+
+void weir_mem_exempt(bool on) {
+    exempt = on;
 }
 
 bool weir_mem_high(void) {

@@ -30,6 +30,8 @@ void weir_mem_limit(size_t bytes);
 size_t weir_mem_limit_get(void);
 /* 7/8 of the bound are handed out: what is under way may use the rest, nothing new should be begun. */
 bool weir_mem_high(void);
+/* Of the calling thread: counted, never refused. For the one that answers who asks what is the matter, and takes a new configuration. */
+void weir_mem_exempt(bool on);
 /* Allocations that the bound refused. */
 uint64_t weir_mem_refused(void);
 /* For libraries that cannot stand a failure: counted, never refused. As malloc(3), realloc(3), free(3). */

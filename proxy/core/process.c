@@ -384,6 +384,7 @@ int weir_process_run(const struct weir_process_params *params) {
     int r;
 
     weir_tls_count_memory();
+    weir_mem_exempt(true); /* this thread: whoever looks or mends must get through */
     signal(SIGPIPE, SIG_IGN);
     (void)weir_random(seed, sizeof(seed)); /* a thread that has none does not start */
     weir_quota_init(&p.quota, seed, raise_fd_limit());

@@ -52,7 +52,7 @@ DENIED = re.compile(
 # Writable globals that are meant: (room, symbol). Each is explained where it is defined.
 GLOBALS = {
     ('base', 'fail_countdown'), ('base', 'fail_sticky'), ('base', 'fail_met'),  # tests' switch: base/mem.h
-    ('base', 'untold'), ('base', 'told'), ('base', 'bound'), ('base', 'high_mark'), ('base', 'high'), ('base', 'refused'),  # the heap's count
+    ('base', 'untold'), ('base', 'exempt'), ('base', 'told'), ('base', 'bound'), ('base', 'high_mark'), ('base', 'high'), ('base', 'refused'),  # the heap's count
     ('sys', 'min_level'),  # one level per process: sys/log.h
     ('tls', 'why'),  # per thread: text of the last refusal
 }

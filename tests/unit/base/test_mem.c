@@ -92,6 +92,11 @@ static void beyond_the_bound_allocations_fail_and_are_counted(void **state) {
     assert_int_equal(weir_mem_refused(), refused + 3);
     b = weir_mem_lib_realloc(b, 2000000); /* a library is not refused */
     assert_non_null(b);
+    weir_mem_exempt(true); /* nor is this thread */
+    b = weir_reallocarray(b, 1, 9000000);
+    assert_non_null(b);
+    weir_mem_exempt(false);
+    assert_null(weir_malloc(9000000));
     weir_mem_lib_free(b);
     assert_false(weir_mem_high());
     a = weir_free(a);
