@@ -191,7 +191,10 @@ static const struct weir_field spec_fields[] = {
 static const struct weir_object spec_object = WEIR_OBJECT("GRPCRoute.spec", spec_fields);
 
 static int decode_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return weir_dec_object(d, n, &spec_object, out);
+    const struct weir_http_route *route = &((struct weir_draft_route *)out)->value;
+    int r = weir_dec_object(d, n, &spec_object, out);
+
+    return r == 0 ? weir_check_rule_names(d, n, route->rules, route->n_rules) : r;
 }
 
 static const struct weir_field route_fields[] = {

@@ -386,6 +386,40 @@ static int decode_rule(struct weir_dec *d, const struct weir_node *n, void *out)
     return r == 0 ? check_rule(d, n, rule) : r;
 }
 
+int weir_check_rule_names(struct weir_dec *d, const struct weir_node *spec,
+                          const struct weir_route_rule *rules, uint32_t n) {
+    const struct weir_node *list = weir_node_get(spec, "rules");
+    uint32_t i = 0;
+    int r = 0;
+
+    if (list == NULL || list->type != WEIR_NODE_LIST) {
+        return 0;
+    }
+    weir_dec_enter(d, "rules", 0);
+    WEIR_NODE_FOREACH(it, list) {
+        const char *name =
+            i < n && rules[i].name != NULL ? rules[i].name : ""; /* null: a bad one */
+        bool twice = false;
+
+        for (uint32_t k = 0; k < i && name[0] != '\0' && !twice; k++) {
+            twice = rules[k].name != NULL && strcmp(rules[k].name, name) == 0;
+        }
+        weir_dec_enter(d, NULL, i++);
+        if (twice) {
+            r = weir_dec_error_in(d, it, "name", "another rule has the name \"%.64s\"", name);
+        } else if (name[0] != '\0' && !weir_is_dns_subdomain(name)) {
+            r = weir_dec_error_in(
+                d, it, "name", "\"%.64s\" is not a name: lower case letters, digits and '-'", name);
+        }
+        weir_dec_leave(d);
+        if (r != 0) {
+            break;
+        }
+    }
+    weir_dec_leave(d);
+    return r;
+}
+
 int weir_decode_route_host(struct weir_dec *d, const struct weir_node *n, void *out) {
     *(const char **)out = "";
     int r = weir_dec_string(d, n, out);
@@ -410,7 +444,10 @@ static const struct weir_object route_spec_object =
     WEIR_OBJECT("HTTPRoute.spec", route_spec_fields);
 
 static int decode_route_spec(struct weir_dec *d, const struct weir_node *n, void *out) {
-    return weir_dec_object(d, n, &route_spec_object, out);
+    const struct weir_http_route *route = &((struct weir_draft_route *)out)->value;
+    int r = weir_dec_object(d, n, &route_spec_object, out);
+
+    return r == 0 ? weir_check_rule_names(d, n, route->rules, route->n_rules) : r;
 }
 
 static const struct weir_field route_fields[] = {

@@ -34,6 +34,9 @@ int weir_decode_ref_namespace(struct weir_dec *d, const struct weir_node *n, voi
 int weir_decode_route_host(struct weir_dec *d, const struct weir_node *n, void *out);
 
 int weir_decode_route_weight(struct weir_dec *d, const struct weir_node *n, void *out);
+/* Of all rules below a route's spec: each name stands once, and is one. */
+int weir_check_rule_names(struct weir_dec *d, const struct weir_node *spec,
+                          const struct weir_route_rule *rules, uint32_t n);
 /* The one match of a rule that lists none. */
 int weir_default_match(struct weir_dec *d, struct weir_route_rule *rule);
 int weir_check_regex(struct weir_dec *d, const struct weir_node *n, const char *pattern);

@@ -52,7 +52,19 @@ static int compare_names(const void *va, const void *vb) {
     return r != 0 ? r : strcmp(a->meta.name, b->meta.name);
 }
 
-/* Gateway API precedence: the oldest first, then by namespace and name. */
+/* In the order of "namespace/name" as one text: '-' comes before '/', so "a-b/x" does before "a/x". */
+static int compare_full_names(const struct weir_draft *a, const struct weir_draft *b) {
+    const char *x = a->meta.namespace_, *y = b->meta.namespace_;
+
+    while (*x != '\0' && *x == *y) {
+        x++;
+        y++;
+    }
+    int r = (*x != '\0' ? *x : '/') - (*y != '\0' ? *y : '/');
+    return r != 0 ? r : strcmp(a->meta.name, b->meta.name);
+}
+
+/* Gateway API precedence: the oldest first, then by "namespace/name". */
 int weir_link_compare_age(const void *va, const void *vb) {
     const struct weir_draft *a = *(struct weir_draft *const *)va,
                             *b = *(struct weir_draft *const *)vb;
@@ -60,7 +72,7 @@ int weir_link_compare_age(const void *va, const void *vb) {
     if (a->meta.created != b->meta.created) {
         return a->meta.created < b->meta.created ? -1 : 1;
     }
-    return compare_names(va, vb);
+    return compare_full_names(a, b);
 }
 
 static int compare_namespace_age(const void *va, const void *vb) {
@@ -357,10 +369,12 @@ static int link_bootstrap(struct weir_link *l) {
 
 int weir_build_link(struct weir_build *b) {
     static int (*const steps[])(struct weir_link *) = {
-        weir_link_namespaces,       weir_link_pods,     weir_link_services,
-        weir_link_endpoints,        weir_link_gateways, weir_link_routes,
-        weir_link_route_policies,   link_netpols,       link_peer_auths,
-        weir_link_backend_policies, weir_link_backend_tls, link_authz,
+        weir_link_namespaces,     weir_link_pods,
+        weir_link_services,       weir_link_endpoints,
+        weir_link_gateways,       weir_link_routes,
+        weir_link_route_policies, link_netpols,
+        link_peer_auths,          weir_link_backend_policies,
+        weir_link_backend_tls,    link_authz,
         link_bootstrap,
     };
     struct weir_link l = { .b = b, .s = b->snapshot };

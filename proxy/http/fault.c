@@ -184,8 +184,9 @@ unsigned weir_fault_grpc_status(const struct weir_fault_answer *a) {
 
     switch (a->status) {
     case 400:
-    case 500:
         return INTERNAL;
+    case 500: /* GRPCRoute: a backend that is not there is UNAVAILABLE */
+        return a == &common[WEIR_FAULT_NO_BACKEND] ? UNAVAILABLE : INTERNAL;
     case 401:
         return UNAUTHENTICATED;
     case 403:

@@ -387,7 +387,7 @@ static void a_grpc_request_gets_its_answer_in_grpc_s_words(void **state) {
     mem_received_clear(c);
     flow_send(&f, c,
               "POST /only HTTP/1.1\r\nHost: api\r\nContent-Type: application/grpc+x\r\n\r\n");
-    flow_expect_holds(c, "grpc-status: 13\r\n");
+    flow_expect_holds(c, "grpc-status: 14\r\n");
     assert_non_null(strstr(flow_lines(&f), "no_route"));
     flow_end(&f);
 }

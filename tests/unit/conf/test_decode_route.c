@@ -214,6 +214,13 @@ static void a_retry_is_read_in_full(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void rules_have_names_of_their_own(void **state) {
+    conf_refused(ROUTE("  rules: [{name: a}, {}, {name: b}, {}, {name: a}, {name: A b}]"),
+                 "t:11:42: error: spec.rules[4].name: another rule has the name \"a\"\n"
+                 "t:11:53: error: spec.rules[5].name: \"A b\" is not a name: lower case letters, "
+                 "digits and '-'\n");
+}
+
 static void a_session_is_read_in_full(void **state) {
     const struct weir_http_route *r;
     struct weir_snapshot *s = route(
@@ -293,6 +300,7 @@ int main(void) {
         cmocka_unit_test(what_this_version_cannot_do_is_refused_at_its_place),
         cmocka_unit_test(a_filter_and_its_type_must_agree),
         cmocka_unit_test(a_retry_is_read_in_full),
+        cmocka_unit_test(rules_have_names_of_their_own),
         cmocka_unit_test(a_session_is_read_in_full),
         cmocka_unit_test(hosts_parents_and_timeouts_are_checked),
     };

@@ -165,6 +165,23 @@ static void routes_come_oldest_first(void **state) {
     weir_snapshot_unref(s);
 }
 
+static void of_one_age_the_first_in_order_of_namespace_slash_name(void **state) {
+    struct weir_snapshot *s = conf_build(SERVICE("a", "[{port: 1}]") ROUTE(
+        "x, namespace: a", "[{kind: Service, group: \"\", name: a, namespace: default}]",
+        "") ROUTE("y, namespace: a-b",
+                  "[{kind: Service, group: \"\", name: a, "
+                  "namespace: default}]",
+                  "") ROUTE("w, namespace: a",
+                            "[{kind: Service, group: \"\", name: a, "
+                            "namespace: default}]",
+                            ""));
+
+    assert_string_equal(s->routes[0].meta.name, "y"); /* "a-b/y" < "a/w" */
+    assert_string_equal(s->routes[1].meta.name, "w");
+    assert_string_equal(s->routes[2].meta.name, "x");
+    weir_snapshot_unref(s);
+}
+
 /* "name name": the listeners a route of that namespace ends up attached to. */
 static void assert_listeners(const struct weir_http_route *route, const char *expected) {
     char text[256] = "";
@@ -239,6 +256,7 @@ int main(void) {
         cmocka_unit_test(a_backend_elsewhere_needs_a_grant_there),
         cmocka_unit_test(routes_come_oldest_first),
         cmocka_unit_test(a_gateways_listeners_say_who_may_attach),
+        cmocka_unit_test(of_one_age_the_first_in_order_of_namespace_slash_name),
         cmocka_unit_test(a_session_beside_client_ip_affinity_rejects_the_route),
         cmocka_unit_test(a_refused_attachment_is_warned_about),
     };

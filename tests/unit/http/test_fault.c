@@ -109,7 +109,8 @@ static void a_grpc_client_is_told_the_same_in_its_own_numbers(void **state) {
         { WEIR_SIDE_LOCAL, WEIR_FAULT_TIMEOUT_REQUEST, 4 },
         { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_DENIED, 7 },
         { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_BAD_FIELD, 13 },
-        { WEIR_SIDE_LOCAL, WEIR_FAULT_NO_BACKEND, 13 },
+        { WEIR_SIDE_LOCAL, WEIR_FAULT_NO_BACKEND, 14 },
+        { WEIR_SIDE_LOCAL, WEIR_FAULT_INTERNAL, 13 },
         { WEIR_SIDE_DOWNSTREAM, WEIR_FAULT_HEAD_TOO_LARGE, 8 },
         { WEIR_SIDE_LOCAL, WEIR_FAULT_LOOP, 2 },
     };
