@@ -11,6 +11,7 @@
 #include "core/pool.h"
 #include "core/relay.h"
 #include "core/txn.h"
+#include "core/self.h"
 
 #define LINGER_US    (2u * 1000u * 1000u)
 #define LINGER_BYTES (1024u * 1024u)
@@ -160,6 +161,7 @@ void weir_conn_closed(void *arg) {
 
     if (c->state != WEIR_CONN_CLOSED) { /* the loop is being stopped */
         w->stopped = true;
+        weir_self_stop(w);
         weir_relay_fail(c, WEIR_FAULT(LOCAL, DRAINING));
         retire(c);
         tell_all(c, WEIR_FAULT(LOCAL, DRAINING));

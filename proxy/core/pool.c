@@ -7,6 +7,7 @@
 #include "core/pool_internal.h"
 
 #include "base/mem.h"
+#include "core/self.h"
 #include "core/source.h"
 
 #define JOINING_MAX 100u /* txns on one connecting HTTP/2 connection */
@@ -37,8 +38,7 @@ struct want {
 };
 
 /*
- * Is another sidecar behind this endpoint? Not behind our own pod's: the kernel takes what this
- * proxy dials there straight to the application.
+ * Is another sidecar behind this endpoint? Our own is reached in process (self.c).
  */
 static bool is_meshed(const struct weir_pod *pod, const struct weir_pod *own) {
     if (!pod || pod->mode == WEIR_MESH_OFF)
@@ -278,7 +278,8 @@ int weir_pool_dial(struct weir_worker *w, const struct weir_pool_dial *how,
     if (!has_room(w, how->target, p))
         return WEIR_LEASE_FULL;
     address(w, how->endpoint, &d, others);
-    r = w->net->ops->dial(w->net, &d, &s);
+    r = weir_self_is(w, how->endpoint) ? weir_self_dial(w, &d, &s)
+                                       : w->net->ops->dial(w->net, &d, &s);
     if (r < 0)
         return r;
     c = weir_conn_new(w, s, true);

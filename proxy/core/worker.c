@@ -4,6 +4,7 @@
  * to send, so that all output of one loop turn leaves in one write per connection.
  */
 #include "core/worker.h"
+#include "core/self.h"
 
 #include "base/mem.h"
 #include "core/admit.h"
@@ -262,6 +263,7 @@ static void on_turn(void *arg) {
     struct weir_worker *w = arg;
     struct weir_list batch;
 
+    weir_self_turn(w);
     w->turning = true;
     weir_pool_serve(w);
     if (!weir_list_empty(&w->handshakes_due))
@@ -338,6 +340,8 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, struct weir_qu
     weir_list_init(&w->ups);
     weir_list_init(&w->dirty);
     weir_list_init(&w->waited);
+    weir_list_init(&w->selves);
+    weir_list_init(&w->selves_due);
     weir_list_init(&w->free_txns);
     weir_list_init(&w->handshakes_due);
     weir_bufq_init(&w->access, w->pool, 0);
@@ -350,6 +354,9 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, struct weir_qu
 }
 
 void weir_worker_deinit(struct weir_worker *w) {
+    weir_self_stop(w);
+    while (!weir_list_empty(&w->selves_due))
+        weir_self_turn(w);
     weir_relieve_spare(w);
     while (!weir_list_empty(&w->all_targets))
         target_free(target_at(w->all_targets.next));

@@ -63,6 +63,7 @@ struct weir_worker {
     struct weir_list downs, ups; /* struct weir_conn.node */
     struct weir_list dirty;      /* struct weir_conn.dirty */
     struct weir_list waited;     /* pool.c: endpoints whose connections are waited for */
+    struct weir_list selves, selves_due; /* self.c: ends, and those with something to deliver */
     struct weir_list free_txns;
     uint32_t n_free_txns;
     struct weir_list

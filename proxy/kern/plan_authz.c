@@ -117,23 +117,12 @@ static bool is_meant(const struct compile *c, const struct weir_authz_source *s,
 static int find_ids(struct compile *c, const struct weir_authz_source *s, bool positive,
                     struct weir_plan_ids **known) {
     struct weir_plan_builder *b = c->chain.b;
-    const struct weir_snapshot *snapshot = b->snapshot;
-    struct weir_plan_ids *ids;
+    int r = 0;
 
-    if (*known)
-        return 0;
-    ids = weir_arena_calloc(&b->arena, 1, sizeof(*ids));
-    if (!ids)
-        return -ENOMEM;
-    ids->v = weir_arena_calloc(&b->arena, snapshot->n_pods + 1UL, sizeof(*ids->v));
-    if (!ids->v)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < snapshot->n_pods; i++)
-        if (is_meant(c, s, &snapshot->pods[i], positive))
-            ids->v[ids->n++].identity = b->identities[i];
-    weir_plan_ids_settle(ids);
-    *known = ids;
-    return 0;
+    for (uint32_t i = 0; !*known && r == 0 && i < b->snapshot->n_pods; i++)
+        if (is_meant(c, s, &b->snapshot->pods[i], positive))
+            r = weir_plan_find(b, i);
+    return *known || r ? r : weir_plan_found(b, known);
 }
 
 static int find_who(struct compile *c, const struct weir_authz_source *s,

@@ -22,6 +22,12 @@ struct weir_plan_cidrs {
     uint32_t set;
 };
 
+/* One label of one pod. */
+struct weir_plan_label {
+    const char *key, *value;
+    uint32_t pod;
+};
+
 struct weir_plan_builder {
     const struct weir_plan_input *input;
     const struct weir_snapshot *snapshot;
@@ -35,6 +41,10 @@ struct weir_plan_builder {
     struct weir_plan_ids **
         *rule_ids[2]; /* [direction][policy][rule]: of its selectors; NULL = not found out yet */
     struct weir_plan_ids ***authz_ids; /* [policy][rule and source] */
+    struct weir_plan_label *labels;    /* of all pods, sorted */
+    uint32_t n_labels;
+    uint32_t *found; /* weir_plan_find: pods' identities on their way into a set */
+    uint32_t n_found, cap_found;
 };
 
 /* One rule in the making: `set` and `cidr` of the item are filled from what they stand for. */
@@ -72,6 +82,13 @@ static inline struct weir_addr weir_plan_addr(const struct weir_ip *ip) {
     memcpy(&addr, ip, sizeof(addr));
     return addr;
 }
+
+/* plan_find.c: remembers the identity of a pod (by its place in the snapshot); all of them as a set, and none remembered. 0, -ENOMEM. */
+int weir_plan_find(struct weir_plan_builder *b, uint32_t pod);
+int weir_plan_found(struct weir_plan_builder *b, struct weir_plan_ids **ret_ids);
+/* The pods that have that label: from labels[*ret_first] on, *ret_n of them. 0, -ENOMEM. */
+int weir_plan_labelled(struct weir_plan_builder *b, const char *key, const char *value,
+                       uint32_t *ret_first, uint32_t *ret_n);
 
 /* Writes a name and its id. 0, -ENOMEM. */
 int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *text,

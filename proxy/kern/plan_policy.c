@@ -32,15 +32,6 @@ static int put_item(struct compile *c, struct weir_rule_item item, struct weir_p
     return weir_plan_chain_add(&c->chain, &rule);
 }
 
-static struct weir_plan_ids *ids_new(struct weir_plan_builder *b, size_t n) {
-    struct weir_plan_ids *ids = weir_arena_calloc(&b->arena, 1, sizeof(*ids));
-
-    if (!ids)
-        return NULL;
-    ids->v = weir_arena_calloc(&b->arena, n + 1, sizeof(*ids->v));
-    return ids->v ? ids : NULL;
-}
-
 static struct weir_plan_cidrs *cidrs_new(struct weir_plan_builder *b, size_t n) {
     struct weir_plan_cidrs *cidrs = weir_arena_calloc(&b->arena, 1, sizeof(*cidrs));
 
@@ -82,26 +73,45 @@ static bool is_selected(const struct weir_netpol *policy, const struct weir_netp
     return false;
 }
 
+/* A label that every pod the peer selects has; NULL = it names none. */
+static const struct weir_selector_term *sure_label(const struct weir_netpol_peer *peer) {
+    for (uint32_t i = 0; i < peer->pods.n_terms; i++)
+        if (peer->pods.terms[i].op == WEIR_OP_IN && peer->pods.terms[i].n_values == 1)
+            return &peer->pods.terms[i];
+    return NULL;
+}
+
+static int find_peer(struct compile *c, const struct weir_netpol_peer *peer) {
+    struct weir_plan_builder *b = c->chain.b;
+    const struct weir_selector_term *label = sure_label(peer);
+    uint32_t first = 0, n = b->snapshot->n_pods;
+    int r = label ? weir_plan_labelled(b, label->key, label->values[0], &first, &n) : 0;
+
+    for (uint32_t i = 0; r == 0 && i < n; i++) {
+        uint32_t pod = label ? b->labels[first + i].pod : i;
+
+        if (weir_netpol_peer_selects(c->conf, peer, &b->snapshot->pods[pod]))
+            r = weir_plan_find(b, pod);
+    }
+    return r;
+}
+
 /* The identities that a rule's selectors name, the same for every pod the policy selects: made
  * once. NULL = no memory. */
 static struct weir_plan_ids *rule_ids(struct compile *c, const struct weir_netpol_rule *rule) {
     struct weir_plan_builder *b = c->chain.b;
-    const struct weir_snapshot *s = b->snapshot;
     const struct weir_netpol_rule *first =
         c->direction == WEIR_INGRESS ? c->conf->ingress_rules : c->conf->egress_rules;
-    struct weir_plan_ids **known = &b->rule_ids[c->direction][c->conf - s->netpols][rule - first];
-    struct weir_plan_ids *ids;
+    struct weir_plan_ids **known =
+        &b->rule_ids[c->direction][c->conf - b->snapshot->netpols][rule - first];
+    int r = 0;
 
-    if (*known)
-        return *known;
-    ids = ids_new(b, s->n_pods);
-    for (uint32_t i = 0; ids && i < s->n_pods; i++)
-        if (is_selected(c->conf, rule, &s->pods[i]))
-            ids->v[ids->n++].identity = b->identities[i];
-    if (ids)
-        weir_plan_ids_settle(ids);
-    *known = ids;
-    return ids;
+    for (uint32_t i = 0; !*known && r == 0 && i < rule->n_peers; i++)
+        if (!rule->peers[i].is_block)
+            r = find_peer(c, &rule->peers[i]);
+    if (!*known && (r || weir_plan_found(b, known)))
+        return NULL;
+    return *known;
 }
 
 /* One port range of a rule (`item` has ports and protocol) with each of its peers. */
@@ -147,7 +157,7 @@ static int compile_number(struct compile *c, const struct weir_netpol_rule *rule
     struct weir_plan_builder *b = c->chain.b;
     const struct weir_snapshot *s = b->snapshot;
     struct weir_rule_item item = { .proto = port->proto, .port_lo = number, .port_hi = number };
-    struct weir_plan_ids *ids = ids_new(b, s->n_pods);
+    struct weir_plan_ids *ids;
     struct weir_plan_cidrs *cidrs;
     uint32_t n_addresses = 0;
     uint16_t other;
@@ -156,15 +166,15 @@ static int compile_number(struct compile *c, const struct weir_netpol_rule *rule
     for (uint32_t i = 0; i < s->n_pods; i++)
         n_addresses += s->pods[i].n_ips;
     cidrs = cidrs_new(b, n_addresses);
-    if (!ids || !cidrs)
+    if (!cidrs)
         return -ENOMEM;
-    for (uint32_t i = 0; i < s->n_pods; i++) {
+    for (uint32_t i = 0; r == 0 && i < s->n_pods; i++) {
         const struct weir_pod *pod = &s->pods[i];
 
         if (!named_number(port, pod, &other) || other != number)
             continue;
         if (rule->n_peers == 0 || is_selected(c->conf, rule, pod))
-            ids->v[ids->n++].identity = b->identities[i];
+            r = weir_plan_find(b, i);
         for (uint32_t a = 0; a < pod->n_ips; a++) {
             struct weir_cidr one = { pod->ips[a], 128 };
 
@@ -176,7 +186,10 @@ static int compile_number(struct compile *c, const struct weir_netpol_rule *rule
             }
         }
     }
-    weir_plan_ids_settle(ids);
+    if (r == 0)
+        r = weir_plan_found(b, &ids);
+    if (r)
+        return r;
     weir_plan_cidrs_settle(cidrs);
     item.peer = WEIR_PEER_IDENTITY;
     if (ids->n > 0)
