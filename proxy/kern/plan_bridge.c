@@ -24,7 +24,7 @@ struct search {
     uint32_t *in_force; /* identities, sorted */
     uint32_t n_in_force;
     struct weir_plan_bridge *bridge;
-    uint32_t cap_keys;
+    uint32_t cap_items;
 };
 
 /* Room for one more of `size` bytes. 0 or -ENOMEM. */
@@ -74,21 +74,21 @@ static bool is_taken(const struct search *s, uint32_t identity) {
     return bsearch(&identity, s->in_force, s->n_in_force, sizeof(identity), by_number) != NULL;
 }
 
-static int add_key(struct search *s, uint32_t set, uint32_t identity) {
-    const struct weir_idset_key key = { set, identity };
+static int add(struct search *s, struct weir_idset_key key, uint32_t policy) {
 
     if (weir_mapset_get(s->installed, WEIR_MAP_IDSET, &key) ||
         weir_mapset_get(s->desired, WEIR_MAP_IDSET, &key))
         return 0;
-    if (grow(&s->bridge->keys, s->bridge->n, &s->cap_keys, sizeof(key)))
+    if (grow(&s->bridge->items, s->bridge->n, &s->cap_items, sizeof(*s->bridge->items)))
         return -ENOMEM;
-    s->bridge->keys[s->bridge->n++] = key;
+    s->bridge->items[s->bridge->n++] = (struct weir_plan_bridge_item){ key, policy };
     return 0;
 }
 
 static int bridge_member(void *arg, const void *key, const void *value) {
     struct search *s = arg;
     const struct weir_idset_key *member = key;
+    const uint32_t *policy = value;
     const struct move *m =
         bsearch(&member->identity, s->moves, s->n_moves, sizeof(*s->moves), by_number);
     int r = 0;
@@ -99,7 +99,7 @@ static int bridge_member(void *arg, const void *key, const void *value) {
         m--;
     for (; r == 0 && m < s->moves + s->n_moves && m->from == member->identity; m++)
         if (!is_taken(s, m->to))
-            r = add_key(s, member->set, m->to);
+            r = add(s, (struct weir_idset_key){ member->set, m->to }, *policy);
     return r;
 }
 
@@ -122,7 +122,7 @@ int weir_plan_bridge(const struct weir_mapset *installed, const struct weir_maps
     weir_free(s.moves);
     weir_free(s.in_force);
     if (r)
-        weir_free(bridge.keys);
+        weir_free(bridge.items);
     else
         *ret_bridge = bridge;
     return r;

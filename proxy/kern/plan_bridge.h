@@ -6,12 +6,16 @@
 #include "kern/mapset.h"
 
 /* Members of identity sets, of neither arrangement: put before addresses change, deleted when all has. */
+struct weir_plan_bridge_item {
+    struct weir_idset_key key;
+    uint32_t policy; /* weir_idset's value: that of the member it stands in for */
+};
 struct weir_plan_bridge {
-    struct weir_idset_key *keys;
+    struct weir_plan_bridge_item *items;
     uint32_t n;
 };
 
-/* keys is the caller's to weir_free. 0, -ENOMEM. */
+/* items is the caller's to weir_free. 0, -ENOMEM. */
 int weir_plan_bridge(const struct weir_mapset *installed, const struct weir_mapset *desired,
                      struct weir_plan_bridge *ret_bridge);
 

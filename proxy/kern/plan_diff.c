@@ -55,12 +55,12 @@ static int delete_down_to(struct walk *w, const struct weir_mapset *installed, i
 
 /* The members that stand in while identities change, after those of the desired sets. */
 static int bridge_put(struct walk *w, const struct weir_plan_bridge *bridge) {
-    const uint8_t member = 1;
     int r = 0;
 
     for (uint32_t i = 0; r == 0 && i < bridge->n; i++) {
         w->change->puts++;
-        r = w->sink->put(w->sink->arg, WEIR_MAP_IDSET, &bridge->keys[i], &member);
+        r = w->sink->put(w->sink->arg, WEIR_MAP_IDSET, &bridge->items[i].key,
+                         &bridge->items[i].policy);
     }
     return r;
 }
@@ -70,7 +70,7 @@ static int bridge_delete(struct walk *w, const struct weir_plan_bridge *bridge) 
 
     for (uint32_t i = 0; r == 0 && i < bridge->n; i++) {
         w->change->deletes++;
-        r = w->sink->delete_(w->sink->arg, WEIR_MAP_IDSET, &bridge->keys[i]);
+        r = w->sink->delete_(w->sink->arg, WEIR_MAP_IDSET, &bridge->items[i].key);
     }
     return r;
 }
@@ -106,7 +106,7 @@ int weir_plan_diff(const struct weir_mapset *installed, const struct weir_mapset
         r = bridge_delete(&w, &bridge);
     if (r == 0)
         r = delete_down_to(&w, installed, FIRST_POINTER - 1, 0);
-    weir_free(bridge.keys);
+    weir_free(bridge.items);
     if (r == 0)
         *ret_change = change;
     return r;

@@ -3,6 +3,7 @@
  * A reader that looks between any two operations of a change has to find every pointer's target, and a decision that
  * is either the old or the new one.
  */
+#include "kern/plan_bridge.h"
 #include "random.h"
 
 /* The maps as the kernel would hold them, rebuilt after each deletion because a mapset only grows. */
