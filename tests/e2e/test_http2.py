@@ -15,7 +15,7 @@ import ports
 import pytest
 
 from backends import body_of, sha
-from proxies import curl
+from proxies import curl, pods
 
 
 class H2Client:
@@ -189,6 +189,28 @@ def test_an_http2_upstream(proxy, certs, tmp_path, scheme):
         done = curl(p.url("/file?[1-20]"), "-o", "/dev/null", "-w", "%{http_code}\n")
         assert done.stdout == b"200\n" * 20
         assert p.metric("weir_upstream_connections_total") <= before + 2, "streams share no connection"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.skipif(not shutil.which("nghttpd"), reason="needs nghttpd (nghttp2-server)")
+def test_requests_that_come_together_to_a_cold_tls_server_share_one_handshake(proxy, certs, tmp_path):
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "file").write_bytes(b"x")
+    port = ports.free_port()
+    server = subprocess.Popen(["nghttpd", "-a", "127.0.0.1", "-d", tmp_path / "www", str(port), certs.server_key, certs.server],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        pods.wait_for(lambda: curl("-k", f"https://127.0.0.1:{port}/file").returncode == 0, what="nghttpd")
+        conf = tmp_path / "proxy.yaml"
+        conf.write_text(f"""apiVersion: weir.dev/v1alpha1
+kind: Proxy
+spec: {{listen: "127.0.0.1:0", to: ["https://127.0.0.1:{port}"], toCA: {certs.ca}, admin: "127.0.0.1:0", workers: 1}}
+""")
+        p = proxy("--config", conf)
+        assert h2load("-n", 60, "-c", 4, "-m", 15, "-p", "h2c", p.url("/file")) == [60, 60, 0]
+        assert p.metric("weir_upstream_connections_total") == 1
     finally:
         server.kill()
         server.wait()
