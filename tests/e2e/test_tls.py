@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from backends import Site, body_of, server_tls, sha
-from proxies import curl, pods
+from proxies import curl, pods, weir
 
 
 @pytest.fixture
@@ -133,3 +133,19 @@ def test_a_key_of_another_certificate_is_refused_at_start(proxy, certs):
     p = proxy("--listen", "127.0.0.1:0", "--to", "127.0.0.1:1", "--cert", certs.server, "--key",
               certs.client_key, wait=False)
     assert p.wait() == 1 and certs.server in p.err()
+
+
+def kernel_tls():
+    """What the kernel says to a socket that asks for it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as s:
+        try:
+            s.setsockopt(socket.IPPROTO_TCP, 31, b"tls")  # TCP_ULP
+        except OSError:
+            return "not offered"
+    return "offered"
+
+
+@pytest.mark.skipif("built in" not in weir("version").stdout, reason="weir was built without the kernel half")
+def test_check_says_whether_the_kernel_offers_tls():
+    lines = [line for line in weir("check").stdout.splitlines() if "kernel TLS" in line]
+    assert len(lines) == 1 and f" {kernel_tls()}" in lines[0]
