@@ -122,9 +122,11 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
         m->deferred = true;
         return NGHTTP2_ERR_DEFERRED;
     }
-    memcpy(buf, m->out, n);
-    m->out_len -= n;
-    memmove(m->out, m->out + n, m->out_len);
+    if (n > 0) { /* trailers may come behind no content at all */
+        memcpy(buf, m->out, n);
+        m->out_len -= n;
+        memmove(m->out, m->out + n, m->out_len);
+    }
     if (m->out_len == 0 && m->out_end) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (m->out_trailers) {

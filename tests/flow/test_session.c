@@ -137,9 +137,9 @@ static void a_client_stays_with_its_endpoint(void **state) {
 }
 
 static void what_is_not_ours_is_not_believed(void **state) {
-    static const char *const tokens[] = { "", "x", "10.1.0.2:8080",
-                                          "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-                                          "AAAAAAAAAAAAAAAA" };
+    static const char as_long[] =
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    const char *const tokens[] = { "", "x", "10.1.0.2:8080", as_long };
     struct world w;
     char token[256];
     int first;
