@@ -17,6 +17,8 @@ void weir_down_goodbye(struct weir_conn *c);
 struct weir_parent *weir_down_parent(struct weir_conn *c);
 /* judge.c: may these bytes, which are no HTTP, be relayed to the application? If not, *ret_policy says by which policy. */
 bool weir_judge_relay(struct weir_conn *c, const char **ret_policy);
+/* The configuration has changed: relays that it no longer allows are reset. HTTP is judged with its next request. */
+void weir_judge_again(struct weir_worker *w);
 /* All held bytes in one piece; they nearly always are. ptr NULL = no memory, or more than any first bytes may be. */
 struct weir_slice weir_down_held(struct weir_conn *c);
 

@@ -73,6 +73,35 @@ bool weir_judge_relay(struct weir_conn *c, const char **ret_policy) {
     return a.allowed;
 }
 
+/* True: it may go on; else *ret_fault and *ret_policy say why not. */
+static bool still_allowed(struct weir_conn *c, struct weir_fault *ret_fault,
+                          const char **ret_policy) {
+    const struct weir_parent *p = weir_down_parent(c);
+
+    if (!p)
+        return true; /* its port is declared by nobody any more: no policy of ours */
+    *ret_fault = WEIR_FAULT(DOWNSTREAM, IDENTITY);
+    if (!c->info.peer && p->mtls == WEIR_MTLS_STRICT)
+        return false;
+    *ret_fault = WEIR_FAULT(DOWNSTREAM, DENIED);
+    return weir_judge_relay(c, ret_policy);
+}
+
+void weir_judge_again(struct weir_worker *w) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &w->downs) {
+        struct weir_conn *c = WEIR_CONTAINER_OF(it, struct weir_conn, node);
+        const char *policy = "";
+        struct weir_fault fault;
+
+        if (c->state != WEIR_CONN_RELAY || c->dir != WEIR_DIR_INBOUND ||
+            still_allowed(c, &fault, &policy))
+            continue;
+        weir_log(WEIR_LOG_INFO, "relay_revoked", "conn=%llu policy=%s", (unsigned long long)c->id,
+                 policy[0] ? policy : "-");
+        weir_conn_fail(c, fault);
+    }
+}
+
 struct weir_fault weir_judge_txn(struct weir_txn *t) {
     const struct weir_fault denied = WEIR_FAULT(DOWNSTREAM, DENIED);
     struct weir_rbac_answer *a;

@@ -289,7 +289,10 @@ static void take_offer(struct weir_worker *w) {
 
     if (weir_worker_take(w) < 0)
         keep_ticking(w);
-    if (w->epoch != before && w->on_taken)
+    if (w->epoch == before)
+        return;
+    weir_judge_again(w);
+    if (w->on_taken)
         w->on_taken(w->on_arg);
 }
 

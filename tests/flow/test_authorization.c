@@ -184,6 +184,34 @@ static void a_gateway_decides_by_the_policies_that_name_it(void **state) {
     flow_end(&f);
 }
 
+/* What is relayed already is asked again when policies change; what they still allow goes on. */
+static void a_relay_that_is_no_longer_allowed_is_reset(void **state) {
+    static const char allowed[] =
+        POLICY("", "{rules: [{from: [{source: {principals: ['*/sa/web']}}]}]}");
+    static const char other[] =
+        POLICY("", "{rules: [{from: [{source: {principals: ['*/sa/job']}}]}]}");
+    static char text[9000];
+    struct mem_conn *c, *s;
+    struct pair p;
+
+    (void)state;
+    pair_start(&p, "{name: tcp, port: 80}", allowed);
+    c = pair_client(&p);
+    pair_send(&p, c, "\x01\x02\x03\x04\x05\x06\x07\x08");
+    s = pair_server(&p);
+    flow_reload(&p.in, p.in_yaml);
+    pair_send(&p, s, "\x09");
+    flow_expect_holds(c, "\x09");
+    snprintf(text, sizeof(text), "%.*s%s", (int)(strlen(p.in_yaml) - strlen(allowed)), p.in_yaml,
+             other);
+    flow_reload(&p.in, text);
+    pair_run(&p);
+    assert_true(mem_got_reset(s));
+    assert_true(mem_got_reset(c) || mem_got_eof(c));
+    assert_int_equal(flow_count(&p.in, WEIR_C_AUTHZ_DENIED), 1);
+    pair_end(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_identity_and_the_request_have_to_match),
@@ -192,6 +220,7 @@ int main(void) {
         cmocka_unit_test(grpc_is_told_permission_denied),
         cmocka_unit_test(bytes_that_are_no_http_are_judged_by_the_rest),
         cmocka_unit_test(audit_mode_passes_and_tells),
+        cmocka_unit_test(a_relay_that_is_no_longer_allowed_is_reset),
         cmocka_unit_test(a_gateway_decides_by_the_policies_that_name_it),
     };
 
