@@ -158,7 +158,12 @@ static __always_inline struct weir_ep_value *by_address(const struct weir_pick *
     for (int i = 0; i < 4; i++)
         h = mix(h, p->v6 ? pod->addr[1].w[i] : pod->addr[0].w[i]);
     for (__u32 i = 0; i < MAGLEV_RETRIES; i++) {
-        __u32 slot = (__u64)h * WEIR_MAGLEV_SLOTS >> 32; /* in bounds for the verifier, too */
+        __u32 slot = (__u64)h * WEIR_MAGLEV_SLOTS >> 32;
+
+        /* It is in bounds; the verifier of 6.1 wants to see it compared, and compilers know better. */
+        asm volatile("" : "+r"(slot));
+        if (slot >= WEIR_MAGLEV_SLOTS)
+            slot = 0;
 
         ep = endpoint(p->svc.set, table->index[slot]);
         if (ep && !is_ejected(p, ep, now))
