@@ -20,7 +20,7 @@ def pytest_configure(config):
 
 def why_no_pods():
     reason = pods.why_not()
-    if reason is None and "built in" not in proxies.weir("version").stdout:
+    if reason is None and "half: built in" not in proxies.weir("version").stdout:
         reason = "weir was built without the kernel half"
     return reason
 
