@@ -310,7 +310,7 @@ def test_grpcroute_by_service_method_and_header(routed):
     ("weir.Nowhere", "Unary", Code.UNIMPLEMENTED),  # 404, no route
     ("weir.Other", "Meta", Code.UNIMPLEMENTED),     # a method no rule names
     ("weir.Test", "Collect", Code.PERMISSION_DENIED),  # 403, by policy
-    ("weir.Gone", "Unary", Code.INTERNAL),          # 500, no such Service
+    ("weir.Gone", "Unary", Code.UNAVAILABLE),       # no such Service: what GRPCRoute says
     ("weir.Down", "Unary", Code.UNAVAILABLE),       # 503, nobody listens
 ])
 def test_local_answers_have_a_grpc_status(routed, service, method, code):

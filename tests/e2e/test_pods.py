@@ -38,8 +38,10 @@ def demo(state, *args, **kwargs):
 
 
 def start_demo(state, *args):
+    # A shell starts what runs in its background with SIGINT ignored, which children inherit.
     return subprocess.Popen([sys.executable, DEMO, *args], env=state, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+                            stderr=subprocess.STDOUT, text=True,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def read_until(process, pattern):
