@@ -184,6 +184,25 @@ static void print_read(const json_t *trial) {
     printf("%s\n", comma[0] == ',' ? "" : "read      nothing");
 }
 
+static void print_authorization(const json_t *trial) {
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach(json_object_get(trial, "authorization"), i, one) {
+        const char *policy = text_of(one, "policy", ""), *audited = text_of(one, "audited", ""),
+                   *would_deny = text_of(one, "wouldDeny", "");
+
+        printf("policy    %s at %s%s%s",
+               json_is_true(json_object_get(one, "allowed")) ? "allowed" : "403",
+               text_of(one, "at", "?"), policy[0] ? ", AuthorizationPolicy " : "", policy);
+        if (would_deny[0])
+            printf("; would be denied by %s", would_deny);
+        if (audited[0])
+            printf("; audited by %s", audited);
+        printf("\n");
+    }
+}
+
 void weir_print_trial(const json_t *trial, bool all) {
     const json_t *decision = json_object_get(trial, "decision");
     const char *client = text_of(trial, "client", "");
@@ -205,6 +224,7 @@ void weir_print_trial(const json_t *trial, bool all) {
         printf("\n");
     }
     printf("answer    %s\n", text_of(trial, "answer", "-"));
+    print_authorization(trial);
     print_read(trial);
 }
 

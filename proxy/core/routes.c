@@ -2,6 +2,7 @@
 #include "core/routes.h"
 
 #include "base/mem.h"
+#include "core/routes_authz.h"
 #include "core/routes_json.h"
 #include "http/uri.h"
 #include "route/attach.h"
@@ -150,6 +151,7 @@ struct trial {
     bool https, port_given;
     uint16_t port;
     const char *ns; /* of who asks; "" = nobody in the mesh */
+    const struct weir_pod *client;
     /* where it comes to */
     const struct weir_service *service;
     const struct weir_service_port *service_port;
@@ -235,7 +237,9 @@ static const char *find_client(struct trial *t) {
         return NULL;
     slash = strchr(from, '/');
     ns = weir_arena_printf(&t->q.arena, "%.*s", slash ? (int)(slash - from) : 0, from);
-    if (!ns || !slash || !weir_snapshot_pod(t->q.s, ns, slash + 1))
+    if (ns && slash)
+        t->client = weir_snapshot_pod(t->q.s, ns, slash + 1);
+    if (!t->client)
         return "the pod that asks is not among the documents: NAMESPACE/POD";
     t->ns = ns;
     return NULL;
@@ -358,6 +362,21 @@ static int ask_table(struct trial *t, const struct weir_attach *at, struct weir_
     return r;
 }
 
+/* Behind a Gateway a request without a rule goes nowhere; nor does one that no rule of those attached is for. */
+static int authorize(struct trial *t, bool routed) {
+    const struct weir_routes_authz q = {
+        .snapshot = t->q.s,
+        .client = t->client,
+        .head = &t->head,
+        .gateway = t->service_port ? NULL : t->gateway,
+        .gateway_port = t->port,
+        .rule = t->chosen.rule,
+        .port = routed ? NULL : t->service_port,
+    };
+
+    return weir_routes_put_authz(&t->q.j, &q);
+}
+
 static int decide(struct trial *t) {
     struct weir_route_parts parts = { .arena = &t->q.arena };
     struct weir_json *j = &t->q.j;
@@ -390,7 +409,7 @@ static int decide(struct trial *t) {
         weir_json_str(j, "answer", "no route is attached: the Service's own endpoints");
     }
     weir_routes_put_parts(j, &parts);
-    return r;
+    return r == 0 ? authorize(t, any) : r;
 }
 
 static void put_question(struct trial *t) {

@@ -34,8 +34,8 @@ static const char yaml[] =
     "  parentRefs: [{kind: Service, group: \"\", name: api, namespace: shop, port: 80}]\n"
     "  rules: [{matches: [{path: {value: /near}}]}]\n";
 
-static struct weir_snapshot *snapshot(void) {
-    struct weir_source source = { "t", yaml, strlen(yaml) };
+static struct weir_snapshot *snapshot(const char *text) {
+    struct weir_source source = { "t", text, strlen(text) };
     struct weir_problems problems;
     struct weir_snapshot *s = NULL;
 
@@ -44,9 +44,9 @@ static struct weir_snapshot *snapshot(void) {
     return s;
 }
 
-/* The answer to a query string, parsed. */
-static json_t *ask(const char *query, int outcome) {
-    struct weir_snapshot *s = snapshot();
+/* The answer to a query string about these documents, parsed. */
+static json_t *ask_of(const char *documents, const char *query, int outcome) {
+    struct weir_snapshot *s = snapshot(documents);
     struct weir_chunk_pool pool;
     struct weir_bufq out;
     json_t *j;
@@ -64,6 +64,10 @@ static json_t *ask(const char *query, int outcome) {
     weir_chunk_pool_deinit(&pool);
     weir_snapshot_unref(s);
     return j;
+}
+
+static json_t *ask(const char *query, int outcome) {
+    return ask_of(yaml, query, outcome);
 }
 
 static const char *text_of(const json_t *j, const char *key) {
@@ -216,7 +220,7 @@ static int ask_with_failures(void *arg) {
 }
 
 static void survives_every_failing_allocation(void **state) {
-    struct sweep list = { snapshot(), "" },
+    struct sweep list = { snapshot(yaml), "" },
                  try = { list.s, "url=http://api.shop/a/b?q=x&header=x-v:1&from=team/other" };
 
     (void)state;
@@ -225,8 +229,64 @@ static void survives_every_failing_allocation(void **state) {
     weir_snapshot_unref(list.s);
 }
 
+#define GUARDED_POD(name, account, ip)                                                             \
+    "apiVersion: v1\nkind: Pod\nmetadata: {name: " name ", namespace: shop, labels: {app: " name   \
+    "}, annotations: {weir.dev/mode: sidecar}}\n"                                                  \
+    "spec: {serviceAccountName: " account ", containers: [{name: c}]}\nstatus: {podIP: " ip        \
+    "}\n---\n"
+static const char guarded[] =
+    GUARDED_POD("web", "web", "10.1.0.1") GUARDED_POD("evil", "evil", "10.1.0.2") GUARDED_POD(
+        "api", "api",
+        "10.1.0.3") "apiVersion: v1\nkind: Service\nmetadata: {name: api, namespace: shop}\n"
+                    "spec: {clusterIP: 10.96.0.1, selector: {app: api}, ports: [{name: http, port: "
+                    "80}]}\n---\n"
+                    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+                    "metadata: {name: readers, namespace: shop}\n"
+                    "spec:\n  selector: {matchLabels: {app: api}}\n"
+                    "  rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}], "
+                    "to: [{operation: "
+                    "{methods: [GET], paths: [/a*]}}]}]\n---\n"
+                    "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+                    "metadata: {name: trial, namespace: shop, annotations: {weir.dev/audit: "
+                    "\"true\"}}\n"
+                    "spec: {selector: {matchLabels: {app: api}}, action: DENY, rules: [{to: "
+                    "[{operation: {paths: "
+                    "[/ab]}}]}]}\n";
+
+static void policies_have_their_word_where_the_request_goes(void **state) {
+    static const struct {
+        const char *query;
+        bool allowed;
+        const char *policy, *would_deny;
+    } cases[] = {
+        { "url=http://api/a&from=shop/web", true, "shop/readers", "-" },
+        { "url=http://api/x/../ab&from=shop/web", true, "shop/readers", "shop/trial" },
+        { "url=http://api/b&from=shop/web", false, "shop/readers", "-" },
+        { "url=http://api/a&method=POST&from=shop/web", false, "shop/readers", "-" },
+        { "url=http://api/a&from=shop/evil", false, "shop/readers", "-" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(cases); i++) {
+        json_t *j = ask_of(guarded, cases[i].query, 0), *list = json_object_get(j, "authorization"),
+               *one = json_array_get(list, 0);
+
+        assert_int_equal(json_array_size(list), 1);
+        assert_string_equal(text_of(one, "at"), "Pod shop/api");
+        if (json_is_true(json_object_get(one, "allowed")) != cases[i].allowed)
+            fail_msg("%s", cases[i].query);
+        assert_string_equal(text_of(one, "policy"), cases[i].policy);
+        assert_string_equal(text_of(one, "wouldDeny"), cases[i].would_deny);
+        json_decref(j);
+    }
+    json_t *j = ask("url=http://api/near&from=shop/web", 0);
+    assert_int_equal(json_array_size(json_object_get(j, "authorization")), 0);
+    json_decref(j);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(policies_have_their_word_where_the_request_goes),
         cmocka_unit_test(every_match_is_listed_where_it_is_attached),
         cmocka_unit_test(a_request_is_decided_and_the_nearer_rules_say_why_not),
         cmocka_unit_test(where_it_comes_to_is_as_for_the_proxies),
