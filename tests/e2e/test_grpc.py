@@ -169,7 +169,7 @@ def test_compressed_messages(way, how):
 
 def test_a_deadline_reaches_the_server(way):
     left = json.loads(way.client.unary("Deadline", timeout=20))
-    assert 0 < left <= 20
+    assert 0 < left < 30  # gRPC rounds what it writes up, by a tenth of a second here; no deadline at all would be years
 
 
 def test_a_deadline_passed_at_the_client_ends_the_call_at_the_server(way):
