@@ -13,7 +13,7 @@ struct weir_arena_block;
 
 struct weir_arena {
     struct weir_arena_block *block; /* newest first */
-    size_t block_size;              /* bytes of a new block; larger requests get a block of their own */
+    size_t block_size; /* bytes of a new block; larger requests get a block of their own */
 };
 
 void weir_arena_init(struct weir_arena *arena, size_t block_size);

@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 #define WEIR_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-#define WEIR_UNUSED __attribute__((unused))
-#define WEIR_MUST_CHECK __attribute__((warn_unused_result))
+#define WEIR_UNUSED             __attribute__((unused))
+#define WEIR_MUST_CHECK         __attribute__((warn_unused_result))
 /* Runs fn(&variable) when the variable leaves its scope. */
-#define WEIR_CLEANUP(fn) __attribute__((cleanup(fn)))
-#define WEIR_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define WEIR_CONTAINER_OF(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
+#define WEIR_CLEANUP(fn)                   __attribute__((cleanup(fn)))
+#define WEIR_ARRAY_LEN(a)                  (sizeof(a) / sizeof((a)[0]))
+#define WEIR_CONTAINER_OF(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 
 #endif

@@ -32,10 +32,11 @@ static inline void weir_list_push_back(struct weir_list *head, struct weir_list 
 static inline void weir_list_push_front(struct weir_list *head, struct weir_list *n) {
     weir_list_push_back(head->next, n);
 }
-#define WEIR_LIST_FOREACH(it, head) \
+#define WEIR_LIST_FOREACH(it, head)                                                                \
     for (struct weir_list *it = (head)->next; it != (head); it = it->next)
 /* The current node may be unlinked or freed. */
-#define WEIR_LIST_FOREACH_SAFE(it, nxt, head) \
-    for (struct weir_list *it = (head)->next, *nxt = it->next; it != (head); it = nxt, nxt = it->next)
+#define WEIR_LIST_FOREACH_SAFE(it, nxt, head)                                                      \
+    for (struct weir_list *it = (head)->next, *nxt = it->next; it != (head);                       \
+         it = nxt, nxt = it->next)
 
 #endif

@@ -14,7 +14,7 @@ struct weir_slice {
 };
 
 #define WEIR_SLICE(literal) ((struct weir_slice){ "" literal, sizeof(literal) - 1 })
-#define WEIR_SLICE_NONE ((struct weir_slice){ NULL, 0 })
+#define WEIR_SLICE_NONE     ((struct weir_slice){ NULL, 0 })
 /* For printf("%.*s"). */
 #define WEIR_SLICE_ARG(s) (int)(s).len, (s).ptr
 

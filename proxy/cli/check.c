@@ -15,7 +15,8 @@ static int run(struct weir_args *args);
 
 static const struct weir_option options[] = {
     WEIR_OPTION_OUTPUT,
-    { "cgroup", 0, "PATH", "the pods' parent below the cgroup2 mount: also list who else has programs there" },
+    { "cgroup", 0, "PATH",
+      "the pods' parent below the cgroup2 mount: also list who else has programs there" },
     { "pin-dir", 0, "PATH", "where the agent pins (default /sys/fs/bpf/weir)" },
     WEIR_OPTIONS_END,
 };

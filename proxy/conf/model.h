@@ -114,7 +114,8 @@ struct weir_endpoint {
     /* A name with addresses of both families, in the order to be tried; ip is one of them. NULL = ip alone */
     const struct weir_ip *ips;
     uint32_t n_ips;
-    bool far; /* others come first (conf/distance.h); set for the place where it is called from, else false */
+    bool
+        far; /* others come first (conf/distance.h); set for the place where it is called from, else false */
 };
 
 enum weir_app_protocol {
@@ -141,9 +142,9 @@ struct weir_connection_spec {
 };
 
 enum weir_balancer {
-    WEIR_BALANCER_UNSET,  /* plain TCP and UDP: random; requests: least */
-    WEIR_BALANCER_RANDOM, /* by weight */
-    WEIR_BALANCER_LEAST,  /* of two by weight, the one with less under way */
+    WEIR_BALANCER_UNSET,   /* plain TCP and UDP: random; requests: least */
+    WEIR_BALANCER_RANDOM,  /* by weight */
+    WEIR_BALANCER_LEAST,   /* of two by weight, the one with less under way */
     WEIR_BALANCER_LATENCY, /* the same, times its smoothed round-trip time */
 };
 
@@ -170,11 +171,12 @@ struct weir_backend_tls {
     struct weir_meta meta;
     struct weir_policy_target *targets; /* Services of its own namespace */
     uint32_t n_targets;
-    const char *hostname;     /* SNI; also what the certificate must be for, unless sans are given */
-    struct weir_san *sans;    /* one of them */
+    const char *hostname;  /* SNI; also what the certificate must be for, unless sans are given */
+    struct weir_san *sans; /* one of them */
     uint32_t n_sans;
-    const char *ca, *ca_file; /* PEM texts of caCertificateRefs, joined, and options weir.dev/ca-file; both "" = the system's */
-    bool broken;              /* a reference leads to nothing: no connection can be trusted */
+    const char *ca,
+        *ca_file; /* PEM texts of caCertificateRefs, joined, and options weir.dev/ca-file; both "" = the system's */
+    bool broken; /* a reference leads to nothing: no connection can be trusted */
 };
 
 struct weir_service_port {
@@ -368,8 +370,10 @@ struct weir_gateway_listener {
     uint16_t port;
     enum weir_listener_protocol protocol;
     bool passthrough; /* TLS: the ClientHello is read and nothing ended */
-    const char *cert_file, *key_file; /* tls.options weir.dev/cert-file, weir.dev/key-file; "" = none */
-    const char *secret, *cert, *key;  /* or the Secret of certificateRefs: "namespace/name", its PEM texts */
+    const char *cert_file,
+        *key_file; /* tls.options weir.dev/cert-file, weir.dev/key-file; "" = none */
+    const char *secret, *cert,
+        *key; /* or the Secret of certificateRefs: "namespace/name", its PEM texts */
 };
 
 struct weir_gateway {
@@ -404,7 +408,7 @@ struct weir_netpol {
     struct weir_meta meta;
     struct weir_selector pods;
     bool ingress, egress; /* policyTypes, with the documented defaults */
-    bool audit; /* annotation weir.dev/audit: what it would deny is told, not denied */
+    bool audit;           /* annotation weir.dev/audit: what it would deny is told, not denied */
     struct weir_netpol_rule *ingress_rules, *egress_rules;
     uint32_t n_ingress_rules, n_egress_rules;
 };
@@ -466,9 +470,9 @@ struct weir_limits_spec {
 
 /* What a peer that proved no identity says of where a request came from: x-forwarded-for, -proto, -host, forwarded. */
 enum weir_forwarded {
-    WEIR_FORWARDED_STRIP,  /* not believed; its own address and scheme are said instead */
+    WEIR_FORWARDED_STRIP, /* not believed; its own address and scheme are said instead */
     WEIR_FORWARDED_APPEND, /* its address is put behind x-forwarded-for; proto and host pass, forwarded does not */
-    WEIR_FORWARDED_KEEP,   /* passes as it is */
+    WEIR_FORWARDED_KEEP, /* passes as it is */
 };
 
 /* Names of endpoints. */
@@ -493,7 +497,8 @@ struct weir_proxy_spec {
     struct weir_cidr *proxy_from;
     uint32_t n_proxy_from;
     uint8_t proxy_send; /* 0 = none, else the version */
-    uint64_t ticket_us; /* a key seals TLS session tickets so long, and opens them as long again; 0 = no tickets; 1 h */
+    uint64_t
+        ticket_us; /* a key seals TLS session tickets so long, and opens them as long again; 0 = no tickets; 1 h */
     /* as a sidecar */
     const char *pod; /* "namespace/name" of the Pod document served; "" = not a sidecar */
     const char *outbound,
@@ -524,8 +529,8 @@ struct weir_agent_spec {
     const char *helper;   /* socket of a running weir helper; "" = the agent starts its own */
     const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
     const char *kubelet_cgroup; /* as cgroup; "" = unknown: probes by address and declared port */
-    uint64_t hold_us;     /* how long SYNs of an unclassified cgroup are held back; 10 s */
-    enum weir_join_mode join; /* of this node; off beats what pods say; auto */
+    uint64_t hold_us;           /* how long SYNs of an unclassified cgroup are held back; 10 s */
+    enum weir_join_mode join;   /* of this node; off beats what pods say; auto */
     struct weir_place place;
     bool given;
 };

@@ -23,8 +23,8 @@ struct weir_admin_ops {
     int (*status)(void *arg, struct weir_bufq *out); /* JSON */
     /* JSON; as weir_routes_query. */
     int (*routes)(void *arg, struct weir_slice query, struct weir_bufq *out);
-    bool (*ready)(void *arg, const char **ret_why);  /* why not: "draining" */
-    void (*posted)(void *arg);                       /* another thread posted the loop */
+    bool (*ready)(void *arg, const char **ret_why); /* why not: "draining" */
+    void (*posted)(void *arg);                      /* another thread posted the loop */
 };
 
 struct weir_admin {

@@ -64,12 +64,12 @@ struct weir_conn {
     uint64_t head_due;            /* when the oldest of them must be complete */
     uint64_t linger_left;         /* bytes still thrown away before giving up */
     struct weir_stream_info info; /* set when the stream opened */
-    struct weir_origin *source; /* of a PROXY header; up: whose connection this is; or NULL */
+    struct weir_origin *source;   /* of a PROXY header; up: whose connection this is; or NULL */
     /* downstream */
-    uint16_t port;              /* gateway: of the listener */
+    uint16_t port;                         /* gateway: of the listener */
     struct weir_quota_source *counted_for; /* NULL = for no source */
     struct weir_tls_ctx *tls_due; /* HANDSHAKE: waits for bytes or, by pool_node, for its turn */
-    char *name; /* asked for by a ClientHello that was passed on; NULL = none was */
+    char *name;                 /* asked for by a ClientHello that was passed on; NULL = none was */
     struct weir_parent *parent; /* valid while parent_epoch is current */
     struct weir_epoch *parent_epoch;
     /* upstream */
@@ -82,9 +82,10 @@ struct weir_conn {
     uint64_t expires;        /* us: then it takes no further exchange */
     uint32_t n_requests;     /* that it was given */
     bool pooled;             /* idle in the pool */
-    bool used_before; /* carried an exchange (down: began one): its death may be the keep-alive race */
-    bool no_more;           /* no further exchange may start here */
-    struct weir_conn *peer; /* RELAY: the other side */
+    bool
+        used_before; /* carried an exchange (down: began one): its death may be the keep-alive race */
+    bool no_more;    /* no further exchange may start here */
+    struct weir_conn *peer;           /* RELAY: the other side */
     struct weir_relay_search *search; /* RELAY, downstream: until an endpoint is connected */
 };
 

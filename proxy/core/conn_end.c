@@ -10,8 +10,8 @@
 #include "core/pipe.h"
 #include "core/pool.h"
 #include "core/relay.h"
-#include "core/txn.h"
 #include "core/self.h"
+#include "core/txn.h"
 
 #define LINGER_US    (2u * 1000u * 1000u)
 #define LINGER_BYTES (1024u * 1024u)

@@ -40,7 +40,8 @@ bool weir_filter_answers(struct weir_txn *t) {
     return t->answer != NULL;
 }
 
-void weir_filter_answered(const struct weir_txn *t, const char **ret_flag, const char **ret_reason) {
+void weir_filter_answered(const struct weir_txn *t, const char **ret_flag,
+                          const char **ret_reason) {
     bool redirects = t->answer->type == WEIR_FILTER_REDIRECT;
 
     *ret_flag = redirects ? "RD" : "PF";

@@ -138,7 +138,8 @@ static int add_listener(struct weir_runtime *rt, const struct weir_gateway *g,
     p->passthrough = l->passthrough;
     r = weir_hosts_add(&p->at->listeners, l->hostname, p, NULL);
     if (r == 0)
-        r = p->opaque ? add_tls_routes(rt, p, l, &at) : weir_attach_table(rt->attachments, &at, &p->routes);
+        r = p->opaque ? add_tls_routes(rt, p, l, &at)
+                      : weir_attach_table(rt->attachments, &at, &p->routes);
     if (r == 0)
         r = weir_rbac_new(&(struct weir_rbac_place){ rt->snapshot, rt->pod, g }, &p->rbac_owned);
     p->rbac = p->rbac_owned;

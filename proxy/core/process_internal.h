@@ -43,8 +43,8 @@ struct weir_process {
     struct weir_thread *threads;
     unsigned n_threads;
     _Atomic unsigned n_ended;
-    struct weir_runtime *runtime;     /* in force; one reference */
-    struct weir_snapshot *next;       /* checked, waits for its names to be answered; or NULL */
+    struct weir_runtime *runtime; /* in force; one reference */
+    struct weir_snapshot *next;   /* checked, waits for its names to be answered; or NULL */
     struct weir_names *names;
     struct weir_texts standard_input; /* of --config -, read once */
     struct weir_watch *watch;
@@ -54,10 +54,10 @@ struct weir_process {
     uint64_t ticket_rotations;
     struct weir_outlet outlet;
     uint64_t generation, reloads, reload_failures, start_s;
-    uint64_t cert_failures;   /* reloads refused because of a certificate, key or CA */
-    bool cert_refused;        /* the last load was */
-    uint16_t fixed_port;      /* of --listen ADDR:0, chosen by the first thread */
-    char session_secret[65];  /* hex; "" = not made yet */
+    uint64_t cert_failures;  /* reloads refused because of a certificate, key or CA */
+    bool cert_refused;       /* the last load was */
+    uint16_t fixed_port;     /* of --listen ADDR:0, chosen by the first thread */
+    char session_secret[65]; /* hex; "" = not made yet */
     struct weir_quota quota;
     bool draining;
 };

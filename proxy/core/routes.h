@@ -16,8 +16,9 @@ int weir_routes_list(const struct weir_snapshot *s, struct weir_bufq *out);
 
 struct weir_routes_ask {
     const char *method;
-    const char *url;  /* http[s]://HOST[:PORT][/PATH][?QUERY] */
-    const char *from; /* "namespace/pod" that asks; "" = the Proxy document's pod, NULL = nobody known */
+    const char *url; /* http[s]://HOST[:PORT][/PATH][?QUERY] */
+    const char
+        *from; /* "namespace/pod" that asks; "" = the Proxy document's pod, NULL = nobody known */
     struct {
         struct weir_slice name, value;
     } headers[WEIR_ROUTES_HEADERS_MAX];

@@ -35,7 +35,7 @@ struct weir_cluster {
     enum weir_upstream_proto proto;
     struct weir_tls_ctx *tls;     /* TLS to every endpoint, or NULL; borrowed from the runtime */
     struct weir_tls_ctx *tls_tcp; /* the same for bytes that are no HTTP */
-    const char *sni;          /* name sent and verified with tls; NULL = the endpoint's host */
+    const char *sni;              /* name sent and verified with tls; NULL = the endpoint's host */
     struct weir_connection_spec connection; /* complete */
     uint8_t proxy_send; /* version of the PROXY header that begins each connection; 0 = none */
     bool mesh;          /* endpoints whose pod is meshed are called with mesh mTLS */
@@ -72,7 +72,7 @@ struct weir_tls_set {
     struct weir_tls_ctx *mesh_server, *mesh_client; /* one identity */
     struct weir_tls_ctx *mesh_client_tcp;           /* the same, for bytes that are no HTTP */
     struct weir_seal *sessions;                     /* of persistent sessions */
-    struct weir_tickets *tickets;                   /* keys of TLS session tickets; NULL = none are given */
+    struct weir_tickets *tickets; /* keys of TLS session tickets; NULL = none are given */
 };
 void weir_tls_set_deinit(struct weir_tls_set *set);
 /* The same with references of its own. */
@@ -95,9 +95,9 @@ struct weir_runtime {
     struct weir_tls_ctx **backend_tls; /* owned, of BackendTLSPolicies */
     uint32_t n_backend_tls;
     struct weir_htab outbound_by_addr;
-    const struct weir_pod *pod; /* the sidecar's pod, or NULL */
-    struct weir_authz *authz;   /* for pod */
-    struct weir_rbac *rbac;     /* for pod; NULL = no AuthorizationPolicy is */
+    const struct weir_pod *pod;           /* the sidecar's pod, or NULL */
+    struct weir_authz *authz;             /* for pod */
+    struct weir_rbac *rbac;               /* for pod; NULL = no AuthorizationPolicy is */
     struct weir_attachments *attachments; /* only while it is built */
 };
 

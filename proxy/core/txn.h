@@ -41,36 +41,36 @@ struct weir_txn {
     struct weir_arena arena;
     struct weir_chunk *req_chunk, *res_chunk;
     struct weir_head req, res;
-    uint8_t phase;                 /* enum weir_txn_phase */
-    bool req_end;                  /* the request is complete (received) */
-    bool res_started;              /* a final response head was queued downstream */
-    bool tunnel;                   /* after 101 */
-    bool left;                     /* a tunnel the client is done with; the server has yet to take the rest. No downstream */
-    bool idempotent;               /* its method says that it may be repeated */
-    bool fresh;                    /* the next attempt must not use a pooled connection */
-    bool is_mirror;                /* of another txn: no downstream, nobody waits for it (mirror.c) */
-    bool identified;               /* the downstream peer is a verified mesh peer */
-    bool marked;                   /* an HTTP/1 request, sent on to a mesh peer over HTTP/2 */
-    bool carried;                  /* such a request, received from one */
-    bool continued;                /* the client was told 100 Continue */
-    bool made_key;                 /* the Sec-WebSocket-Key is ours */
-    struct weir_bufq held;         /* request content before there is a connection to send it on */
+    uint8_t phase;         /* enum weir_txn_phase */
+    bool req_end;          /* the request is complete (received) */
+    bool res_started;      /* a final response head was queued downstream */
+    bool tunnel;           /* after 101 */
+    bool left;             /* a tunnel the client is done with, the server not yet: no downstream */
+    bool idempotent;       /* its method says that it may be repeated */
+    bool fresh;            /* the next attempt must not use a pooled connection */
+    bool is_mirror;        /* of another txn: no downstream, nobody waits for it (mirror.c) */
+    bool identified;       /* the downstream peer is a verified mesh peer */
+    bool marked;           /* an HTTP/1 request, sent on to a mesh peer over HTTP/2 */
+    bool carried;          /* such a request, received from one */
+    bool continued;        /* the client was told 100 Continue */
+    bool made_key;         /* the Sec-WebSocket-Key is ours */
+    struct weir_bufq held; /* request content before there is a connection to send it on */
     struct weir_flow_side out, in; /* request, response */
     const struct weir_parent *parent;
     struct weir_route_decision decision;
     const struct weir_backend_ref *backend; /* chosen among the rule's; NULL = none */
     struct weir_session_use *session;       /* session.c; NULL = the rule keeps none */
-    const struct weir_filter *answer;       /* the filter that answers instead of a backend, or NULL */
-    const struct weir_cors *cors;           /* whose fields the answer gets, or NULL */
-    struct weir_slice origin;               /* the Origin field, with cors */
-    struct weir_slice asked_target, asked_authority; /* before a rewrite; ptr NULL = none was made */
-    struct weir_list mirrors;               /* copies under way (their down_node) */
+    const struct weir_filter *answer; /* the filter that answers instead of a backend, or NULL */
+    const struct weir_cors *cors;     /* whose fields the answer gets, or NULL */
+    struct weir_slice origin;         /* the Origin field, with cors */
+    struct weir_slice asked_target, asked_authority; /* before a rewrite; ptr NULL = none */
+    struct weir_list mirrors;                        /* copies under way (their down_node) */
     struct weir_cluster *cluster;
     struct weir_lb_endpoint *endpoint, *tried[WEIR_TXN_TRIES];
     struct weir_target *target;
-    uint32_t attempts, retries;    /* retries: those that the route asked for */
-    uint64_t max_body;             /* bytes of request content */
-    struct weir_bufq *kept;        /* request content so far, for another attempt; NULL = not kept */
+    uint32_t attempts, retries; /* retries: those that the route asked for */
+    uint64_t max_body;          /* bytes of request content */
+    struct weir_bufq *kept;     /* request content so far, for another attempt; NULL = not kept */
     uint16_t status;
     struct weir_fault fault;
     const char *fault_detail;

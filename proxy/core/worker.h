@@ -60,9 +60,9 @@ struct weir_worker {
     bool turning; /* flushing: what becomes dirty now needs no wake */
     bool draining;
     bool stopped;
-    struct weir_list downs, ups; /* struct weir_conn.node */
-    struct weir_list dirty;      /* struct weir_conn.dirty */
-    struct weir_list waited;     /* pool.c: endpoints whose connections are waited for */
+    struct weir_list downs, ups;         /* struct weir_conn.node */
+    struct weir_list dirty;              /* struct weir_conn.dirty */
+    struct weir_list waited;             /* pool.c: endpoints whose connections are waited for */
     struct weir_list selves, selves_due; /* self.c: ends, and those with something to deliver */
     struct weir_list free_txns;
     uint32_t n_free_txns;

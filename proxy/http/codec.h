@@ -44,18 +44,22 @@ struct weir_codec_limits {
      * answer may exceed completed requests. Default 200 and 20; a proxy that speaks for many clients needs more.
      */
     uint32_t reset_burst, reset_per_s;
-    uint32_t frames_per_s;    /* HTTP/2 frames that make no progress, in the long run; ten seconds' worth at once; default 100 */
-    uint32_t stream_window;   /* HTTP/2, bytes; default 262144; the connection window is 4 times that */
+    uint32_t
+        frames_per_s; /* HTTP/2 frames that make no progress, in the long run; ten seconds' worth at once; default 100 */
+    uint32_t
+        stream_window; /* HTTP/2, bytes; default 262144; the connection window is 4 times that */
 };
 extern const struct weir_codec_limits weir_codec_limits_default;
 
 struct weir_cstream {
-    uint64_t id;             /* HTTP/2 stream id; HTTP/1: number of the exchange on this connection, from 1 */
-    void *user;              /* the owner's: set in `begin` (server) or by open (client) */
-    struct weir_head *head;  /* where the incoming head goes; its arena must be set. Owner's memory. */
-    struct weir_head *trailers; /* incoming trailer fields; NULL until there are any. In head->arena. */
-    bool recv_done;          /* the incoming message is complete */
-    bool send_done;          /* the outgoing message is complete */
+    uint64_t id; /* HTTP/2 stream id; HTTP/1: number of the exchange on this connection, from 1 */
+    void *user;  /* the owner's: set in `begin` (server) or by open (client) */
+    struct weir_head
+        *head; /* where the incoming head goes; its arena must be set. Owner's memory. */
+    struct weir_head
+        *trailers;  /* incoming trailer fields; NULL until there are any. In head->arena. */
+    bool recv_done; /* the incoming message is complete */
+    bool send_done; /* the outgoing message is complete */
 };
 
 struct weir_codec_events {
@@ -71,7 +75,8 @@ struct weir_codec_events {
      */
     void (*head)(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk);
     /* Content bytes (no framing), n > 0, borrowed from chunk. */
-    void (*data)(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk, struct weir_slice bytes);
+    void (*data)(void *arg, struct weir_cstream *cs, struct weir_chunk *chunk,
+                 struct weir_slice bytes);
     /*
      * The incoming message is complete; cs->trailers may be set. After a head with body TUNNEL (101, 2xx to CONNECT)
      * both messages are open again: data events and send_data carry raw bytes, `end` comes once more at eof.
@@ -94,24 +99,28 @@ struct weir_codec;
 struct weir_codec_ops {
     const char *name; /* "h1" or "h2" */
     /* Parses bytes lying in chunk. 0, -ENOMEM, WEIR_CODEC_FAULT. *ret_used < bytes.len: feed the rest after `closed`. */
-    int (*feed)(struct weir_codec *c, struct weir_chunk *chunk, struct weir_slice bytes, size_t *ret_used);
+    int (*feed)(struct weir_codec *c, struct weir_chunk *chunk, struct weir_slice bytes,
+                size_t *ret_used);
     /*
      * The peer will send no more. 0 = clean or handled by events; WEIR_CODEC_FAULT = it cut a message. While an HTTP/1
      * request waits for its answer this changes nothing: what was received behind it may still be fed.
      */
     int (*eof)(struct weir_codec *c);
     /* Client role: start an exchange. 0, -ENOMEM, -EAGAIN (no slot free now), -EPIPE (draining). */
-    int (*open)(struct weir_codec *c, void *user, struct weir_head *incoming, struct weir_cstream **ret_cs);
+    int (*open)(struct weir_codec *c, void *user, struct weir_head *incoming,
+                struct weir_cstream **ret_cs);
     /*
      * Queue a head: a request (client), a 1xx or a final response (server). `end`: no content follows. The head's body
      * kind chooses the framing; hop-by-hop fields have been dropped by the caller, framing fields are written here.
      * 0, -ENOMEM, -EPROTO = the head holds bytes that must not be written (nothing was queued).
      */
-    int (*send_head)(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head, bool end);
+    int (*send_head)(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *head,
+                     bool end);
     /* Takes all of `data` (left empty). 0, -ENOMEM, -EPROTO = more than the announced length. */
     int (*send_data)(struct weir_codec *c, struct weir_cstream *cs, struct weir_bufq *data);
     /* Completes the outgoing message. trailers may be NULL. 0, -ENOMEM, -EPROTO = less than the announced length. */
-    int (*send_end)(struct weir_codec *c, struct weir_cstream *cs, const struct weir_head *trailers);
+    int (*send_end)(struct weir_codec *c, struct weir_cstream *cs,
+                    const struct weir_head *trailers);
     /* Bytes of this stream not yet turned into wire bytes (HTTP/2 flow control); back-pressure for the owner. */
     size_t (*pending)(const struct weir_codec *c, const struct weir_cstream *cs);
     /* n received content bytes have left the proxy: give the sender credit (HTTP/2); no-op for HTTP/1. */
@@ -149,14 +158,16 @@ struct weir_codec {
     const struct weir_codec_limits *limits;
     enum weir_role role;
     struct weir_fault fault; /* after WEIR_CODEC_FAULT */
-    uint64_t now;            /* us, monotonic; HTTP/2 budgets by time, and its owner sets this before feed */
-    uint8_t flood;           /* enum weir_flood, with a fault of kind FLOOD */
-    bool must_close;         /* no further exchange is possible here: close once everything queued has left */
-    bool want_pull;          /* pull would yield bytes */
-    size_t queued;           /* HTTP/2: content of all exchanges not yet turned into wire bytes */
-    uint32_t n_refused;      /* HTTP/2 server: streams refused as too many, before they began; counts up */
-    uint32_t n_active;       /* exchanges open now */
-    uint32_t max_active;     /* how many may be open at once: 1, or the peer's MAX_CONCURRENT_STREAMS */
+    uint64_t now;  /* us, monotonic; HTTP/2 budgets by time, and its owner sets this before feed */
+    uint8_t flood; /* enum weir_flood, with a fault of kind FLOOD */
+    bool
+        must_close; /* no further exchange is possible here: close once everything queued has left */
+    bool want_pull; /* pull would yield bytes */
+    size_t queued;  /* HTTP/2: content of all exchanges not yet turned into wire bytes */
+    uint32_t
+        n_refused; /* HTTP/2 server: streams refused as too many, before they began; counts up */
+    uint32_t n_active;   /* exchanges open now */
+    uint32_t max_active; /* how many may be open at once: 1, or the peer's MAX_CONCURRENT_STREAMS */
 };
 
 /* What both constructors take. All pointers are borrowed for the codec's life. */

@@ -28,11 +28,11 @@ enum weir_method {
 
 /* How the length of the content is known (RFC 9112 6.3). */
 enum weir_body {
-    WEIR_BODY_NONE,    /* no content */
-    WEIR_BODY_LENGTH,  /* exactly content_length bytes */
-    WEIR_BODY_STREAM,  /* until its end is signalled: chunked, or HTTP/2 without content-length */
-    WEIR_BODY_CLOSE,   /* HTTP/1 response until close */
-    WEIR_BODY_TUNNEL,  /* after 101 or 2xx to CONNECT: bytes both ways until close */
+    WEIR_BODY_NONE,   /* no content */
+    WEIR_BODY_LENGTH, /* exactly content_length bytes */
+    WEIR_BODY_STREAM, /* until its end is signalled: chunked, or HTTP/2 without content-length */
+    WEIR_BODY_CLOSE,  /* HTTP/1 response until close */
+    WEIR_BODY_TUNNEL, /* after 101 or 2xx to CONNECT: bytes both ways until close */
 };
 
 /* Field names weir acts on; everything else is WEIR_FIELD_OTHER. */
@@ -73,26 +73,30 @@ struct weir_field {
 };
 
 struct weir_head {
-    struct weir_arena *arena;     /* where fields[] and rewritten text live */
-    uint8_t version;              /* enum weir_version: how it was received */
-    uint8_t method;               /* requests: enum weir_method */
-    uint8_t body;                 /* enum weir_body */
+    struct weir_arena *arena; /* where fields[] and rewritten text live */
+    uint8_t version;          /* enum weir_version: how it was received */
+    uint8_t method;           /* requests: enum weir_method */
+    uint8_t body;             /* enum weir_body */
     bool is_response;
-    bool keep_alive;              /* the peer's connection may be used again after this message (HTTP/1) */
-    bool expect_continue;         /* requests: Expect: 100-continue */
-    bool te_trailers;             /* requests: TE has "trailers" */
-    bool wants_upgrade;           /* requests: Connection: upgrade and an Upgrade field, HTTP/1.1 */
-    uint16_t status;              /* responses */
-    uint64_t content_length;      /* with WEIR_BODY_LENGTH; also what HEAD/304 announced, else UINT64_MAX */
+    bool keep_alive;      /* the peer's connection may be used again after this message (HTTP/1) */
+    bool expect_continue; /* requests: Expect: 100-continue */
+    bool te_trailers;     /* requests: TE has "trailers" */
+    bool wants_upgrade;   /* requests: Connection: upgrade and an Upgrade field, HTTP/1.1 */
+    uint16_t status;      /* responses */
+    uint64_t
+        content_length; /* with WEIR_BODY_LENGTH; also what HEAD/304 announced, else UINT64_MAX */
     struct weir_slice method_name;
-    struct weir_slice scheme;     /* "http" or "https"; absolute-form or :scheme, else empty */
-    struct weir_slice authority;  /* Host, :authority or absolute-form, as received; empty = none (HTTP/1.0) */
-    struct weir_slice target;     /* request target in origin-form ("/p?q"), "*", or authority-form for CONNECT */
-    struct weir_slice protocol;   /* :protocol of extended CONNECT, or the Upgrade value */
-    struct weir_slice reason;     /* HTTP/1 reason phrase; may be empty */
-    struct weir_field *fields;    /* n_fields, in order; Host/:authority is not among them but in `authority` */
+    struct weir_slice scheme; /* "http" or "https"; absolute-form or :scheme, else empty */
+    struct weir_slice
+        authority; /* Host, :authority or absolute-form, as received; empty = none (HTTP/1.0) */
+    struct weir_slice
+        target; /* request target in origin-form ("/p?q"), "*", or authority-form for CONNECT */
+    struct weir_slice protocol; /* :protocol of extended CONNECT, or the Upgrade value */
+    struct weir_slice reason;   /* HTTP/1 reason phrase; may be empty */
+    struct weir_field
+        *fields; /* n_fields, in order; Host/:authority is not among them but in `authority` */
     uint16_t n_fields, cap_fields;
-    uint32_t size;                /* bytes of the head as received */
+    uint32_t size; /* bytes of the head as received */
 };
 
 void weir_head_init(struct weir_head *head, struct weir_arena *arena);

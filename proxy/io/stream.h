@@ -45,7 +45,7 @@ struct weir_stream_info {
     const struct weir_identity *peer; /* NULL = none */
     const char *peer_hash;            /* as weir_tls_peer_hash */
     const char *sni;
-    bool resumed; /* the session, by ticket */
+    bool resumed;             /* the session, by ticket */
     const char *fault_reason; /* after error: a short stable word for the log, or "" */
 };
 

@@ -16,8 +16,7 @@ static const struct map_kind {
 } kinds[WEIR_MAP_COUNT_] = {
     [WEIR_MAP_NAME] = { "weir_name", sizeof(struct weir_name_key), sizeof(struct weir_name_value) },
     [WEIR_MAP_IDSET] = { "weir_idset", sizeof(struct weir_idset_key), sizeof(__u32) },
-    [WEIR_MAP_CIDR] = { "weir_cidr", sizeof(struct weir_cidr_key),
-                       sizeof(struct weir_cidr_value) },
+    [WEIR_MAP_CIDR] = { "weir_cidr", sizeof(struct weir_cidr_key), sizeof(struct weir_cidr_value) },
     [WEIR_MAP_RULE] = { "weir_rule", sizeof(__u32), sizeof(struct weir_rule_block) },
     [WEIR_MAP_EP] = { "weir_ep", sizeof(struct weir_ep_key), sizeof(struct weir_ep_value) },
     [WEIR_MAP_MAGLEV] = { "weir_maglev", sizeof(struct weir_maglev_key),

@@ -168,8 +168,8 @@ static void stop_joining(const char *pin_dir) {
     close(fd);
 }
 
-static int sweep(const struct weir_kern_options *options,
-                 void (*left)(void *arg, const char *what), void *arg) {
+static int sweep(const struct weir_kern_options *options, void (*left)(void *arg, const char *what),
+                 void *arg) {
     uint32_t n = options->cgroup ? weir_sweep_cgroups(options->cgroup, left, arg) : 0;
 
     return n ? WEIR_KERN_LEFT : 0;

@@ -15,14 +15,14 @@ struct weir_lb_endpoint {
     struct weir_ip ip;
     uint16_t port;
     uint32_t weight;
-    uint32_t outstanding;             /* requests in flight from this worker */
-    uint32_t failures;                /* consecutive connect failures */
-    uint32_t latency_us;              /* smoothed, from request to the head of its answer; 0 = not known */
-    uint64_t ejected_until;           /* us; 0 = not ejected */
-    bool present;                     /* in the current set; false: no new requests */
-    uint32_t users;                   /* pooled connections and txns that point here */
+    uint32_t outstanding;   /* requests in flight from this worker */
+    uint32_t failures;      /* consecutive connect failures */
+    uint32_t latency_us;    /* smoothed, from request to the head of its answer; 0 = not known */
+    uint64_t ejected_until; /* us; 0 = not ejected */
+    bool present;           /* in the current set; false: no new requests */
+    uint32_t users;         /* pooled connections and txns that point here */
     const struct weir_endpoint *conf; /* in the snapshot this set was last updated from */
-    uint8_t alpn; /* core's: what TLS last settled on; 0 = not known */
+    uint8_t alpn;                     /* core's: what TLS last settled on; 0 = not known */
     void *pool;                       /* core's: the connections to this endpoint */
 };
 

@@ -56,8 +56,8 @@ struct weir_agent {
     bool join_tried, join_off;    /* off: by hand, until the agent starts again */
     bool adopted;
     bool probes_recorded; /* the kubelet's own connections are known */
-    bool attached; /* the programs on the pods' parent are ours and new */
-    bool stale;    /* the maps are not known to be what the configuration says: try again */
+    bool attached;        /* the programs on the pods' parent are ours and new */
+    bool stale;           /* the maps are not known to be what the configuration says: try again */
     uint64_t puts, deletes;
     struct weir_agent_revocation revocation;
     uint64_t n_revoked;  /* connections reset so far */
@@ -129,8 +129,9 @@ struct weir_explained {
     const struct weir_service_port *port;
 };
 /* explain_l7.c: adds the member "request". request: METHOD, URL and header lines between tabs, taken apart. NULL, or why not. */
-const char *weir_agent_explain_request(const struct weir_snapshot *s, const struct weir_explained *flow,
-                                       char *request, struct weir_textbuf *out);
+const char *weir_agent_explain_request(const struct weir_snapshot *s,
+                                       const struct weir_explained *flow, char *request,
+                                       struct weir_textbuf *out);
 /* status.c */
 uint64_t weir_agent_epoch(const struct weir_agent *a); /* of the maps; 0 = none */
 void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out);

@@ -278,10 +278,11 @@ static void expose_fault(struct scrape *s, unsigned side, unsigned kind) {
 }
 
 static void expose_faults(struct scrape *s) {
-    weir_expo_head(&s->pen, &(struct weir_family){
-                                "weir_faults_total", "counter",
-                                "What ended or changed a request or connection, by whose doing it "
-                                "was; those of limits always, another pair with its first fault." });
+    weir_expo_head(
+        &s->pen,
+        &(struct weir_family){ "weir_faults_total", "counter",
+                               "What ended or changed a request or connection, by whose doing it "
+                               "was; those of limits always, another pair with its first fault." });
     for (unsigned side = 0; side < 3; side++) {
         for (unsigned kind = WEIR_FAULT_NONE + 1; kind < WEIR_FAULT_KINDS; kind++)
             expose_fault(s, side, kind);
@@ -349,9 +350,9 @@ static void expose_config(struct weir_pen *pen, const struct weir_process_metric
                     "one."),
         p->cert_reloads, p->cert_reload_failures);
     weir_expo_one(pen,
-               WEIR_FAMILY("weir_tls_ticket_rotations_total", "counter",
-                      "New keys for TLS session tickets since the start."),
-               p->ticket_rotations);
+                  WEIR_FAMILY("weir_tls_ticket_rotations_total", "counter",
+                              "New keys for TLS session tickets since the start."),
+                  p->ticket_rotations);
     weir_expo_one(pen, WEIR_FAMILY("weir_draining", "gauge", "1 while shutting down."),
                   p->draining);
     weir_expo_one(
@@ -385,10 +386,10 @@ static void expose_limits(struct weir_pen *pen, const struct weir_process_metric
                   WEIR_FAMILY("weir_accept_no_descriptor_total", "counter",
                               "Clients sent away because no file descriptor was left."),
                   p->no_descriptor);
-    weir_expo_one(pen,
-                  WEIR_FAMILY("weir_tls_handshakes_active", "gauge",
-                              "TLS handshakes of clients under way."),
-                  p->handshakes);
+    weir_expo_one(
+        pen,
+        WEIR_FAMILY("weir_tls_handshakes_active", "gauge", "TLS handshakes of clients under way."),
+        p->handshakes);
     weir_expo_one(pen, WEIR_FAMILY("weir_memory_bytes", "gauge", "Heap memory in use."),
                   p->memory_used);
     weir_expo_one(pen, WEIR_FAMILY("weir_memory_limit_bytes", "gauge", "Its limit; 0: none."),

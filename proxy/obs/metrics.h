@@ -46,14 +46,14 @@ enum weir_counter {
     WEIR_C_AUTHZ_AUDITED,    /* matched by a policy with action AUDIT */
     WEIR_C_MIRRORS,          /* copies of requests begun */
     WEIR_C_MIRRORS_LOST,
-    WEIR_C_DOWN_SHED,          /* closed to make room: limits.connections, limits.memory */
-    WEIR_C_DOWN_IDLE_CLOSED,   /* limits.idleTimeout */
-    WEIR_C_HANDSHAKES_WAITED,  /* limits.handshakes */
-    WEIR_C_PIPELINES_HELD,     /* reading stopped behind a request that others were sent behind */
-    WEIR_C_PIPES_FULL,         /* sources held back: limits.pipeBytes */
-    WEIR_C_CONNS_FULL,         /* sources held back: limits.connectionBytes */
-    WEIR_C_FLOOD_RESETS,       /* HTTP/2 connections ended, by the frames that broke the budget; */
-    WEIR_C_FLOOD_PINGS,        /* in the order of enum weir_flood */
+    WEIR_C_DOWN_SHED,         /* closed to make room: limits.connections, limits.memory */
+    WEIR_C_DOWN_IDLE_CLOSED,  /* limits.idleTimeout */
+    WEIR_C_HANDSHAKES_WAITED, /* limits.handshakes */
+    WEIR_C_PIPELINES_HELD,    /* reading stopped behind a request that others were sent behind */
+    WEIR_C_PIPES_FULL,        /* sources held back: limits.pipeBytes */
+    WEIR_C_CONNS_FULL,        /* sources held back: limits.connectionBytes */
+    WEIR_C_FLOOD_RESETS,      /* HTTP/2 connections ended, by the frames that broke the budget; */
+    WEIR_C_FLOOD_PINGS,       /* in the order of enum weir_flood */
     WEIR_C_FLOOD_SETTINGS,
     WEIR_C_FLOOD_EMPTY,
     WEIR_C_FLOOD_CONTINUATIONS,
@@ -107,8 +107,8 @@ struct weir_process_metrics {
     uint64_t dns_ok, dns_none, dns_failed; /* answers, by what they said */
     uint64_t dns_names, dns_stale;         /* with addresses; with those of before a failure */
     uint64_t unknown_original;
-    uint64_t no_descriptor; /* clients sent away for want of one */
-    uint64_t handshakes;    /* in progress */
+    uint64_t no_descriptor;                             /* clients sent away for want of one */
+    uint64_t handshakes;                                /* in progress */
     uint64_t memory_used, memory_limit, memory_refused; /* base/mem.h; limit 0 = none */
 };
 

@@ -16,12 +16,14 @@ struct weir_route_table;
 /* Everything a decision needs; the table borrows from the snapshot, which must outlive it. */
 struct weir_route_table_params {
     const struct weir_snapshot *snapshot;
-    const struct weir_http_route *const *routes; /* those attached to this parent, in snapshot order */
+    const struct weir_http_route *const
+        *routes; /* those attached to this parent, in snapshot order */
     uint32_t n_routes;
-    const char *listener_hostname;               /* Gateway listener's hostname; "" = any */
+    const char *listener_hostname; /* Gateway listener's hostname; "" = any */
 };
 /* 0, -ENOMEM, -EINVAL (a regular expression that does not compile; check finds it before). */
-int weir_route_table_new(const struct weir_route_table_params *params, struct weir_route_table **ret_table);
+int weir_route_table_new(const struct weir_route_table_params *params,
+                         struct weir_route_table **ret_table);
 /* Takes NULL; returns NULL. */
 struct weir_route_table *weir_route_table_free(struct weir_route_table *t);
 /* Nothing attached: the parent Service's own endpoints are the default backend. */
@@ -39,7 +41,8 @@ void weir_route_decide(const struct weir_route_table *t, const struct weir_head 
  * Weighted choice among a rule's backends by a random number. NULL = no backend can be chosen (all weights 0, or none
  * listed): 500. A chosen backend whose service is NULL does not exist: 500 as well.
  */
-const struct weir_backend_ref *weir_route_backend(const struct weir_route_rule *rule, uint64_t random);
+const struct weir_backend_ref *weir_route_backend(const struct weir_route_rule *rule,
+                                                  uint64_t random);
 /* Applies the list's header modifiers of that kind to the head. 0, -ENOMEM. */
 int weir_route_modify(const struct weir_filter *filters, uint32_t n, enum weir_filter_type type,
                       struct weir_head *head);
@@ -62,20 +65,23 @@ int weir_route_location(const struct weir_rewrite *rw, const struct weir_route_m
 /* CORS (Fetch 3.2). Is this a preflight request, which the filter answers itself? */
 bool weir_cors_is_preflight(const struct weir_head *head);
 /* The fields the filter adds to an answer: to a preflight's, or to any other. 0, -ENOMEM. */
-int weir_cors_preflight(const struct weir_cors *cors, const struct weir_head *req, struct weir_head *res);
+int weir_cors_preflight(const struct weir_cors *cors, const struct weir_head *req,
+                        struct weir_head *res);
 /* `origin`: of the request; empty = it had none. */
-int weir_cors_response(const struct weir_cors *cors, struct weir_slice origin, struct weir_head *res);
+int weir_cors_response(const struct weir_cors *cors, struct weir_slice origin,
+                       struct weir_head *res);
 
 /*
  * Canonical path for matching and forwarding: dot segments and empty segments resolved, %XX of unreserved characters
  * decoded. *ret_path is `path` itself when nothing changes, else in the arena. 0, -ENOMEM, or 1 = refuse (%2f, %5c,
  * %00, malformed %, '\', above root).
  */
-int weir_path_normalize(struct weir_arena *arena, struct weir_slice path, struct weir_slice *ret_path);
+int weir_path_normalize(struct weir_arena *arena, struct weir_slice path,
+                        struct weir_slice *ret_path);
 /* The same for the path of a request's target; a target that is no path stays. 0, -ENOMEM, or 1 = refuse. */
 int weir_path_normalize_target(struct weir_head *head);
 /* host[:port] of an authority: host in lower case in the arena, port 0 if none. 0, -ENOMEM, 1 = malformed. */
-int weir_authority_parse(struct weir_arena *arena, struct weir_slice authority, struct weir_slice *ret_host,
-                         uint16_t *ret_port);
+int weir_authority_parse(struct weir_arena *arena, struct weir_slice authority,
+                         struct weir_slice *ret_host, uint16_t *ret_port);
 
 #endif

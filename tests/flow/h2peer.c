@@ -252,8 +252,7 @@ struct h2_peer *h2_over(struct flow *f, struct mem_conn *c, bool server,
         settings[n++] =
             (nghttp2_settings_entry){ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, config->window };
     if (config->extended)
-        settings[n++] =
-            (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 };
+        settings[n++] = (nghttp2_settings_entry){ NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 };
     assert_int_equal(nghttp2_submit_settings(p->session, NGHTTP2_FLAG_NONE, settings, n), 0);
     flow_run(f);
     return p;

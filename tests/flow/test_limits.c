@@ -14,7 +14,7 @@
 #define OK  "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 #define LIMITS(text)                                                                               \
     "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec: {limits: {" text "}}"  \
-                                                                                             "\n"
+    "\n"
 
 static struct mem_conn *client_from(struct flow *f, const char *ip) {
     struct mem_conn *c = flow_client(f);

@@ -13,7 +13,7 @@
     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Type: text/plain\r\n\r\n"
 #define LIMITS(text)                                                                               \
     "apiVersion: weir.dev/v1alpha1\nkind: Proxy\nmetadata: {name: p}\nspec: {limits: {" text "}}"  \
-                                                                                             "\n"
+    "\n"
 
 static char zeros[1 << 20];
 
@@ -85,9 +85,9 @@ static void each_part_of_a_request_has_its_bound(void **state) {
             flow_send(&f, s, OK);
         if (strncmp(mem_received(c), beyond ? rows[i / 2].answer : OK, 13) != 0)
             fail_msg("row %zu, %s: %s", i / 2, beyond ? "beyond" : "within", mem_received(c));
-        assert_int_equal(flow_faults(&f, (struct weir_fault){ WEIR_SIDE_DOWNSTREAM,
-                                                              (uint8_t)rows[i / 2].kind }),
-                         beyond);
+        assert_int_equal(
+            flow_faults(&f, (struct weir_fault){ WEIR_SIDE_DOWNSTREAM, (uint8_t)rows[i / 2].kind }),
+            beyond);
         flow_end(&f);
     }
 }

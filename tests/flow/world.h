@@ -34,8 +34,8 @@
     "spec: {podSelector: {matchLabels: {app: v1}}, ingress: [{from: [{podSelector: "               \
     "{matchLabels: {app: v2}}}]}]}\n---\n"
 #define PODS                                                                                       \
-    POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar")                             \
-    POD("v2", "10.1.0.3", "sidecar")
+    POD("web", "10.1.0.1", "sidecar")                                                              \
+    POD("v1", "10.1.0.2", "sidecar") POD("v2", "10.1.0.3", "sidecar")
 #define ROUTE_TO(service)                                                                          \
     "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r, namespace: "   \
     "default}\nspec:\n  parentRefs: [{kind: Service, group: \"\", name: api, port: 80}]\n"         \

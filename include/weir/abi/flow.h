@@ -68,7 +68,7 @@ enum weir_reason {
     WEIR_ALLOW_NOTED,        /* an AuthorizationPolicy with action AUDIT matched */
     WEIR_DENY_UNPROVEN, /* what the policy asks for only a sidecar can see, and it gets not there */
     WEIR_SEEN_PROBE,    /* a connection of the kubelet to a pod here, written down */
-    WEIR_SEEN_EJECTED,       /* an endpoint was left out because connections to it had failed */
+    WEIR_SEEN_EJECTED,  /* an endpoint was left out because connections to it had failed */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u

@@ -387,7 +387,8 @@ struct weir_port_key {
 };
 #define WEIR_PORT_STEER 1u /* enters the sidecar: L7, or mTLS is required */
 #define WEIR_PORT_PLAIN 2u /* never enters it (an exception below a port 0 entry) */
-#define WEIR_PORT_PROOF 4u /* with STEER: who arrives has to prove who it is, so a probe by address goes around it */
+#define WEIR_PORT_PROOF                                                                            \
+    4u /* with STEER: who arrives has to prove who it is, so a probe by address goes around it */
 WEIR_ABI_SIZE(weir_port_key, 8);
 WEIR_ABI_AT(weir_port_key, pod, 0);
 WEIR_ABI_AT(weir_port_key, port, 4);

@@ -83,7 +83,8 @@ static void what_is_not_supported_is_refused_at_its_place(void **state) {
                  "supported by this "
                  "version: it needs RequestAuthentication (JWT)\n");
     conf_refused(RULE("{from: [{source: {requestPrincipals: ['*']}}]}"),
-                 "t:4:53: error: spec.rules[0].from[0].source.requestPrincipals: not supported by this version\n");
+                 "t:4:53: error: spec.rules[0].from[0].source.requestPrincipals: not supported by "
+                 "this version\n");
 }
 
 static void what_could_be_read_too_widely_is_refused(void **state) {

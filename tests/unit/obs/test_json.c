@@ -28,8 +28,8 @@ static void what_is_written_is_json(void **state) {
     weir_json_bool(&j, "b", false);
     weir_json_close(&j, '{');
     assert_int_equal(weir_json_end(&j), 0);
-    weir_assert_bufq(&q,
-                     "{\"a\":\"x\\\"\\\\\\u000a\\ufffd\",\"list\":[1,{},[],true,null],\"b\":false}\n");
+    weir_assert_bufq(
+        &q, "{\"a\":\"x\\\"\\\\\\u000a\\ufffd\",\"list\":[1,{},[],true,null],\"b\":false}\n");
     char *text = weir_test_bufq_text(&q);
     json_t *parsed = json_loads(text, 0, NULL);
     assert_non_null(parsed);
