@@ -51,3 +51,10 @@ enum weir_distance weir_endpoint_distance(const struct weir_service *service,
     }
     return WEIR_DISTANCE_FAR;
 }
+
+bool weir_endpoint_takes_part(const struct weir_endpoint *endpoint, bool terminating) {
+    if (endpoint->weight == 0) {
+        return false;
+    }
+    return terminating ? endpoint->serving && endpoint->terminating : endpoint->ready;
+}

@@ -23,4 +23,10 @@ enum weir_distance weir_endpoint_distance(const struct weir_service *service,
                                           const struct weir_endpoint *endpoint,
                                           const struct weir_locality *here);
 
+/*
+ * Which of a Service's endpoints take calls: those that are ready; if none is, those that still serve while they terminate (as kube-proxy).
+ * `terminating` says that it has come to that.
+ */
+bool weir_endpoint_takes_part(const struct weir_endpoint *endpoint, bool terminating);
+
 #endif

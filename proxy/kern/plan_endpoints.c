@@ -6,31 +6,33 @@
 #include "kern/maglev.h"
 #include "kern/plan_build.h"
 
-static bool takes_part(const struct weir_endpoint *e, bool terminating) {
-    if (e->weight == 0)
-        return false;
-    return terminating ? e->serving && e->terminating : e->ready;
-}
-
 /* A set in the making. */
 struct set {
     struct weir_ep_value *list;
     uint32_t *weights;
     uint32_t n, near, sum;
     bool equal; /* weights */
+    bool terminating;
 };
+
+/* None that may be called from here is ready. */
+static bool all_end(const struct weir_plan_builder *b, const struct weir_service *service,
+                    const struct weir_service_port *port) {
+    for (uint32_t i = 0; i < port->n_endpoints; i++)
+        if (weir_endpoint_takes_part(&port->endpoints[i], false) &&
+            weir_endpoint_distance(service, &port->endpoints[i], &b->here) != WEIR_DISTANCE_OUT)
+            return false;
+    return true;
+}
 
 /* Those that take part and are so far away. 0, -EOVERFLOW. */
 static int add(struct weir_plan_builder *b, const struct weir_service *service,
                const struct weir_service_port *port, enum weir_distance distance, struct set *set) {
-    bool terminating = true;
-
-    for (uint32_t i = 0; i < port->n_endpoints; i++)
-        terminating = terminating && !takes_part(&port->endpoints[i], false);
     for (uint32_t i = 0; i < port->n_endpoints; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
 
-        if (!takes_part(e, terminating) || weir_endpoint_distance(service, e, &b->here) != distance)
+        if (!weir_endpoint_takes_part(e, set->terminating) ||
+            weir_endpoint_distance(service, e, &b->here) != distance)
             continue;
         if (__builtin_add_overflow(set->sum, e->weight, &set->sum))
             return -EOVERFLOW;
@@ -98,6 +100,7 @@ int weir_plan_endpoints(struct weir_plan_builder *b, const struct weir_service *
         .list = weir_arena_calloc(&b->arena, port->n_endpoints + 1UL, sizeof(*set.list)),
         .weights = weir_arena_calloc(&b->arena, port->n_endpoints + 1UL, sizeof(*set.weights)),
         .equal = true,
+        .terminating = all_end(b, service, port),
     };
     int r;
 

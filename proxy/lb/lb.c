@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "conf/distance.h"
 
 #define KEY_SIZE          18
 #define FAILURES_TO_EJECT 3
@@ -185,14 +186,6 @@ out:
     return r;
 }
 
-/* Which conditions an endpoint has to meet: ready ones, or those still serving while they
- * terminate. */
-static bool takes_part(const struct weir_endpoint *conf, bool terminating) {
-    if (conf->weight == 0)
-        return false;
-    return terminating ? conf->serving && conf->terminating : conf->ready;
-}
-
 static int set_add(struct weir_lb *lb, struct set *set, uint32_t *weights,
                    const struct weir_endpoint *conf) {
     struct entry *entry;
@@ -213,11 +206,11 @@ static int set_fill(struct weir_lb *lb, struct set *set, uint32_t *weights,
     int r = 0;
 
     for (uint32_t i = 0; i < n; i++)
-        if (takes_part(&endpoints[i], false))
+        if (weir_endpoint_takes_part(&endpoints[i], false))
             terminating = false;
     for (int far = 0; far < 2; far++) {
         for (uint32_t i = 0; i < n && r == 0; i++)
-            if (takes_part(&endpoints[i], terminating) && endpoints[i].far == far)
+            if (weir_endpoint_takes_part(&endpoints[i], terminating) && endpoints[i].far == far)
                 r = set_add(lb, set, weights, &endpoints[i]);
         if (!far)
             set->near = set->n;

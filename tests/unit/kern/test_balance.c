@@ -79,6 +79,25 @@ static void near_endpoints_come_first(void **state) {
     }
 }
 
+/* What is ready elsewhere does not count where only the own node's endpoints may be called. */
+static void a_node_of_its_own_ends_gracefully_too(void **state) {
+    static const char text[] =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s, namespace: n}\n"
+        "spec: {clusterIP: 10.96.0.1, internalTrafficPolicy: Local, ports: [{name: p, port: "
+        "80}]}\n---\n"
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+        "metadata: {name: s-1, namespace: n, labels: {kubernetes.io/service-name: s}}\n"
+        "addressType: IPv4\nports: [{name: p, port: 8080}]\nendpoints:\n"
+        "- {addresses: [10.0.0.1], nodeName: far}\n"
+        "- {addresses: [10.0.0.2], nodeName: here, conditions: {ready: false, serving: true, "
+        "terminating: true}}\n";
+    struct weir_mapset *set = plan_at(text, "here");
+    struct weir_svc_value svc = service_of(set);
+
+    assert_order(set, &svc, "2");
+    weir_mapset_free(set);
+}
+
 static void a_zone_that_is_stated_beats_the_one_found(void **state) {
     struct weir_mapset *set = plan_at(
         SERVICE(
@@ -186,6 +205,7 @@ static void more_endpoints_than_slots_end(void **state) {
 int main(void) {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_endpoints_come_first),
+        cmocka_unit_test(a_node_of_its_own_ends_gracefully_too),
         cmocka_unit_test(a_zone_that_is_stated_beats_the_one_found),
         cmocka_unit_test(a_policy_names_the_balancer),
         cmocka_unit_test(affinity_comes_with_a_table_of_the_endpoints_in_question),
