@@ -245,23 +245,31 @@ static void a_stalled_stream_does_not_stall_the_others(void **state) {
     flow_end(&f);
 }
 
+/* Two requests with content to a server that gives stream 0 no more window than the first; `m` at the client, `r` at the server. */
+static struct h2_peer *two_uploads(struct flow *f, struct h2_msg *m[2], struct h2_msg *r[2]) {
+    static char body[1 << 20];
+    struct h2_peer *c = h2_client(f, NULL), *s;
+
+    m[0] = h2_ask(c, "POST", "/0", NULL, false);
+    m[1] = h2_ask(c, "POST", "/1", NULL, false);
+    s = h2_server(f, &(struct h2_config){ .manual_window = true });
+    r[0] = take(s);
+    r[1] = take(s);
+    h2_data(m[0], body, sizeof(body), true);
+    flow_run(f);
+    nghttp2_session_consume_connection(s->session, r[0]->len);
+    return s;
+}
+
 static void a_stalled_upload_does_not_stall_the_others(void **state) {
     struct flow f;
-    struct h2_peer *c, *s;
+    struct h2_peer *s;
     struct h2_msg *m[2], *r[2];
     static char body[1 << 20];
 
     (void)state;
     flow_h2(&f, timeouts);
-    c = h2_client(&f, NULL);
-    m[0] = h2_ask(c, "POST", "/0", NULL, false);
-    m[1] = h2_ask(c, "POST", "/1", NULL, false);
-    s = h2_server(&f, &(struct h2_config){ .manual_window = true });
-    r[0] = take(s);
-    r[1] = take(s);
-    h2_data(m[0], body, sizeof(body), true);
-    flow_run(&f);
-    nghttp2_session_consume_connection(s->session, r[0]->len);
+    s = two_uploads(&f, m, r);
     flow_run(&f);
     assert_true(m[0]->out_len > sizeof(body) / 2);
     h2_data(m[1], body, 50000, true);
@@ -341,21 +349,12 @@ static void an_upload_that_stops_is_ended_alone(void **state) {
 
 static void a_server_that_gives_no_window_is_reset_alone(void **state) {
     struct flow f;
-    struct h2_peer *c, *s;
+    struct h2_peer *s;
     struct h2_msg *m[2], *r[2];
-    static char body[1 << 20];
 
     (void)state;
     flow_h2(&f, timeouts);
-    c = h2_client(&f, NULL);
-    m[0] = h2_ask(c, "POST", "/0", NULL, false);
-    m[1] = h2_ask(c, "POST", "/1", NULL, false);
-    s = h2_server(&f, &(struct h2_config){ .manual_window = true });
-    r[0] = take(s);
-    r[1] = take(s);
-    h2_data(m[0], body, sizeof(body), true);
-    flow_run(&f);
-    nghttp2_session_consume_connection(s->session, r[0]->len);
+    s = two_uploads(&f, m, r);
     for (int i = 0; i < 12; i++) {
         h2_data(m[1], "x", 1, false);
         flow_wait(&f, 1000000);
