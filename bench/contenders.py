@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who takes part, and with which command lines and configuration (bench/conf). A chain is the list of processes of one contender in one
-shape of work, the one the client talks to first; the origin server behind it is not part of it."""
-import contextlib
-import json
+"""Who takes part, and with which command lines and configuration (bench/conf). A contender makes a chain: the processes the client's
+requests go through, the one the client talks to first; the origin server behind it is not part of it."""
+import dataclasses
+import grp
 import os
 import pwd
-import grp
 import re
 import shlex
-import signal
-import socket
 import string
 import subprocess
-import sys
-import time
 
-from harness import Failed, Process, free_port, wait_ready
+import harness
+from harness import Failed, Process, free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -32,6 +28,28 @@ class Place:
         path = os.path.join(self.folder, name)
         os.makedirs(path, exist_ok=True)
         return path
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """What the client's requests go through."""
+    name: str  # of the case; folders are named after it
+    origin: int  # its port
+    down: str = 'h1'  # what the client speaks: h1 or h2
+    up: str = 'h1'  # what the origin speaks
+    tls: bool = False  # the client speaks TLS
+    pair: bool = False  # two proxies with mutual TLS between them
+    cgroups: tuple = (None, None)  # of the first and of the second proxy; None: where we are
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """One process of a chain. flags are those of bench/conf: tls (a TLS listener), mutual (one that wants certificates), to-tls (mutual TLS
+    upstream), h2 and to-h2 (HTTP/2 from the client, and to the server)."""
+    name: str
+    listen: int
+    target: int
+    flags: frozenset
 
 
 def certificates(place):
@@ -59,11 +77,26 @@ def certificates(place):
                     out.write(f.read())
 
 
-def _configured(place, template, name, **values):
+def filled_in(text, flags, values):
+    """A template of bench/conf: a line `@flag text` is there with that flag alone, `@!flag text` without it, `@a,b text` with both; $name is
+    a value, $$ a dollar sign."""
+    lines = []
+    for line in text.splitlines():
+        found = re.match(r'(\s*)@(\S+) ?(.*)$', line)
+        if found:
+            indent, asked, rest = found.groups()
+            if not all((f[1:] not in flags) if f.startswith('!') else f in flags for f in asked.split(',')):
+                continue
+            line = indent + rest
+        lines.append(line)
+    return string.Template('\n'.join(lines) + '\n').substitute(values)
+
+
+def configured(place, template, name, flags=(), **values):
     """Writes bench/conf/TEMPLATE filled in, for the process called `name`; returns (file, its folder)."""
     d = place.scratch(name)
     with open(os.path.join(HERE, 'conf', template), encoding='utf-8') as f:
-        text = string.Template(f.read()).substitute(dir=d, certs=place.certs, **values)
+        text = filled_in(f.read(), flags, {'dir': d, 'certs': place.certs, **values})
     path = os.path.join(d, template)
     if 'nginx' in template and os.geteuid() == 0:
         # Its default, nobody, could not read the certificates' folder.
@@ -73,216 +106,176 @@ def _configured(place, template, name, **values):
     return path, d
 
 
-class Nginx:
-    name = 'nginx'
+class Contender:
+    name = '?'
 
     def __init__(self, place, program, libraries=None):
         self.place, self.program = place, program
         self.env = {'LD_LIBRARY_PATH': libraries} if libraries else None
 
     def version(self):
-        p = subprocess.run([self.program, '-v'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(self.env or {})},
-                           check=False)
-        return p.stdout.decode().strip().rpartition('/')[2]
+        return harness.output_of([self.program, '--version'], self.env)
 
-    def start(self, template, name, core=None, **values):
-        conf, d = _configured(self.place, template, name, **values)
+    def able(self, way):
+        """Can it do that work? What it cannot do is left out of the case."""
+        return way is not None
+
+    def link(self, link):
+        """Starts the process of one link."""
+        raise NotImplementedError
+
+    def run(self, argv, name):
+        return Process(argv, self.place.proxy_core, os.path.join(self.place.scratch(name), 'log'), self.env)
+
+    def chain(self, way):
+        """(port to talk to, processes), or None."""
+        if not self.able(way):
+            return None
+        first, name = free_port(), f'{way.name}.{self.name}'
+        into = {'tls'} if way.tls else set()
+        into |= {'h2'} if way.down == 'h2' else set()
+        out = {'to-h2'} if way.up == 'h2' else set()
+        if not way.pair:
+            with harness.inside(way.cgroups[0]):
+                return first, [self.link(Link(name, first, way.origin, frozenset(into | out)))]
+        second, between = free_port(), self.between(way)
+        with harness.inside(way.cgroups[0]):
+            one = self.link(Link(name + '.out', first, second, frozenset(into | {'to-tls'} | ({'to-h2'} if between == 'h2' else set()))))
+        with harness.inside(way.cgroups[1]):
+            two = self.link(Link(name + '.in', second, way.origin, frozenset(out | {'mutual'} | ({'h2'} if between == 'h2' else set()))))
+        return first, [one, two]
+
+    def between(self, way):
+        """What it speaks between its two sidecars: HTTP/2 where it can, which shares connections and records."""
+        return 'h2' if way.pair else None
+
+
+class Nginx(Contender):
+    """Its only HTTP/2 to upstreams is grpc_pass, used where the upstream speaks nothing else; between sidecars HTTP/1.1 costs it less."""
+    name = 'nginx'
+
+    def version(self):
+        return harness.output_of([self.program, '-v'], self.env).rpartition('/')[2]
+
+    def between(self, way):
+        return way.up
+
+    def start(self, template, name, core=None, flags=(), **values):
+        conf, d = configured(self.place, template, name, flags, **values)
         return Process([self.program, '-p', d, '-c', conf], self.place.proxy_core if core is None else core, os.path.join(d, 'log'),
                        self.env)
 
-    def chain(self, shape, case, origin):
-        if shape == 'pair':
-            first, second = free_port(), free_port()
-            return first, [self.start('out.nginx.conf', f'{case}.nginx.out', listen=first, target=second),
-                           self.start('in.nginx.conf', f'{case}.nginx.in', listen=second, target=origin)]
-        port = free_port()
-        return port, [self.start('h1.nginx.conf', f'{case}.nginx', listen=port, target=origin, http2='http2' if shape == 'h2' else '')]
+    def link(self, link):
+        return self.start('proxy.nginx.conf', link.name, flags=link.flags, listen=link.listen, target=link.target)
 
 
-class Haproxy:
+class Haproxy(Contender):
     name = 'haproxy'
-    # Between its two sidecars haproxy is far better off with HTTP/2 than with HTTP/1.1, so it gets it.
-    alpn = 'h2'
-
-    def __init__(self, place, program, libraries=None):
-        self.place, self.program = place, program
-        self.env = {'LD_LIBRARY_PATH': libraries} if libraries else None
 
     def version(self):
-        p = subprocess.run([self.program, '-v'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(self.env or {})},
-                           check=False)
-        return re.search(r'version (\S+)', p.stdout.decode()).group(1)
+        return re.search(r'version (\S+)', harness.output_of([self.program, '-v'], self.env)).group(1)
 
-    def start(self, template, name, **values):
-        conf, d = _configured(self.place, template, name, **values)
-        return Process([self.program, '-db', '-f', conf], self.place.proxy_core, os.path.join(d, 'log'), self.env)
-
-    def chain(self, shape, case, origin):
-        if shape == 'pair':
-            first, second = free_port(), free_port()
-            return first, [self.start('out.haproxy.cfg', f'{case}.haproxy.out', listen=first, target=second, alpn=self.alpn),
-                           self.start('in.haproxy.cfg', f'{case}.haproxy.in', listen=second, target=origin, alpn=self.alpn)]
-        port = free_port()
-        return port, [self.start('h1.haproxy.cfg', f'{case}.haproxy', listen=port, target=origin)]
+    def link(self, link):
+        conf, _ = configured(self.place, 'proxy.haproxy.cfg', link.name, link.flags, listen=link.listen, target=link.target)
+        return self.run([self.program, '-db', '-f', conf], link.name)
 
 
-class Weir:
+class Weir(Contender):
+    """With the flags anyone would use, no configuration file."""
     name = 'weir'
 
-    def __init__(self, place, program):
-        self.place, self.program = place, program
-
     def version(self):
-        p = subprocess.run([self.program, 'version'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        found = re.search(r'\d+\.\d+\.\d+\S*', p.stdout.decode())
+        found = re.search(r'\d+\.\d+\.\d+\S*', harness.output_of([self.program, 'version'], self.env))
         return found.group(0) if found else '?'
 
-    def start(self, name, port, *flags):
-        d = self.place.scratch(name)
-        return Process([self.program, 'proxy', '--listen', f'127.0.0.1:{port}', '--workers', '1', '--access-log', 'off', *flags],
-                       self.place.proxy_core, os.path.join(d, 'log'))
-
-    def chain(self, shape, case, origin):
+    def link(self, link):
         c = self.place.certs
-        first = free_port()
-        if shape != 'pair':
-            return first, [self.start(f'{case}.weir', first, '--to', f'http://127.0.0.1:{origin}')]
-        second = free_port()
-        return first, [
-            self.start(f'{case}.weir.out', first, '--to', f'https://127.0.0.1:{second}', '--to-ca', f'{c}/ca.crt', '--to-cert',
-                       f'{c}/client.crt', '--to-key', f'{c}/client.key', '--to-sni', 'server.bench'),
-            self.start(f'{case}.weir.in', second, '--to', f'http://127.0.0.1:{origin}', '--cert', f'{c}/server.crt', '--key',
-                       f'{c}/server.key', '--client-ca', f'{c}/ca.crt')]
+        scheme = 'https' if 'to-tls' in link.flags else 'h2c' if 'to-h2' in link.flags else 'http'
+        argv = [self.program, 'proxy', '--listen', f'127.0.0.1:{link.listen}', '--to', f'{scheme}://127.0.0.1:{link.target}', '--workers', '1',
+                '--access-log', 'off']
+        if link.flags & {'tls', 'mutual'}:
+            argv += ['--cert', f'{c}/server.crt', '--key', f'{c}/server.key']
+        if 'mutual' in link.flags:
+            argv += ['--client-ca', f'{c}/ca.crt']
+        if 'to-tls' in link.flags:
+            argv += ['--to-ca', f'{c}/ca.crt', '--to-cert', f'{c}/client.crt', '--to-key', f'{c}/client.key', '--to-sni', 'server.bench']
+        return self.run(argv, link.name)
 
 
-class Relay:
+class Relay(Contender):
     """The floor: bytes in, bytes out, no HTTP and, in a pair, no TLS."""
     name = 'floor'
-
-    def __init__(self, place, program):
-        self.place, self.program = place, program
 
     def version(self):
         return 'bench/floor/relay.c'
 
-    def start(self, name, port, target):
-        d = self.place.scratch(name)
-        return Process([self.program, str(port), f'127.0.0.1:{target}'], self.place.proxy_core, os.path.join(d, 'log'))
+    def able(self, way):
+        return not way.tls and way.down == way.up
 
-    def chain(self, shape, case, origin):
-        if shape == 'h2':
-            return None, []
-        first = free_port()
-        if shape != 'pair':
-            return first, [self.start(f'{case}.floor', first, origin)]
-        second = free_port()
-        return first, [self.start(f'{case}.floor.out', first, second), self.start(f'{case}.floor.in', second, origin)]
+    def link(self, link):
+        return self.run([self.program, str(link.listen), f'127.0.0.1:{link.target}'], link.name)
 
 
-class Command:
-    """Any other proxy: NAME=COMMAND with {listen} and {target} for the two ports. Takes part in what is not a pair."""
+class Nobody(Contender):
+    """No proxy at all: the client talks to the origin."""
+    name = 'none'
+
+    def __init__(self, place):
+        super().__init__(place, None)
+
+    def version(self):
+        return 'no proxy'
+
+    def able(self, way):
+        return not way.tls and not way.pair and way.down == way.up
+
+    def chain(self, way):
+        return (way.origin, []) if self.able(way) else None
+
+
+class Command(Contender):
+    """Any other proxy: NAME=COMMAND with {listen} and {target} for the two ports. Takes part in plain HTTP/1.1 through one proxy."""
 
     def __init__(self, place, text):
-        self.place = place
         self.name, _, self.command = text.partition('=')
         if not self.command or '{listen}' not in self.command or '{target}' not in self.command:
             raise Failed(f'--also {text}: NAME=COMMAND with {{listen}} and {{target}} in the command')
+        super().__init__(place, shlex.split(self.command)[0])
 
     def version(self):
         return self.command
 
-    def chain(self, shape, case, origin):
-        if shape != 'h1':
-            return None, []
-        port, d = free_port(), self.place.scratch(f'{case}.{self.name}')
-        argv = [w.replace('{listen}', str(port)).replace('{target}', str(origin)) for w in shlex.split(self.command)]
-        return port, [Process(argv, self.place.proxy_core, os.path.join(d, 'log'))]
+    def able(self, way):
+        return not way.tls and not way.pair and way.down == way.up == 'h1'
+
+    def link(self, link):
+        words = shlex.split(self.command)
+        return self.run([w.replace('{listen}', str(link.listen)).replace('{target}', str(link.target)) for w in words], link.name)
 
 
-def start_origin(place, nginx):
-    """The server behind all of them, on the core of the load."""
-    port = free_port()
-    p = nginx.start('origin.nginx.conf', 'origin', place.load_core, listen=port, token=place.token, kib='0123456789abcdef' * 64,
-                    kib64='$k' * 64)
-    wait_ready([p], port, '/token', place.token.encode())
-    if not p.owns_listener(port):
-        raise Failed(f'port {port} is answered by a stranger')
-    return port, p
+KINDS = {c.name: c for c in (Nginx, Haproxy)}
 
 
-class Joined:
-    """A cgroup whose sockets weir joins (weir run --join on): every process in it is declared not to splice, which wrk, the origin and
-    all contenders as configured here keep."""
-
-    def __init__(self, place, weir, case):
-        d = place.scratch(f'{case}.joined')
-        self.weir, self.told = weir, os.path.join(d, 'told')
-        script = f'echo $$ $WEIR_AGENT $(tail -n 1 /proc/self/cgroup) > {self.told}.new; mv {self.told}.new {self.told}; exec sleep infinity'
-        self.process = Process([weir, 'run', '--join', 'on', '--log', os.path.join(d, 'log'), '--', 'sh', '-c', script], place.load_core,
-                               os.path.join(d, 'log'))
-        end = time.monotonic() + 15
-        while not os.path.exists(self.told):
-            if not self.process.running() or time.monotonic() > end:
-                raise Failed(f'sockets cannot be joined here: {self.process.last_words()}')
-            time.sleep(0.05)
-        with open(self.told, encoding='ascii') as f:
-            pid, self.socket, relative = f.read().split()
-        self.pid = int(pid)
-        self.cgroup = _cgroup2() + relative.partition('::')[2]
-        if self.ask('join')['state'] != 'on':
-            raise Failed(f'sockets cannot be joined here: {self.ask("join")}')
-
-    def ask(self, line):
-        with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(10)
-            s.connect(self.socket)
-            s.sendall(line.encode() + b'\n')
-            data = b''
-            while more := s.recv(65536):
-                data += more
-        return json.loads(data)
-
-    def stop(self):
-        """Its command first: weir run then takes its mesh away."""
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            os.kill(self.pid, signal.SIGKILL)
-            self.process.popen.wait(10)
-        self.process.stop()
-
-
-def _cgroup2():
-    with open('/proc/self/mountinfo', encoding='utf-8') as f:
-        for line in f:
-            left, right = line.split(' - ')
-            if right.split()[0] == 'cgroup2':
-                return left.split()[4]
-    raise Failed('cgroup2 is not mounted')
-
-
-def find(place, weir, relay, also, only):
-    """The contenders that can be had, floor first and weir last; a line on stderr for each that cannot."""
-    peers = {}
+def find(place, args, relay):
+    """({name: peer}, the contenders that can be had, floor first and weir last, what was left out and why)."""
+    peers, left_out = {}, []
     listing = subprocess.run([os.path.join(HERE, 'peers.sh'), os.path.join(place.build, 'peers')], stdout=subprocess.PIPE, check=False)
     for line in listing.stdout.decode().splitlines():
         name, program, rest = line.split(' ', 2)
         if program == '-':
-            print(f'bench: {name} is left out: {rest}', file=sys.stderr)
+            left_out.append(f'{name} is left out: {rest}')
         else:
-            peers[name] = (program, None if rest == '-' else rest)
+            peers[name] = KINDS[name](place, program, None if rest == '-' else rest)
     if 'nginx' not in peers:
         raise Failed('without nginx there is no origin server to measure with')
-    nginx = Nginx(place, *peers['nginx'])
-    found = [Relay(place, relay), nginx]
-    if 'haproxy' in peers:
-        found.append(Haproxy(place, *peers['haproxy']))
-    found.extend(Command(place, text) for text in also)
-    if os.access(weir, os.X_OK):
-        found.append(Weir(place, weir))
+    found = [Relay(place, relay), Nobody(place), *peers.values(), *(Command(place, text) for text in args.also)]
+    if os.access(args.weir, os.X_OK):
+        found.append(Weir(place, args.weir))
     else:
-        print(f'bench: weir is left out: {weir} is not there', file=sys.stderr)
-    if only:
-        unknown = set(only) - {c.name for c in found}
+        left_out.append(f'weir is left out: {args.weir} is not there')
+    if args.proxy:
+        unknown = set(args.proxy) - {c.name for c in found}
         if unknown:
-            raise Failed(f'no contender is called {", ".join(sorted(unknown))}')
-        found = [c for c in found if c.name in only]
-    return nginx, found
+            raise Failed(f'no contender is called {", ".join(sorted(unknown))}: {" ".join(c.name for c in found)}; {"; ".join(left_out)}')
+        found = [c for c in found if c.name in args.proxy]
+    return peers, found, left_out

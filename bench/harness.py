@@ -26,6 +26,10 @@ class Failed(Exception):
     """A contender did not start or answered wrongly."""
 
 
+class Skipped(Exception):
+    """This machine cannot do it; why."""
+
+
 def cores():
     """(the core of the proxies, the core of everything else)."""
     mine = sorted(os.sched_getaffinity(0))
@@ -78,6 +82,13 @@ def _read(path):
             return f.read()
     except OSError:
         return ''
+
+
+def output_of(argv, env=None):
+    """What a program prints, on either descriptor."""
+    p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False,
+                       env={**os.environ, **(env or {})})
+    return p.stdout.decode(errors='replace').strip()
 
 
 def _children(pid):
@@ -195,18 +206,27 @@ def cpu_between(before, after):
     return exact * user / ticks, exact * system / ticks
 
 
-def get(port, path, timeout=5):
-    """(status, body) of one request."""
-    c = http.client.HTTPConnection('127.0.0.1', port, timeout=timeout)
+def get(port, path, timeout=5, context=None, body=None):
+    """(status, body) of one HTTP/1.1 request; over TLS with an ssl.SSLContext, POST with a body."""
+    c = (http.client.HTTPSConnection('127.0.0.1', port, timeout=timeout, context=context) if context
+         else http.client.HTTPConnection('127.0.0.1', port, timeout=timeout))
     try:
-        c.request('GET', path, headers={'Host': 'bench'})
+        c.request('GET' if body is None else 'POST', path, body=body, headers={'Host': 'bench'})
         r = c.getresponse()
         return r.status, r.read()
     finally:
         c.close()
 
 
-def wait_ready(processes, port, path, expected, seconds=5):
+def get_h2(port, path, timeout=5, context=None, body=None):
+    """The same over HTTP/2, by prior knowledge or ALPN, with nghttp; the status of an answer that is not 200 is 0."""
+    url = f'{"https" if context else "http"}://127.0.0.1:{port}{path}'
+    argv = ['nghttp', '--no-verify-peer', '-t', str(timeout), *(['-d', '-', '-H', 'te: trailers'] if body is not None else []), url]
+    p = subprocess.run(argv, input=body if body is not None else b'', stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout + 10, check=False)
+    return (200 if p.returncode == 0 and not p.stderr else 0), p.stdout
+
+
+def wait_ready(processes, port, path, expected, seconds=5, h2=False, context=None):
     """Until `expected` comes back through the chain of processes; Failed with the reason when it does not."""
     end = time.monotonic() + seconds
     last = 'nothing listens'
@@ -215,14 +235,14 @@ def wait_ready(processes, port, path, expected, seconds=5):
             if not p.running():
                 raise Failed(f'{os.path.basename(p.argv[0])} ended with {p.popen.returncode}: {p.last_words()}')
         try:
-            status, body = get(port, path, 1)
+            status, body = (get_h2 if h2 else get)(port, path, 1, context)
             if status == 200 and body == expected:
                 break
             last = f'{status} {body[:60]!r} for {path}'
-        except (OSError, http.client.HTTPException) as e:
+        except (OSError, http.client.HTTPException, subprocess.TimeoutExpired) as e:
             last = repr(e)
         time.sleep(0.02)
     else:
-        raise Failed(f'no right answer within {seconds} s: {last}; {processes[0].last_words()}')
+        raise Failed(f'no right answer within {seconds} s: {last}; {processes[0].last_words() if processes else ""}')
     for p in processes:
         p.settle()

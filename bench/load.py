@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The load generators: wrk for HTTP/1.1, h2load for HTTP/2. Each returns the same record and calls any fault a fault."""
+"""The load generators: wrk for HTTP/1.1, h2load for HTTP/2. Each returns the same figures and calls any fault a fault."""
+import dataclasses
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 
 from harness import Failed, pinned
+from origins import BODIES, POST_BYTES
+
+# What TLS clients ask for; `openssl_conf` writes it for those that cannot be told.
+CIPHER, GROUP = 'TLS_AES_128_GCM_SHA256', 'X25519'
+GRPC_MESSAGE = b'\0\0\0\0\x1b' + b'0123456789abcdefghijklmnopq'
 
 # wrk's own summary, complete; a response callback would slow it, this runs once at the end.
 WRK_SCRIPT = '''
@@ -16,28 +23,79 @@ function done(s, l, r)
     s.errors.status, s.errors.timeout, l:percentile(50), l:percentile(90), l:percentile(99), l.max))
 end
 '''
+WRK_POST = f'wrk.method = "POST"\nwrk.body = string.rep("0123456789abcdef", {POST_BYTES // 16})\n'
 
 
-def _run(argv, core, seconds):
+@dataclasses.dataclass(frozen=True)
+class Load:
+    generator: str  # wrk (HTTP/1.1) or h2load
+    path: str
+    connections: int
+    streams: int = 1
+    tls: bool = False
+    grpc: bool = False  # unary calls: a message and `te: trailers`
+
+    def url(self, port):
+        return f'{"https" if self.tls else "http"}://127.0.0.1:{port}{self.path}'
+
+    @property
+    def post(self):
+        """What each request carries, or None."""
+        return GRPC_MESSAGE if self.grpc else b'0' * POST_BYTES if self.path == '/post' else None
+
+
+def openssl_conf(folder):
+    path = os.path.join(folder, 'openssl.cnf')
+    with open(path, 'w', encoding='ascii') as f:
+        f.write('openssl_conf = o\n[o]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\nMinProtocol = TLSv1.3\n'
+                f'Ciphersuites = {CIPHER}\nGroups = {GROUP}\n')
+    return path
+
+
+def _written(folder, name, content):
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        with open(path, 'wb') as f:
+            f.write(content)
+    return path
+
+
+def argv(load, port, folder, seconds):
+    if load.generator == 'h2load':
+        more = ['-d', _written(folder, 'grpc.message', GRPC_MESSAGE), '-H', 'te: trailers', '-H', 'content-type: application/grpc'] if load.grpc else []
+        return ['h2load', '-t1', f'-c{load.connections}', f'-m{load.streams}', f'-D{seconds}', f'--tls13-ciphers={CIPHER}',
+                f'--groups={GROUP}', *more, load.url(port)]
+    script = WRK_SCRIPT + (WRK_POST if load.post else '')
+    file = _written(folder, 'post.lua' if load.post else 'get.lua', script.encode())
+    return ['wrk', '-t1', f'-c{load.connections}', f'-d{seconds}s', '-s', file, load.url(port)]
+
+
+def _env(folder):
+    return {**os.environ, 'OPENSSL_CONF': os.path.join(folder, 'openssl.cnf')}
+
+
+def _run(command, core, seconds, folder):
+    """(its output, its CPU seconds)"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
-        p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds + 20,
-                           preexec_fn=pinned(core), check=False)
+        p = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds + 20,
+                           preexec_fn=pinned(core), env=_env(folder), check=False)
     except subprocess.TimeoutExpired as e:
-        raise Failed(f'{argv[0]} did not end') from e
+        raise Failed(f'{command[0]} did not end') from e
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     out = p.stdout.decode(errors='replace')
     if p.returncode != 0:
-        raise Failed(f'{argv[0]} ended with {p.returncode}: {out.strip()[-200:]}')
-    return out
+        raise Failed(f'{command[0]} ended with {p.returncode}: {out.strip()[-200:]}')
+    return out, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def warm(port, case, core):
+def warm(load, port, core, folder):
     """A third of a second of the same load, not measured: fills the pools, so that no measurement pays for connecting upstream."""
-    url = f'http://127.0.0.1:{port}{case.path}'
-    if case.shape == 'h2':
-        _run(['h2load', '-t1', f'-c{case.connections}', f'-m{case.streams}', '-D300ms', url], core, 1)
+    if load.generator == 'h2load':
+        _run(argv(load, port, folder, '300ms'), core, 1, folder)
         return
-    p = subprocess.Popen(['wrk', '-t1', f'-c{case.connections}', '-d9s', url], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL, preexec_fn=pinned(core))
+    p = subprocess.Popen(argv(load, port, folder, 9), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                         preexec_fn=pinned(core), env=_env(folder))
     try:
         p.wait(0.3)
     except subprocess.TimeoutExpired:
@@ -48,12 +106,19 @@ def warm(port, case, core):
         p.wait()
 
 
-def wrk(port, case, seconds, core, folder):
-    script = os.path.join(folder, 'wrk.lua')
-    if not os.path.exists(script):
-        with open(script, 'w', encoding='ascii') as f:
-            f.write(WRK_SCRIPT)
-    out = _run(['wrk', '-t1', f'-c{case.connections}', f'-d{seconds}s', '-s', script, f'http://127.0.0.1:{port}{case.path}'], core, seconds)
+def run(load, port, seconds, core, folder):
+    """{requests, seconds, cpu (of the generator, in seconds), bytes_per_request, latency in us: p50, p90, p99, max, or mean and max}"""
+    out, cpu = _run(argv(load, port, folder, seconds), core, seconds, folder)
+    r = _h2load(out) if load.generator == 'h2load' else _wrk(out)
+    if r['requests'] == 0:
+        raise Failed('not one request was answered')
+    body = len(BODIES[load.path])
+    if r['bytes'] < r['requests'] * body:
+        raise Failed(f'{r["bytes"]} bytes for {r["requests"]} answers of {body}: bodies are short')
+    return {**r, 'cpu': cpu, 'bytes_per_request': r['bytes'] / r['requests']}
+
+
+def _wrk(out):
     found = re.search(r'^RESULT (.*)$', out, re.M)
     if not found:
         raise Failed(f'wrk said nothing to be understood: {out.strip()[-200:]}')
@@ -61,14 +126,11 @@ def wrk(port, case, seconds, core, folder):
     for kind in ('connect', 'read', 'write', 'status', 'timeout'):
         if r[kind]:
             raise Failed(f'wrk counted {r[kind]} {kind} errors in {r["requests"]} requests')
-    return _checked(r['requests'], r['us'] / 1e6, r['bytes'], case, {k: r[k] for k in ('p50', 'p90', 'p99', 'max')})
+    return {'requests': r['requests'], 'seconds': r['us'] / 1e6, 'bytes': r['bytes'], 'latency': {f'{k}_us': r[k] for k in ('p50', 'p90', 'p99', 'max')}}
 
 
-def h2load(port, case, seconds, core, folder):
-    streams = case.streams
-    out = _run(['h2load', '-t1', f'-c{case.connections}', f'-m{streams}', f'-D{seconds}', f'http://127.0.0.1:{port}{case.path}'],
-               core, seconds)
-    took = re.search(r'^finished in ([\d.]+)s, ([\d.]+) req/s', out, re.M)
+def _h2load(out):
+    took = re.search(r'^finished in ([\d.]+)(us|ms|s), ([\d.]+) req/s', out, re.M)
     codes = re.search(r'^status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx', out, re.M)
     # Requests still running when time is up are counted neither as done nor as faults.
     faults = re.search(r'^requests:.* (\d+) failed, (\d+) errored, (\d+) timeout', out, re.M)
@@ -79,18 +141,10 @@ def h2load(port, case, seconds, core, folder):
     done, *bad = (int(x) for x in codes.groups())
     if any(bad) or any(int(x) for x in faults.groups()):
         raise Failed(f'h2load: {codes.group(0)}; {faults.group(0)}')
-    latency = {'max': _us(mean.group(1)), 'mean': _us(mean.group(2))} if mean else {}
-    return _checked(done, float(took.group(1)), int(traffic.group(1)), case, latency)
+    latency = {'max_us': _us(mean.group(1)), 'mean_us': _us(mean.group(2))} if mean else {}
+    return {'requests': done, 'seconds': _us(took.group(1) + took.group(2)) / 1e6, 'bytes': int(traffic.group(1)), 'latency': latency}
 
 
 def _us(text):
     number, unit = re.match(r'([\d.]+)(us|ms|s)', text).groups()
     return float(number) * {'us': 1, 'ms': 1e3, 's': 1e6}[unit]
-
-
-def _checked(requests, seconds, size, case, latency):
-    if requests == 0:
-        raise Failed('not one request was answered')
-    if size < requests * case.body:
-        raise Failed(f'{size} bytes for {requests} answers of {case.body}: bodies are short')
-    return {'requests': requests, 'seconds': seconds, 'bytes_per_request': size / requests, 'latency_us': latency}

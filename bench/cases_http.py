@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP through one proxy and through a pair of sidecars: every contender does the same work, and its CPU time per request comes first."""
+import contextlib
+import dataclasses
+import functools
+import ssl
+
+import harness
+import load as loads
+from cases import Case, Figure, register
+from contenders import Way
+from harness import Failed
+from load import Load
+from mesh import Joined
+from origins import BODIES
+from rounds import Row
+
+FIGURES = (Figure('cpu_us', 'CPU us/req', '.2f'), Figure('user_us', 'user'), Figure('system_us', 'sys'),
+           Figure('rps', 'req/s', ',.0f', more_is_better=True), Figure('p50_us', 'p50 us', '.0f'), Figure('p90_us', 'p90 us', '.0f'),
+           Figure('p99_us', 'p99 us', '.0f'), Figure('load_us', 'load us', '.1f'), Figure('origin_us', 'origin us', '.1f'))
+H2_FIGURES = tuple(f for f in FIGURES if f.key not in ('p50_us', 'p90_us', 'p99_us')) + (
+    Figure('mean_us', 'mean us', '.0f'), Figure('max_us', 'max us', '.0f'))
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a case sends through what."""
+    name: str
+    load: Load
+    pair: bool = False
+    down: str = 'h1'
+    up: str = 'h1'
+    origin: str = 'h1'
+    joined: str = ''  # all: every socket of client, proxies and origin; upstream: of proxy and origin; local: of each pod, not between them
+
+
+class Client:
+    """Sends single requests as the load generator does, and looks at the answers."""
+
+    def __init__(self, bench, work):
+        self.token, self.load = bench.place.token.encode(), work.load
+        self.context = None
+        if work.load.tls:
+            self.context = ssl.create_default_context(cafile=f'{bench.place.certs}/ca.crt')
+            self.context.check_hostname = False  # it is called by its address
+            self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.h2 = work.load.generator == 'h2load'
+
+    def get(self, port, path, body=None):
+        return (harness.get_h2 if self.h2 else harness.get)(port, path, 5, self.context, body)
+
+    def check(self, port):
+        """To the byte: wrk counts statuses and bytes only. The token is this run's own server's."""
+        for path, expected, body in (('/token', self.token, None), (self.load.path, BODIES[self.load.path], self.load.post)):
+            status, got = self.get(port, path, body)
+            if status != 200 or got != expected:
+                raise Failed(f'{path} was answered with {status} and {len(got)} bytes instead of 200 and {len(expected)}')
+
+
+class Measured(Row):
+    def __init__(self, bench, work, started, origin, cgroup):
+        self.bench, self.work, self.origin, self.cgroup = bench, work, origin, cgroup
+        self.port, self.chain = started
+        self.client = Client(bench, work)
+        super().__init__(measure=self.sample, stop=self.end)
+
+    def ready(self):
+        harness.wait_ready(self.chain, self.port, '/token', self.bench.place.token.encode(), h2=self.client.h2, context=self.client.context)
+        if not (self.chain[0] if self.chain else self.origin.process).owns_listener(self.port):
+            raise Failed(f'port {self.port} is answered by a stranger')
+        with harness.inside(self.cgroup):
+            loads.warm(self.work.load, self.port, self.bench.place.load_core, self.bench.place.folder)
+        return self
+
+    def sample(self):
+        place, processes = self.bench.place, (*self.chain, self.origin.process)
+        before, slept = [p.cpu() for p in processes], sum(p.sleeps() for p in self.chain)
+        with harness.inside(self.cgroup):
+            r = loads.run(self.work.load, self.port, self.bench.seconds, place.load_core, place.folder)
+        slept = sum(p.sleeps() for p in self.chain) - slept
+        *own, origin = [harness.cpu_between(b, p.cpu()) for b, p in zip(before, processes)]
+        for p in self.chain:
+            if not p.running():
+                raise Failed(f'{p.argv[0]} ended with {p.popen.returncode}: {p.last_words()}')
+        self.client.check(self.port)
+        n = r['requests']
+        user, system = (sum(s[i] for s in own) / n * 1e6 for i in (0, 1))
+        each = {'out_us': sum(own[0]) / n * 1e6, 'in_us': sum(own[1]) / n * 1e6} if self.work.pair else {}
+        return {'cpu_us': user + system, 'user_us': user, 'system_us': system, 'rps': n / r['seconds'], **r['latency'],
+                'load_us': r['cpu'] / n * 1e6, 'origin_us': sum(origin) / n * 1e6, 'sleeps': slept / n,
+                'bytes': r['bytes_per_request'], 'requests': n, **each}
+
+    def end(self):
+        for p in self.chain:
+            p.stop()
+
+
+@contextlib.contextmanager
+def joined(bench, work):
+    """(cgroup of the load, those of the two proxies, that of the origin), None for where we are; and that they were joined is asked of the
+    kernel in the end."""
+    with contextlib.ExitStack() as stack:
+        meshes = []
+        for i in range({'': 0, 'all': 1, 'upstream': 1, 'local': 2}[work.joined]):
+            meshes.append(Joined(bench.place, bench.weir, f'{work.name}.{i}'))
+            stack.callback(meshes[-1].stop)
+        groups = [m.cgroup for m in meshes]
+        if work.joined == 'all':
+            yield groups[0], (groups[0], groups[0]), groups[0]
+        elif work.joined == 'upstream':
+            yield None, (groups[0], groups[0]), groups[0]
+        elif work.joined == 'local':
+            yield groups[0], (groups[0], groups[1]), groups[1]
+        else:
+            yield None, (None, None), None
+        for m in meshes:
+            if not m.ask('counters')['join_began']:
+                bench.fault(work.name, 'nothing was joined')
+
+
+def run(work, bench):
+    with joined(bench, work) as (load_group, groups, origin_group), contextlib.ExitStack() as stack:
+        if work.joined:
+            with harness.inside(origin_group):
+                origin = stack.enter_context(bench.own_origin(work.origin))
+        else:
+            origin = bench.origin(work.origin)
+        way = Way(work.name, origin.port, down=work.down, up=work.up, tls=work.load.tls, pair=work.pair, cgroups=groups)
+
+        def start(contender):
+            chain = contender.chain(way)
+            if not chain:
+                return None
+            row = Measured(bench, work, chain, origin, load_group)
+            try:
+                return row.ready()
+            except BaseException:
+                row.end()
+                raise
+
+        return bench.alternate(work.name, {c.name: functools.partial(start, c) for c in bench.found})
+
+
+def case(work, group, what, quick=False):
+    h2 = work.load.generator == 'h2load'
+    needs = (work.load.generator,) + (('nghttp',) if h2 else ()) + (('nghttpd',) if work.origin == 'h2' else ()) + (
+        ('root',) if work.joined else ())
+    register(Case(work.name, group=group, what=what, figures=H2_FIGURES if h2 else FIGURES, run=functools.partial(run, work), needs=needs,
+                  quick=quick))
+
+
+def wrk(path='/small', connections=32, tls=False):
+    return Load('wrk', path, connections, tls=tls)
+
+
+def h2load(path='/small', tls=False, grpc=False):
+    return Load('h2load', path, 8, streams=32, tls=tls, grpc=grpc)
+
+
+case(Work('h1-c32', wrk()), 'h1', 'GET of 13 bytes, 32 kept-alive connections, HTTP/1.1 on both sides', quick=True)
+case(Work('h1-c1', wrk(connections=1)), 'h1', 'the same with 1 connection')
+case(Work('h1-c256', wrk(connections=256)), 'h1', 'the same with 256 connections')
+case(Work('h1-64k', wrk('/64k')), 'h1-64k', 'answers of 64 KiB')
+case(Work('h1-post', wrk('/post'), origin='post'), 'h1-post', 'POST of 16 KiB')
+case(Work('h1-joined', wrk(), joined='all'), 'h1-joined', 'h1 with every socket of client, proxy and server joined in the kernel')
+case(Work('h2', h2load(), down='h2'), 'h2', '8 connections of 32 streams, HTTP/1.1 upstream', quick=True)
+case(Work('h2-joined', h2load(), down='h2', joined='upstream'), 'h2-joined', 'the same, proxy and server joined')
+case(Work('h2-h2', h2load(), down='h2', up='h2', origin='h2'), 'h2-h2', '8 connections of 32 streams, HTTP/2 upstream')
+case(Work('h2-h2-joined', h2load(), down='h2', up='h2', origin='h2', joined='upstream'), 'h2-h2-joined', 'the same, proxy and server joined')
+case(Work('tls', wrk(tls=True)), 'tls', 'h1 over TLS 1.3', quick=True)
+case(Work('tls-h2', h2load(tls=True), down='h2'), 'tls-h2', 'h2 over TLS 1.3')
+case(Work('pair-c32', wrk(), pair=True), 'pair', 'client, sidecar, mutual TLS 1.3, sidecar, server; 32 connections', quick=True)
+case(Work('pair-c1', wrk(connections=1), pair=True), 'pair', 'the same with 1 connection')
+case(Work('pair-c256', wrk(connections=256), pair=True), 'pair', 'the same with 256 connections')
+case(Work('pair-joined', wrk(), pair=True, joined='local'), 'pair-joined', 'pair, with the sockets of client and sidecar, and of sidecar and server, joined')
+case(Work('pair-h2', h2load('/grpc', grpc=True), pair=True, down='h2', up='h2', origin='grpc'), 'pair-h2',
+     'unary calls as gRPC makes them through a pair, HTTP/2 all the way, 8 connections of 32 streams')
