@@ -21,6 +21,7 @@
 #include "helper/wire.h"
 #include "sys/cgroup.h"
 #include "sys/log.h"
+#include "sys/packet.h"
 
 #define CHILD_FD          3
 #define START_PATIENCE_MS 20000 /* to load a program on a busy machine */
@@ -60,27 +61,30 @@ struct call {
     struct weir_helper_request request; /* verb and arguments; the rest is filled in */
     int fds[WEIR_HELPER_FDS];
     unsigned n_fds;
-    int *ret_fd; /* where the one that comes back goes; NULL: none does */
+    int *ret_fd;      /* where those that come back go; NULL: none do */
+    unsigned max_fds; /* at most so many do; 0: exactly one */
+    unsigned n_ret;
     struct weir_helper_reply reply;
 };
 
 static int receive(const struct weir_helper *h, struct call *c) {
     struct pollfd p = { .fd = h->fd, .events = POLLIN };
-    int fds[WEIR_HELPER_FDS], r;
-    bool wanted = c->ret_fd != NULL;
-    unsigned n = 0;
+    unsigned n = 0, most = !c->ret_fd ? 0 : c->max_fds ? c->max_fds : 1;
+    int fds[WEIR_PACKET_FDS], r;
 
     do
         r = poll(&p, 1, h->patience_ms);
     while (r < 0 && errno == EINTR);
     if (r != 1)
         return r < 0 ? -errno : -ETIMEDOUT;
-    r = weir_helper_receive(h->fd, &c->reply, sizeof(c->reply), fds, &n);
+    r = weir_packet_receive(h->fd, &c->reply, sizeof(c->reply), fds, WEIR_PACKET_FDS, &n);
     if (r == 0 && (c->reply.version != WEIR_HELPER_VERSION || c->reply.number != h->number ||
-                   n != (wanted && c->reply.error == 0)))
+                   n > most || (n > 0) != (most > 0 && c->reply.error == 0)))
         r = -EPROTO;
-    if (r == 0 && n == 1)
-        *c->ret_fd = fds[0];
+    if (r == 0 && n > 0)
+        memcpy(c->ret_fd, fds, n * sizeof(int));
+    if (r == 0)
+        c->n_ret = n;
     for (unsigned i = 0; r && i < n; i++)
         close(fds[i]);
     return r;
@@ -94,7 +98,7 @@ static int ask(struct weir_helper *h, struct call *c) {
     c->request.version = WEIR_HELPER_VERSION;
     c->request.number = ++h->number;
     h->requests++;
-    r = weir_helper_send(h->fd, &c->request, sizeof(c->request), c->fds, c->n_fds);
+    r = weir_packet_send(h->fd, &c->request, sizeof(c->request), c->fds, c->n_fds);
     if (r == 0)
         r = receive(h, c);
     if (r) {
@@ -322,15 +326,84 @@ static int name_cgroup(const struct weir_helper *h, struct weir_helper_request *
     return name_it(request, cgroup + n + 1);
 }
 
-int weir_helper_socket(struct weir_helper *h, const struct weir_helper_place *place, int family,
-                       int type, int *ret_fd) {
-    struct call c = { .request = { .verb = WEIR_HELPER_SOCKET, .family = family, .type = type },
-                      .fds = { place->netns_fd },
-                      .n_fds = 1,
-                      .ret_fd = ret_fd };
+int weir_helper_sockets(struct weir_helper *h, const struct weir_helper_place *place, int family,
+                        int type, unsigned n, int *ret_fds, unsigned *ret_n) {
+    struct call c = {
+        .request = { .verb = WEIR_HELPER_SOCKET, .family = family, .type = type, .count = n },
+        .fds = { place->netns_fd },
+        .n_fds = 1,
+        .ret_fd = ret_fds,
+        .max_fds = n
+    };
     int r = name_cgroup(h, &c.request, place->cgroup);
 
+    if (r == 0)
+        r = ask(h, &c);
+    if (r == 0)
+        *ret_n = c.n_ret;
+    return r;
+}
+
+int weir_helper_listen(struct weir_helper *h, const struct weir_helper_place *place, uint16_t port,
+                       int ret_fds[2], unsigned *ret_n) {
+    struct call c = { .request = { .verb = WEIR_HELPER_LISTEN, .port = port },
+                      .fds = { place->netns_fd },
+                      .n_fds = 1,
+                      .ret_fd = ret_fds,
+                      .max_fds = 2 };
+    int r = name_cgroup(h, &c.request, place->cgroup);
+
+    if (r == 0)
+        r = ask(h, &c);
+    if (r == 0)
+        *ret_n = c.n_ret;
+    return r;
+}
+
+int weir_helper_release(struct weir_helper *h, const char *cgroup) {
+    struct call c = { .request.verb = WEIR_HELPER_RELEASE };
+    int r = name_cgroup(h, &c.request, cgroup);
+
     return r ? r : ask(h, &c);
+}
+
+int weir_helper_tenant(struct weir_helper *h, const char *name, bool keep, uint32_t *ret_uid,
+                       uint32_t *ret_limits) {
+    struct call c = { .request = { .verb = WEIR_HELPER_TENANT, .count = keep } };
+    int r = name_it(&c.request, name);
+
+    if (r == 0)
+        r = ask(h, &c);
+    if (r == 0 && keep) {
+        *ret_uid = (uint32_t)c.reply.value[0];
+        *ret_limits = (uint32_t)c.reply.value[1];
+    }
+    return r;
+}
+
+int weir_helper_place(struct weir_helper *h, uint32_t uid, uint64_t pod) {
+    struct call c = { .request.verb = WEIR_HELPER_PLACE };
+
+    snprintf(c.request.name, sizeof(c.request.name), "%u/p%llu", uid, (unsigned long long)pod);
+    return ask(h, &c);
+}
+
+int weir_helper_worker(struct weir_helper *h, const char *name, bool new_, int *ret_fd,
+                       pid_t *ret_pid) {
+    struct call c = { .request = { .verb = WEIR_HELPER_SPAWN, .count = new_ }, .ret_fd = ret_fd };
+    int r = name_it(&c.request, name);
+
+    if (r == 0)
+        r = ask(h, &c);
+    if (r == 0)
+        *ret_pid = (pid_t)c.reply.value[0];
+    return r;
+}
+
+int weir_helper_stop(struct weir_helper *h, pid_t pid) {
+    struct call c = { .request = { .verb = WEIR_HELPER_STOP, .pid = pid } };
+
+    return ask(h, &c);
 }
 
 int weir_helper_canary(struct weir_helper *h, const struct weir_helper_place *place,

@@ -25,14 +25,14 @@
 #define NSFS_SUPER 0x6e736673
 
 /* Returns an error that the reply carries; why says that it is a refusal. */
-static int refuse(struct weir_helper_job *job, const char *why) {
+int weir_helper_refuse(struct weir_helper_job *job, const char *why) {
     job->why = why;
     return -EACCES;
 }
 
 /* ---- what is passed in ---- */
 
-static bool is_netns(int fd) {
+bool weir_helper_is_netns(int fd) {
     struct statfs fs;
 
     return fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_SUPER &&
@@ -57,7 +57,7 @@ static bool is_socket_walk(int fd) {
 }
 
 /* The kernel keeps the walk below the parent, whatever the name holds. */
-static int open_cgroup(struct weir_helper_job *job, int *ret_fd) {
+int weir_helper_open_cgroup(struct weir_helper_job *job, int *ret_fd) {
     const struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
                                   .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
                                              RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV };
@@ -66,17 +66,22 @@ static int open_cgroup(struct weir_helper_job *job, int *ret_fd) {
     int fd = (int)syscall(SYS_openat2, s->parent_fd, job->request->name, &how, sizeof(how));
 
     if (fd < 0)
-        return errno == EXDEV || errno == ELOOP ? refuse(job, "cgroup not below the parent")
-                                                : -errno;
+        return errno == EXDEV || errno == ELOOP
+                   ? weir_helper_refuse(job, "cgroup not below the parent")
+                   : -errno;
     if (fstat(fd, &st) < 0 || st.st_ino == s->parent_ino) {
         close(fd);
-        return refuse(job, "the parent cgroup itself");
+        return weir_helper_refuse(job, "the parent cgroup itself");
     }
     *ret_fd = fd;
     return 0;
 }
 
 /* ---- the deeds ---- */
+
+static void give(struct weir_helper_job *job, int fd) {
+    job->ret_fds[job->n_ret_fds++] = fd;
+}
 
 static int hello(struct weir_helper_job *job) {
     job->reply.value[0] = job->server->parent_ino;
@@ -92,52 +97,66 @@ static int netns(struct weir_helper_job *job) {
     struct statfs fs;
     struct stat st;
     char again[32];
-    int fd, r;
+    int fd, found = -1, r;
 
     if (job->request->name[0] != '/')
-        return refuse(job, "not an absolute path");
+        return weir_helper_refuse(job, "not an absolute path");
     fd = open(job->request->name, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     snprintf(again, sizeof(again), "/proc/self/fd/%d", fd);
     if (fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_SUPER)
-        job->ret_fd = open(again, O_RDONLY | O_CLOEXEC);
+        found = open(again, O_RDONLY | O_CLOEXEC);
     close(fd);
-    if (job->ret_fd < 0 || !is_netns(job->ret_fd))
-        return refuse(job, "not a network namespace");
-    if (fstat(job->ret_fd, &st) < 0 || (st.st_dev == s->home_dev && st.st_ino == s->home_ino))
-        return refuse(job, "the node's own network namespace");
-    r = weir_enter_cookie(s, job->ret_fd, &job->reply.value[0]);
+    if (found >= 0)
+        give(job, found);
+    if (found < 0 || !weir_helper_is_netns(found))
+        return weir_helper_refuse(job, "not a network namespace");
+    if (fstat(found, &st) < 0 || (st.st_dev == s->home_dev && st.st_ino == s->home_ino))
+        return weir_helper_refuse(job, "the node's own network namespace");
+    r = weir_enter_cookie(s, found, &job->reply.value[0]);
     return r;
 }
 
 static int walk(struct weir_helper_job *job) {
-    if (!is_netns(job->fds[0]))
-        return refuse(job, "not a network namespace");
+    int fd, r;
+
+    if (!weir_helper_is_netns(job->fds[0]))
+        return weir_helper_refuse(job, "not a network namespace");
     if (!is_socket_walk(job->fds[1]))
-        return refuse(job, "not an iterator over sockets");
-    return weir_enter_walk(job->server, job->fds[0], job->fds[1], &job->ret_fd);
+        return weir_helper_refuse(job, "not an iterator over sockets");
+    r = weir_enter_walk(job->server, job->fds[0], job->fds[1], &fd);
+    if (r == 0)
+        give(job, fd);
+    return r;
 }
 
 static int diag(struct weir_helper_job *job) {
-    if (!is_netns(job->fds[0]))
-        return refuse(job, "not a network namespace");
-    return weir_enter_diag(job->server, job->fds[0], &job->ret_fd);
+    int fd, r;
+
+    if (!weir_helper_is_netns(job->fds[0]))
+        return weir_helper_refuse(job, "not a network namespace");
+    r = weir_enter_diag(job->server, job->fds[0], &fd);
+    if (r == 0)
+        give(job, fd);
+    return r;
 }
 
-static int make_socket(struct weir_helper_job *job) {
+static int make_sockets(struct weir_helper_job *job) {
     const struct weir_helper_request *q = job->request;
     int cgroup = -1, r;
 
     if (q->family != AF_INET && q->family != AF_INET6)
-        return refuse(job, "neither IPv4 nor IPv6");
+        return weir_helper_refuse(job, "neither IPv4 nor IPv6");
     if (q->type != SOCK_STREAM && q->type != SOCK_DGRAM)
-        return refuse(job, "neither a stream nor a datagram socket");
-    if (!is_netns(job->fds[0]))
-        return refuse(job, "not a network namespace");
-    r = open_cgroup(job, &cgroup);
+        return weir_helper_refuse(job, "neither a stream nor a datagram socket");
+    if (q->count < 1 || q->count > WEIR_PACKET_FDS)
+        return weir_helper_refuse(job, "not one socket, or too many");
+    if (!weir_helper_is_netns(job->fds[0]))
+        return weir_helper_refuse(job, "not a network namespace");
+    r = weir_helper_open_cgroup(job, &cgroup);
     if (r == 0)
-        r = weir_enter_socket(cgroup, job->fds[0], q, &job->ret_fd);
+        r = weir_enter_sockets(cgroup, job->fds[0], q, job->ret_fds, &job->n_ret_fds);
     if (cgroup >= 0)
         close(cgroup);
     return r;
@@ -162,9 +181,9 @@ static int canary(struct weir_helper_job *job) {
     struct weir_canary said = { 0 };
     int cgroup = -1, r;
 
-    if (!is_netns(job->fds[0]))
-        return refuse(job, "not a network namespace");
-    r = open_cgroup(job, &cgroup);
+    if (!weir_helper_is_netns(job->fds[0]))
+        return weir_helper_refuse(job, "not a network namespace");
+    r = weir_helper_open_cgroup(job, &cgroup);
     if (r == 0)
         r = weir_enter_canary(cgroup, job->fds[0], &said);
     if (r == -EBUSY)
@@ -217,14 +236,14 @@ static int code_of(struct weir_helper_job *job, int pidfd) {
     int fd;
 
     if (!is_pods_process(job->server, q->pid))
-        return refuse(job, "no process of a pod");
+        return weir_helper_refuse(job, "no process of a pod");
     snprintf(path, sizeof(path), "/proc/%d/exe", q->pid);
     fd = q->name[0] ? open_mapped(q->pid, q->name) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return q->name[0] ? fd : -errno;
-    job->ret_fd = fd;
+    give(job, fd);
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        return refuse(job, "not a regular file");
+        return weir_helper_refuse(job, "not a regular file");
     return poll(&ended, 1, 0) == 0 ? 0 : -ESRCH;
 }
 
@@ -233,10 +252,10 @@ static int code(struct weir_helper_job *job) {
     int pidfd, r;
 
     if (q->pid <= 1)
-        return refuse(job, "no process of a pod");
+        return weir_helper_refuse(job, "no process of a pod");
     for (const char *c = q->name; *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr("._+-", *c))
-            return refuse(job, "not the name of a library");
+            return weir_helper_refuse(job, "not the name of a library");
     pidfd = (int)syscall(SYS_pidfd_open, q->pid, 0);
     if (pidfd < 0)
         return -errno;
@@ -251,15 +270,21 @@ static const struct verb {
     const char *name;
     int (*deed)(struct weir_helper_job *job); /* 0 or -errno */
     unsigned n_fds;
-    bool takes_name, takes_pid, takes_kind;
+    bool takes_name, takes_pid, takes_kind, takes_port, takes_count;
 } verbs[WEIR_HELPER_VERBS] = {
     [WEIR_HELPER_HELLO] = { "hello", hello, 0, false, false, false },
     [WEIR_HELPER_NETNS] = { "netns", netns, 0, true, false, false },
     [WEIR_HELPER_WALK] = { "walk", walk, 2, false, false, false },
     [WEIR_HELPER_DIAG] = { "diag", diag, 1, false, false, false },
-    [WEIR_HELPER_SOCKET] = { "socket", make_socket, 1, true, false, true },
+    [WEIR_HELPER_SOCKET] = { "socket", make_sockets, 1, true, false, true, false, true },
     [WEIR_HELPER_CANARY] = { "canary", canary, 1, true, false, false },
     [WEIR_HELPER_CODE] = { "code", code, 0, true, true, false },
+    [WEIR_HELPER_LISTEN] = { "listen", weir_tenant_listen, 1, true, false, false, true, false },
+    [WEIR_HELPER_TENANT] = { "tenant", weir_tenant_make, 0, true, false, false, false, true },
+    [WEIR_HELPER_PLACE] = { "place", weir_tenant_place, 0, true, false, false, false, false },
+    [WEIR_HELPER_RELEASE] = { "release", weir_tenant_release, 0, true, false, false, false, false },
+    [WEIR_HELPER_SPAWN] = { "spawn", weir_tenant_spawn, 0, true, false, false, false, true },
+    [WEIR_HELPER_STOP] = { "stop", weir_tenant_stop, 0, false, true, false, false, false },
 };
 
 const char *weir_helper_verb_name(uint32_t verb) {
@@ -282,7 +307,8 @@ static const char *malformed(const struct weir_helper_request *q, unsigned n_fds
         if (q->name[i])
             return "something behind the name";
     if ((!verb->takes_name && len) || (!verb->takes_pid && q->pid) ||
-        (!verb->takes_kind && (q->family || q->type)))
+        (!verb->takes_kind && (q->family || q->type)) || (!verb->takes_port && q->port) ||
+        (!verb->takes_count && q->count))
         return "an argument it does not take";
     return NULL;
 }

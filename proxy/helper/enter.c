@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 
 #include "helper/serve_internal.h"
 #include "sys/log.h"
+#include "sys/packet.h"
 #include "weir/abi/flow.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -97,11 +99,14 @@ int weir_enter_diag(const struct weir_helper_server *s, int netns_fd, int *ret_f
 struct said {
     int32_t error; /* 0 or -errno: it did not come to the deed */
     int32_t v4, v6;
+    int fds[WEIR_PACKET_FDS];
+    unsigned n_fds;
 };
 
 struct errand {
     int netns_fd;
-    const struct weir_helper_request *socket; /* make that; NULL: the canary */
+    void (*deed)(const struct weir_helper_request *request, struct said *said);
+    const struct weir_helper_request *request;
 };
 
 /* Without waiting: where nothing refuses the call, a SYN to nowhere has left and that is the answer. */
@@ -116,15 +121,77 @@ static int32_t canary_call(int family, const struct sockaddr *to, socklen_t len)
     return r;
 }
 
-static void canary(struct said *said) {
+static void canary(const struct weir_helper_request *request, struct said *said) {
     const struct weir_addr v4 = WEIR_CANARY_V4, v6 = WEIR_CANARY_V6;
     struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(WEIR_CANARY_PORT) };
     struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = htons(WEIR_CANARY_PORT) };
 
+    (void)request;
     memcpy(&to4.sin_addr, &v4.w[3], sizeof(to4.sin_addr));
     memcpy(&to6.sin6_addr, &v6, sizeof(to6.sin6_addr));
     said->v4 = canary_call(AF_INET, (struct sockaddr *)&to4, sizeof(to4));
     said->v6 = canary_call(AF_INET6, (struct sockaddr *)&to6, sizeof(to6));
+}
+
+/* As many as were asked for, or as there can be. */
+static void sockets(const struct weir_helper_request *request, struct said *said) {
+    while (said->error == 0 && said->n_fds < request->count) {
+        int fd = socket(request->family, request->type | SOCK_CLOEXEC, 0);
+
+        if (fd >= 0)
+            said->fds[said->n_fds++] = fd;
+        else if (said->n_fds > 0)
+            break;
+        else
+            said->error = -errno;
+    }
+}
+
+static int set(int fd, int level, int name) {
+    const int on = 1;
+
+    return setsockopt(fd, level, name, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+/* What arrives from outside is steered there whatever its address; the others are for the pod's own processes. */
+static int listener(int family, uint16_t port) {
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    bool any = port == WEIR_PORT_INBOUND, is_v4 = family == AF_INET;
+    const struct sockaddr *at = is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6;
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int r;
+
+    if (fd < 0)
+        return -errno;
+    v4.sin_addr.s_addr = htonl(any ? INADDR_ANY : INADDR_LOOPBACK);
+    v6.sin6_addr = any ? (struct in6_addr)IN6ADDR_ANY_INIT : (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
+    r = set(fd, SOL_SOCKET, SO_REUSEADDR);
+    if (r == 0 && !is_v4)
+        r = set(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+    if (r == 0) /* what is accepted inherits it */
+        r = set(fd, IPPROTO_TCP, TCP_NODELAY);
+    if (r == 0 && bind(fd, at, is_v4 ? sizeof(v4) : sizeof(v6)) < 0)
+        r = -errno;
+    if (r == 0 && listen(fd, SOMAXCONN) < 0)
+        r = -errno;
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
+/* IPv4 first. A pod may lack IPv6. */
+static void listeners(const struct weir_helper_request *request, struct said *said) {
+    int v4 = listener(AF_INET, (uint16_t)request->port);
+    int v6 = v4 < 0 ? v4 : listener(AF_INET6, (uint16_t)request->port);
+
+    if (v4 >= 0)
+        said->fds[said->n_fds++] = v4;
+    if (v6 >= 0)
+        said->fds[said->n_fds++] = v6;
+    else if (v6 != -EAFNOSUPPORT && v6 != -EADDRNOTAVAIL)
+        said->error = v6;
 }
 
 /* By system call: the library would look for threads to tell. With the uid the capabilities go. */
@@ -137,41 +204,37 @@ static int become_nobody(void) {
 
 static void child(const struct errand *errand, int report_fd) {
     struct said said = { 0 };
-    int fd = -1;
 
     said.error = enter(errand->netns_fd);
     if (said.error == 0)
         said.error = become_nobody();
-    if (said.error == 0 && errand->socket) {
-        fd = socket(errand->socket->family, errand->socket->type | SOCK_CLOEXEC, 0);
-        said.error = fd < 0 ? -errno : 0;
-    } else if (said.error == 0) {
-        canary(&said);
-    }
-    _exit(weir_helper_send(report_fd, &said, sizeof(said), &fd, fd >= 0) == 0 ? 0 : 1);
+    if (said.error == 0)
+        errand->deed(errand->request, &said);
+    if (said.error)
+        said.n_fds = 0;
+    _exit(weir_packet_send(report_fd, &said, sizeof(said), said.fds, said.n_fds) == 0 ? 0 : 1);
 }
 
 /* A frozen pod freezes its child too. */
-static int hear(int report_fd, struct said *said, int *ret_fd) {
+static int hear(int report_fd, struct said *said) {
     struct pollfd p = { .fd = report_fd, .events = POLLIN };
-    int fds[WEIR_HELPER_FDS];
+    int fds[WEIR_PACKET_FDS], r;
     unsigned n = 0;
-    int r;
 
     do
         r = poll(&p, 1, CHILD_PATIENCE_MS);
     while (r < 0 && errno == EINTR);
     if (r != 1)
         return r < 0 ? -errno : -ETIMEDOUT;
-    r = weir_helper_receive(report_fd, said, sizeof(*said), fds, &n);
+    r = weir_packet_receive(report_fd, said, sizeof(*said), fds, WEIR_PACKET_FDS, &n);
     if (r)
         return r == -EPIPE ? -ESRCH : r; /* it was ended in there */
-    if (n == 1)
-        *ret_fd = fds[0];
+    memcpy(said->fds, fds, n * sizeof(int));
+    said->n_fds = n;
     return said->error;
 }
 
-static int send_child(int cgroup_fd, const struct errand *errand, struct said *said, int *ret_fd) {
+static int send_child(int cgroup_fd, const struct errand *errand, struct said *said) {
     struct clone_args args = { .flags = CLONE_INTO_CGROUP,
                                .exit_signal = SIGCHLD,
                                .cgroup = (uint64_t)cgroup_fd };
@@ -186,7 +249,7 @@ static int send_child(int cgroup_fd, const struct errand *errand, struct said *s
     r = pid < 0 ? -errno : 0;
     close(ends[1]);
     if (r == 0)
-        r = hear(ends[0], said, ret_fd);
+        r = hear(ends[0], said);
     close(ends[0]);
     if (pid > 0) {
         (void)kill(pid, SIGKILL);
@@ -196,23 +259,37 @@ static int send_child(int cgroup_fd, const struct errand *errand, struct said *s
     return r;
 }
 
-int weir_enter_socket(int cgroup_fd, int netns_fd, const struct weir_helper_request *request,
-                      int *ret_fd) {
-    const struct errand errand = { netns_fd, request };
-    struct said said;
-    int fd = -1, r = send_child(cgroup_fd, &errand, &said, &fd);
+static int fetch(int cgroup_fd, const struct errand *errand, int *ret_fds, unsigned *ret_n) {
+    struct said said = { 0 };
+    int r = send_child(cgroup_fd, errand, &said);
 
-    if (r == 0 && fd < 0)
+    if (r == 0 && said.n_fds == 0)
         r = -EPROTO;
-    if (r == 0)
-        *ret_fd = fd;
-    return r;
+    if (r)
+        return r;
+    memcpy(ret_fds, said.fds, said.n_fds * sizeof(int));
+    *ret_n = said.n_fds;
+    return 0;
+}
+
+int weir_enter_sockets(int cgroup_fd, int netns_fd, const struct weir_helper_request *request,
+                       int *ret_fds, unsigned *ret_n) {
+    const struct errand errand = { netns_fd, sockets, request };
+
+    return fetch(cgroup_fd, &errand, ret_fds, ret_n);
+}
+
+int weir_enter_listen(int cgroup_fd, int netns_fd, const struct weir_helper_request *request,
+                      int *ret_fds, unsigned *ret_n) {
+    const struct errand errand = { netns_fd, listeners, request };
+
+    return fetch(cgroup_fd, &errand, ret_fds, ret_n);
 }
 
 int weir_enter_canary(int cgroup_fd, int netns_fd, struct weir_canary *ret) {
-    const struct errand errand = { netns_fd, NULL };
-    struct said said;
-    int fd = -1, r = send_child(cgroup_fd, &errand, &said, &fd);
+    const struct errand errand = { netns_fd, canary, NULL };
+    struct said said = { 0 };
+    int r = send_child(cgroup_fd, &errand, &said);
 
     if (r == 0)
         *ret = (struct weir_canary){ said.v4, said.v6 };

@@ -60,9 +60,40 @@ struct weir_helper_place {
     const char *cgroup;
     int netns_fd;
 };
-/* family: AF_INET, AF_INET6; type: SOCK_STREAM, SOCK_DGRAM. Neither bound nor connected. */
-int weir_helper_socket(struct weir_helper *h, const struct weir_helper_place *place, int family,
-                       int type, int *ret_fd);
+/* family: AF_INET, AF_INET6; type: SOCK_STREAM, SOCK_DGRAM. Neither bound nor connected. At least one and at most n
+ * (1 to WEIR_PACKET_FDS) are made. */
+int weir_helper_sockets(struct weir_helper *h, const struct weir_helper_place *place, int family,
+                        int type, unsigned n, int *ret_fds, unsigned *ret_n);
+/*
+ * Sockets that listen at 15001 or 15012 of loopback or at 15006 of every address, IPv4's first, IPv6's where the pod has
+ * it; not blocking. The helper keeps them as well: asked again for the same place and port it gives the same ones, so that
+ * the agent's successor goes on with them. -EADDRINUSE: somebody listens there already.
+ */
+int weir_helper_listen(struct weir_helper *h, const struct weir_helper_place *place, uint16_t port,
+                       int ret_fds[2], unsigned *ret_n);
+/* The helper lets go of the listeners of that cgroup and, when weir_helper_place made it, removes it. */
+int weir_helper_release(struct weir_helper *h, const char *cgroup);
+
+/* Of the pods' parent; below it UID/worker, where a tenant's processes are, and a directory for each of its pods. */
+#define WEIR_HELPER_TENANTS "weir-tenants"
+enum { WEIR_TENANT_MEMORY_MAX = 1, WEIR_TENANT_CPU_WEIGHT = 2 };
+/*
+ * A tenant by the workload's identity, "namespace/account": its user id, which nobody else has while a process of it is
+ * there, and which limits its cgroup has (WEIR_TENANT_*; the others are resource limits of its processes). keep false:
+ * there is none of that name any more; -EBUSY while it has processes or places; what it returns is not set.
+ */
+int weir_helper_tenant(struct weir_helper *h, const char *name, bool keep, uint32_t *ret_uid,
+                       uint32_t *ret_limits);
+/* PARENT/weir-tenants/UID/pPOD: the cgroup of the sockets that a tenant gets in a pod. */
+int weir_helper_place(struct weir_helper *h, uint32_t uid, uint64_t pod);
+/*
+ * The worker of a tenant: a process `weir proxy --tenant`, made anew or the newest that runs (-ESRCH: none does).
+ * *ret_fd: the other end of what it is told by (core/tenant.h); the helper keeps it as well.
+ */
+int weir_helper_worker(struct weir_helper *h, const char *name, bool new_, int *ret_fd,
+                       pid_t *ret_pid);
+/* Ends a worker at once. -ESRCH: it is none. */
+int weir_helper_stop(struct weir_helper *h, pid_t pid);
 /*
  * A process of its own, made in the cgroup and moved into the namespace, calls connect() with the
  * reserved addresses (weir_addr_is_canary), waits for no answer and ends.
@@ -78,12 +109,23 @@ int weir_helper_canary(struct weir_helper *h, const struct weir_helper_place *pl
  */
 int weir_helper_code(struct weir_helper *h, pid_t pid, const char *name, int *ret_fd);
 
+struct weir_helper_tenants {
+    uint32_t first_uid,
+        n_uids;          /* of tenants' processes: nobody else on this machine may have them */
+    uint64_t memory;     /* bytes that one tenant may have */
+    const char *program; /* of workers; NULL = the helper's own */
+};
+#define WEIR_TENANT_FIRST_UID 2000000000u
+#define WEIR_TENANT_UIDS      10000u
+#define WEIR_TENANT_MEMORY    (256ull << 20)
+
 /* The helper's side: until its caller is gone (fd) or SIGTERM (listen). The process's exit code. */
 struct weir_helper_options {
     const char *cgroup; /* the pods' parent, below the cgroup2 mount */
     const char *listen; /* path of a unix socket; NULL: fd */
     int fd;             /* a connected seqpacket socket */
     bool diag;          /* keep NET_ADMIN too: this kernel has no bpf_sock_destroy */
+    struct weir_helper_tenants tenants;
 };
 int weir_helper_serve(const struct weir_helper_options *options);
 

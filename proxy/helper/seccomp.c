@@ -6,10 +6,12 @@
  */
 #include "helper/seccomp.h"
 
+#include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -94,8 +96,44 @@ static const char *const common[] = {
     "kill",
 };
 
+/* A filter is inherited: what a tenant's worker needs its parent may as well. */
+static const char *const worker_only[] = {
+    "arch_prctl",
+    "clone",
+    "clone3",
+    "dup2",
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "epoll_wait",
+    "eventfd2",
+    "getdents64",
+    "getrlimit",
+    "getrusage",
+    "inotify_add_watch",
+    "inotify_init1",
+    "inotify_rm_watch",
+    "membarrier",
+    "pipe2",
+    "pread64",
+    "prlimit64",
+    "rseq",
+    "sched_getaffinity",
+    "seccomp",
+    "set_robust_list",
+    "set_tid_address",
+    "setrlimit",
+    "splice",
+    "sysinfo",
+    "tgkill",
+    "timerfd_create",
+    "timerfd_settime",
+    "uname",
+};
+
 static const char *const helper_only[] = {
-    "clone3", "pidfd_open", "setgroups", "setresgid", "setresuid",
+    "pidfd_open", "setgroups", "setresgid", "setresuid", "setsid", "umask", "signalfd4",
 };
 
 static const char *const agent_only[] = {
@@ -192,10 +230,13 @@ struct only {
 
 /* One argument of each must be one of these. */
 static const struct only helper_args[] = {
-    { "bpf", 0, UINT32_MAX, BPF_ITER_CREATE },
-    { "bpf", 0, UINT32_MAX, BPF_OBJ_GET_INFO_BY_FD },
-    { "setns", 1, UINT32_MAX, CLONE_NEWNET },
-    { "ioctl", 1, UINT32_MAX, NS_GET_NSTYPE },
+    { "bpf", 0, UINT32_MAX, BPF_ITER_CREATE }, { "bpf", 0, UINT32_MAX, BPF_OBJ_GET_INFO_BY_FD },
+    { "setns", 1, UINT32_MAX, CLONE_NEWNET },  { "ioctl", 1, UINT32_MAX, NS_GET_NSTYPE },
+    { "ioctl", 1, UINT32_MAX, FIONBIO },       { "execveat", 4, UINT32_MAX, AT_EMPTY_PATH },
+};
+
+static const struct only worker_args[] = {
+    { "ioctl", 1, UINT32_MAX, FIONBIO },
 };
 
 static const struct only common_args[] = {
@@ -229,14 +270,14 @@ struct list {
     size_t n_args;
 };
 
-static int install(const struct list *own) {
+static int install(const struct list *own, const struct list *more) {
     const struct list all = { common, WEIR_ARRAY_LEN(common), common_args,
                               WEIR_ARRAY_LEN(common_args) };
-    const struct list *const lists[] = { &all, own };
+    const struct list *const lists[] = { &all, own, more };
     scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int r = ctx ? 0 : -ENOMEM;
 
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(lists) && r == 0; i++) {
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(lists) && lists[i] && r == 0; i++) {
         r = allow(ctx, lists[i]->names, lists[i]->n_names);
         if (r == 0)
             r = allow_args(ctx, lists[i]->args, lists[i]->n_args);
@@ -248,15 +289,22 @@ static int install(const struct list *own) {
     return r;
 }
 
+static const struct list worker = { worker_only, WEIR_ARRAY_LEN(worker_only), worker_args,
+                                    WEIR_ARRAY_LEN(worker_args) };
+
 int weir_seccomp_helper(void) {
     const struct list own = { helper_only, WEIR_ARRAY_LEN(helper_only), helper_args,
                               WEIR_ARRAY_LEN(helper_args) };
 
-    return install(&own);
+    return install(&own, &worker);
+}
+
+int weir_seccomp_worker(void) {
+    return install(&worker, NULL);
 }
 
 int weir_seccomp_agent(void) {
     const struct list own = { agent_only, WEIR_ARRAY_LEN(agent_only), NULL, 0 };
 
-    return install(&own);
+    return install(&own, NULL);
 }

@@ -7,8 +7,10 @@
 #define WEIR_HELPER_SECCOMP_H
 
 /* The helper: its deeds and no more; setns for network namespaces only, bpf to look at a link and to
- * make an iterator, no memory that is both new and executable, no exec. */
+ * make an iterator, no memory that is both new and executable, exec of a descriptor only. */
 int weir_seccomp_helper(void);
+/* A tenant's worker: connections, threads, files that are open; no exec, no namespaces, no change of identity, no bpf. */
+int weir_seccomp_worker(void);
 /* The agent: files, sockets, its loop, bpf and perf events; no exec, ptrace, mount, namespaces,
  * modules, or change of identity. */
 int weir_seccomp_agent(void);

@@ -27,7 +27,7 @@
 #define CALLERS     8u /* an agent and, for a while, its successor; one more is sent away */
 #define LISTENER    CALLERS
 #define SIGNALS     (CALLERS + 1)
-#define FILES       64
+#define FILES       4096 /* four listeners for each pod in node mode, and two for each of its tenants */
 #define TOLD_PER_US 1000000ULL /* so many refusals are told in that time, all are counted */
 #define TOLD_MAX    10u
 
@@ -66,11 +66,9 @@ static void tell_refusal(struct serving *s, const struct weir_helper_job *job) {
 /* False: the caller has gone or speaks another language. */
 static bool serve_one(struct serving *s, int fd) {
     struct weir_helper_request request;
-    struct weir_helper_job job = {
-        .server = &s->server, .request = &request, .fds = { -1, -1 }, .ret_fd = -1
-    };
+    struct weir_helper_job job = { .server = &s->server, .request = &request, .fds = { -1, -1 } };
     unsigned n = 0;
-    int r = weir_helper_receive(fd, &request, sizeof(request), job.fds, &n);
+    int r = weir_packet_receive(fd, &request, sizeof(request), job.fds, WEIR_HELPER_FDS, &n);
 
     if (r) {
         if (r == -EPROTO)
@@ -82,10 +80,10 @@ static bool serve_one(struct serving *s, int fd) {
     weir_helper_do(&job);
     if (job.why)
         tell_refusal(s, &job);
-    r = weir_helper_send(fd, &job.reply, sizeof(job.reply), &job.ret_fd,
-                         job.ret_fd >= 0 && job.reply.error == 0);
-    if (job.ret_fd >= 0)
-        close(job.ret_fd);
+    r = weir_packet_send(fd, &job.reply, sizeof(job.reply), job.ret_fds,
+                         job.reply.error == 0 ? job.n_ret_fds : 0);
+    for (unsigned i = 0; i < job.n_ret_fds; i++)
+        close(job.ret_fds[i]);
     for (unsigned i = 0; i < n; i++)
         close(job.fds[i]);
     return r == 0;
@@ -120,11 +118,23 @@ static bool anybody(const struct serving *s) {
     return false;
 }
 
+/* True: it is to end. */
+static bool signalled(struct serving *s) {
+    struct signalfd_siginfo info;
+
+    if (read(s->polls[SIGNALS].fd, &info, sizeof(info)) != sizeof(info))
+        return false;
+    if (info.ssi_signo != SIGCHLD)
+        return true;
+    weir_tenants_reap(&s->server);
+    return false;
+}
+
 static void serve(struct serving *s) {
     while (anybody(s)) {
         if (poll(s->polls, WEIR_ARRAY_LEN(s->polls), -1) < 0)
             continue;
-        if (s->polls[SIGNALS].revents)
+        if (s->polls[SIGNALS].revents && signalled(s))
             return;
         if (s->polls[LISTENER].revents)
             accept_one(s);
@@ -193,6 +203,7 @@ static int open_signals(int *ret_fd) {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
     *ret_fd = signalfd(-1, &set, SFD_CLOEXEC);
@@ -200,10 +211,15 @@ static int open_signals(int *ret_fd) {
 }
 
 static int give_up(bool diag) {
-    const struct rlimit files = { FILES, FILES }, none = { 0, 0 };
+    const struct rlimit none = { 0, 0 };
+    struct rlimit files;
     int r;
 
-    (void)setrlimit(RLIMIT_NOFILE, &files);
+    /* The hard limit is for workers. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max < FILES ? files.rlim_max : FILES;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     (void)setrlimit(RLIMIT_CORE, &none);
     if (chdir("/") < 0 || prctl(PR_SET_NAME, "weir-helper", 0, 0, 0) < 0)
         return -errno;
@@ -215,12 +231,15 @@ static int give_up(bool diag) {
 }
 
 int weir_helper_serve(const struct weir_helper_options *options) {
-    struct serving s = { .server = { .parent_fd = -1, .home_fd = -1 } };
+    struct serving s = { .server = { .parent_fd = -1, .home_fd = -1, .tenants_fd = -1 } };
     int r;
 
     for (unsigned i = 0; i < WEIR_ARRAY_LEN(s.polls); i++)
         s.polls[i] = (struct pollfd){ .fd = -1, .events = POLLIN };
+    s.server.options = options->tenants;
     r = open_places(&s.server, options->cgroup);
+    if (r == 0)
+        weir_tenants_init(&s.server);
     if (r)
         return failed("pods' parent cgroup", r);
     if (options->listen)

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WEIR_HELPER_VERSION 1u
-#define WEIR_HELPER_FDS     2
+#define WEIR_HELPER_VERSION 2u
+#define WEIR_HELPER_FDS     2 /* with a request; a reply has as many as a packet may have */
 
 enum weir_helper_verb {
     WEIR_HELPER_HELLO = 1,
@@ -21,6 +21,12 @@ enum weir_helper_verb {
     WEIR_HELPER_SOCKET,
     WEIR_HELPER_CANARY,
     WEIR_HELPER_CODE,
+    WEIR_HELPER_LISTEN,
+    WEIR_HELPER_TENANT,
+    WEIR_HELPER_PLACE,
+    WEIR_HELPER_RELEASE,
+    WEIR_HELPER_SPAWN,
+    WEIR_HELPER_STOP,
     WEIR_HELPER_VERBS,
 };
 
@@ -32,7 +38,9 @@ struct weir_helper_request {
     int32_t pid;
     int32_t family;
     int32_t type;
-    char name[1000];
+    uint32_t port;
+    uint32_t count;
+    char name[992];
 };
 _Static_assert(sizeof(struct weir_helper_request) == 1024, "wire");
 
@@ -44,14 +52,5 @@ struct weir_helper_reply {
     uint64_t value[4];
 };
 _Static_assert(sizeof(struct weir_helper_reply) == 48, "wire");
-
-/* One packet with up to WEIR_HELPER_FDS descriptors. 0 or -errno. */
-int weir_helper_send(int fd, const void *packet, size_t size, const int *fds, unsigned n);
-/*
- * Takes one packet; descriptors are the caller's. 0, -EPIPE at the end of the stream, -EPROTO for one
- * of another size or with more descriptors than there may be (none is left open), -errno.
- */
-int weir_helper_receive(int fd, void *packet, size_t size, int ret_fds[WEIR_HELPER_FDS],
-                        unsigned *ret_n);
 
 #endif

@@ -8,9 +8,9 @@ import subprocess
 
 from agent import PATIENCE, WEIR, eventually
 
-VERSION = 1
-HELLO, NETNS, WALK, DIAG, SOCKET, CANARY, CODE = range(1, 8)
-REQUEST = struct.Struct("=IIIiii1000s")
+VERSION = 2
+(HELLO, NETNS, WALK, DIAG, SOCKET, CANARY, CODE, LISTEN, TENANT, PLACE, RELEASE, SPAWN, STOP) = range(1, 14)
+REQUEST = struct.Struct("=IIIiiiII992s")
 REPLY = struct.Struct("=IIiI4q")
 
 
@@ -19,9 +19,9 @@ class Helper:
         self.path, self.cgroup, self.log = path, cgroup, log
         self.p = None
 
-    def start(self):
+    def start(self, *more):
         mark = len(self.text()) if os.path.exists(self.log) else 0
-        self.p = subprocess.Popen([WEIR, "helper", "--listen", self.path, "--cgroup", self.cgroup],
+        self.p = subprocess.Popen([WEIR, "helper", "--listen", self.path, "--cgroup", self.cgroup, *more],
                                   stderr=open(self.log, "a"), stdin=subprocess.DEVNULL)
         eventually(lambda: "event=helper_ready" in self.text()[mark:] or self.p.poll() is not None)
         assert self.p.poll() is None, self.text()
@@ -48,13 +48,16 @@ class Wire:
         self.s.connect(path)
         self.number = 0
 
-    def ask(self, verb, name=b"", fds=(), pid=0, family=0, type=0, version=VERSION):
+    def ask(self, verb, name=b"", fds=(), pid=0, family=0, type=0, port=0, count=None, version=VERSION):
         self.number += 1
-        return self.raw(REQUEST.pack(version, verb, self.number, pid, family, type, name), fds)
+        if count is None:
+            count = 1 if verb in (SOCKET, TENANT, SPAWN) else 0
+        return self.raw(REQUEST.pack(version, verb, self.number, pid, family, type, port, count, name), fds)
 
     def raw(self, packet, fds=()):
         socket.send_fds(self.s, [packet], list(fds))
-        data, got, _, _ = socket.recv_fds(self.s, 4096, 4)
+        data, got, _, _ = socket.recv_fds(self.s, 4096, 32)
+        self.got = got  # all that came
         if not data:
             return None
         _, number, error, refused, *values = REPLY.unpack(data)

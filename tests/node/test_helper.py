@@ -234,7 +234,7 @@ def test_what_is_not_on_the_list_is_refused_and_counted(wire, listening, agent):
     mine = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     inet = dict(family=socket.AF_INET, type=socket.SOCK_STREAM)
     bad = [
-        dict(verb=0), dict(verb=8), dict(verb=2**32 - 1), dict(verb=h.HELLO, version=2), dict(verb=h.HELLO, name=b"x"),
+        dict(verb=0), dict(verb=h.STOP + 1), dict(verb=2**32 - 1), dict(verb=h.HELLO, version=1), dict(verb=h.HELLO, version=3), dict(verb=h.HELLO, port=1), dict(verb=h.HELLO, count=1), dict(verb=h.HELLO, name=b"x"),
         dict(verb=h.HELLO, fds=[null]), dict(verb=h.HELLO, pid=1), dict(verb=h.HELLO, family=2),
         dict(verb=h.NETNS, name=b""), dict(verb=h.NETNS, name=b"run/netns/x"), dict(verb=h.NETNS, name=b"/etc/shadow"),
         dict(verb=h.NETNS, name=b"/dev/null"), dict(verb=h.NETNS, name=b"/proc/self/ns/mnt"),
@@ -251,6 +251,16 @@ def test_what_is_not_on_the_list_is_refused_and_counted(wire, listening, agent):
         dict(verb=h.CANARY, name=b"../..", fds=[netns]), dict(verb=h.CANARY, name=b"web/app", fds=[null]),
         dict(verb=h.CODE, pid=1), dict(verb=h.CODE, pid=0), dict(verb=h.CODE, pid=-1), dict(verb=h.CODE, pid=os.getpid()),
         dict(verb=h.CODE, name=b"../x", pid=os.getpid()),
+        dict(verb=h.SOCKET, name=b"web/app", fds=[netns], count=0, **inet),
+        dict(verb=h.SOCKET, name=b"web/app", fds=[netns], count=33, **inet),
+        dict(verb=h.SOCKET, name=b"web/app", fds=[netns], port=15001, **inet),
+        *[dict(verb=h.LISTEN, name=b"web/app", fds=[netns], port=p) for p in (0, 22, 80, 8080, 15000, 15008, 65536 + 15001)],
+        dict(verb=h.LISTEN, name=b"..", fds=[netns], port=15001), dict(verb=h.LISTEN, name=b".", fds=[netns], port=15001),
+        dict(verb=h.LISTEN, name=b"web/app", fds=[null], port=15001), dict(verb=h.LISTEN, name=b"web/app", port=15001),
+        *[dict(verb=h.TENANT, name=n) for n in (b"", b"a", b"/a", b"a/", b"../x", b"a/b/c", b"a/B", b"a/b c", b"a/" + b"x" * 400)],
+        *[dict(verb=h.PLACE, name=n) for n in (b"", b"0/p1", b"2000000000/p1", b"2000000000/../p1", b"/p1")],
+        dict(verb=h.RELEASE, name=b".."), dict(verb=h.RELEASE, name=b"/etc"), dict(verb=h.RELEASE, name=b"."),
+        dict(verb=h.SPAWN, name=b"default/nobody"), dict(verb=h.SPAWN, name=b"/bin/sh"), dict(verb=h.SPAWN, fds=[null]),
     ]
     for request in bad:
         assert refused(wire, **request), request
@@ -309,3 +319,53 @@ def test_it_leaves_no_descriptor_open(wire, listening, agent):
         os.close(fd)
     wire.ask(h.HELLO)  # what came before is over
     assert open_now() == before
+
+
+# --- tenants
+
+def listeners(wire, cgroup, netns, port):
+    error, is_refused, _, _ = wire.ask(h.LISTEN, cgroup.encode(), [netns], port=port)
+    assert (error, is_refused) == (0, 0)
+    return [socket.socket(fileno=fd) for fd in wire.got]
+
+
+def test_a_tenants_listeners_are_made_in_the_pod_and_kept_for_the_next_agent(wire, listening, agent):
+    web = agent.world.pods[0]
+    netns, cookie = wire.netns(web.netns)
+    assert wire.ask(h.TENANT, b"default/web")[:3] == (0, 0, [2000000000, 0, 0, 0])
+    assert wire.ask(h.TENANT, b"other/web")[2][0] == 2000000001
+    assert wire.ask(h.PLACE, b"2000000000/p7")[:2] == (0, 0)
+    place = "weir-tenants/2000000000/p7"
+    made = {port: listeners(wire, place, netns, port) for port in (15001, 15006, 15012)}
+    assert [[s.getsockname()[:2] for s in made[p]] for p in made] == [
+        [("127.0.0.1", 15001), ("::1", 15001)], [("0.0.0.0", 15006), ("::", 15006)], [("127.0.0.1", 15012), ("::1", 15012)]]
+    assert all(struct.unpack("=Q", s.getsockopt(socket.SOL_SOCKET, 71, 8))[0] == cookie for l in made.values() for s in l)
+    # An agent that comes later gets the same, with what waits in them.
+    client = web.app()
+    client.call(actor.connect, "127.0.0.1", 15001)
+    for s in made[15001]:
+        s.close()
+    later = Wire(listening.path)
+    again = listeners(later, place, netns, 15001)
+    assert eventually(lambda: again[0].accept())
+    error, is_refused, _, _ = wire.ask(h.LISTEN, b"web/app", [netns], port=15001)
+    assert (error, is_refused) == (-errno.EADDRINUSE, 0)
+    later.close()
+    for s in again + made[15006] + made[15012]:
+        s.close()
+    assert wire.ask(h.TENANT, b"default/web", count=0)[:2] == (-errno.EBUSY, 0)
+    assert wire.ask(h.RELEASE, place.encode())[:2] == (0, 0)
+    for name in (b"default/web", b"other/web"):
+        assert wire.ask(h.TENANT, name, count=0)[:2] == (0, 0)
+    assert not os.path.exists(os.path.join(agent.world.cgroup, "weir-tenants"))
+    web.app().call(actor.listen, "127.0.0.1", 15001)
+
+
+def test_sockets_come_in_batches_of_the_pod(wire, agent):
+    netns, cookie = wire.netns(agent.world.pods[0].netns)
+    error, _, _, _ = wire.ask(h.SOCKET, b"web/app", [netns], family=socket.AF_INET, type=socket.SOCK_STREAM, count=32)
+    made = [socket.socket(fileno=fd) for fd in wire.got]
+    assert error == 0 and len(made) == 32
+    assert {struct.unpack("=Q", s.getsockopt(socket.SOL_SOCKET, 71, 8))[0] for s in made} == {cookie}
+    for s in made:
+        s.close()

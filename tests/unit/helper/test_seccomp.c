@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sched.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -54,8 +53,20 @@ static int try_map(void) {
 
     return syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr)) < 0 ? errno : 0;
 }
-static int try_epoll(void) {
-    return epoll_create1(0) < 0 ? errno : 0;
+static int try_handle(void) {
+    struct file_handle handle = { .handle_bytes = 0 };
+    int mount;
+
+    return name_to_handle_at(AT_FDCWD, "/", &handle, &mount, 0) < 0 && errno == EPERM ? errno : 0;
+}
+static int try_identity(void) {
+    return syscall(SYS_setresuid, 0, 0, 0) < 0 ? errno : 0;
+}
+static int try_namespace(void) {
+    return setns(0, CLONE_NEWNET) < 0 ? errno : 0;
+}
+static int try_exec_descriptor(void) {
+    return syscall(SYS_execveat, 0, "", NULL, NULL, AT_EMPTY_PATH) < 0 ? errno : 0;
 }
 
 /* What still has to work. */
@@ -98,6 +109,7 @@ static void neither_can_do_what_is_on_no_list(void **state) {
     for (size_t i = 0; i < WEIR_ARRAY_LEN(forbidden); i++) {
         assert_int_equal(under(weir_seccomp_agent, forbidden[i]), EPERM);
         assert_int_equal(under(weir_seccomp_helper, forbidden[i]), EPERM);
+        assert_int_equal(under(weir_seccomp_worker, forbidden[i]), EPERM);
     }
     /* Without a filter these are allowed to anybody: it is the filter that refuses. */
     assert_int_equal(under(NULL, try_exec), 0);
@@ -107,8 +119,18 @@ static void neither_can_do_what_is_on_no_list(void **state) {
 
 static void the_helper_can_do_less_than_the_agent(void **state) {
     assert_int_equal(under(weir_seccomp_helper, try_map), EPERM);
-    assert_int_equal(under(weir_seccomp_helper, try_epoll), EPERM);
-    assert_int_equal(under(weir_seccomp_agent, try_epoll), 0);
+    assert_int_equal(under(weir_seccomp_helper, try_handle), EPERM);
+    assert_int_equal(under(weir_seccomp_agent, try_handle), 0);
+}
+
+static void a_worker_can_do_less_than_the_helper(void **state) {
+    int (*const forbidden[])(void) = { try_identity, try_namespace, try_exec_descriptor, try_map,
+                                       try_handle };
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(forbidden); i++)
+        assert_int_equal(under(weir_seccomp_worker, forbidden[i]), EPERM);
+    assert_int_not_equal(under(weir_seccomp_helper, try_exec_descriptor), EPERM);
+    assert_int_equal(under(weir_seccomp_worker, do_ordinary_things), 0);
 }
 
 static void both_can_do_their_work(void **state) {
@@ -120,6 +142,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neither_can_do_what_is_on_no_list),
         cmocka_unit_test(the_helper_can_do_less_than_the_agent),
+        cmocka_unit_test(a_worker_can_do_less_than_the_helper),
         cmocka_unit_test(both_can_do_their_work),
     };
 

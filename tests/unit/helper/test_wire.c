@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include "sys/packet.h"
 #include "weir_test.h"
 
 static int ends[2];
@@ -33,8 +34,8 @@ static void a_packet_comes_with_its_descriptors(void **state) {
     int fds[WEIR_HELPER_FDS];
     unsigned n;
 
-    assert_int_equal(weir_helper_send(ends[0], &out, sizeof(out), give, 2), 0);
-    assert_int_equal(weir_helper_receive(ends[1], &in, sizeof(in), fds, &n), 0);
+    assert_int_equal(weir_packet_send(ends[0], &out, sizeof(out), give, 2), 0);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n), 0);
     assert_memory_equal(&in, &out, sizeof(in));
     assert_int_equal(n, 2);
     for (unsigned i = 0; i < n; i++) {
@@ -49,10 +50,12 @@ static void another_size_is_no_packet_and_leaves_nothing_open(void **state) {
     int fds[WEIR_HELPER_FDS], before = next_fd();
     unsigned n;
 
-    assert_int_equal(weir_helper_send(ends[0], &out, sizeof(out), ends, 1), 0);
-    assert_int_equal(weir_helper_receive(ends[1], &in, sizeof(in), fds, &n), -EPROTO);
-    assert_int_equal(weir_helper_send(ends[0], &out, 4, ends, 2), 0);
-    assert_int_equal(weir_helper_receive(ends[1], &in, sizeof(in), fds, &n), -EPROTO);
+    assert_int_equal(weir_packet_send(ends[0], &out, sizeof(out), ends, 1), 0);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
+                     -EPROTO);
+    assert_int_equal(weir_packet_send(ends[0], &out, 4, ends, 2), 0);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
+                     -EPROTO);
     assert_int_equal(next_fd(), before);
 }
 
@@ -74,7 +77,8 @@ static void too_many_descriptors_are_refused_and_closed(void **state) {
 
     memcpy(CMSG_DATA(&control.head), many, sizeof(many));
     assert_int_equal(sendmsg(ends[0], &msg, 0), sizeof(in));
-    assert_int_equal(weir_helper_receive(ends[1], &in, sizeof(in), fds, &n), -EPROTO);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
+                     -EPROTO);
     assert_int_equal(next_fd(), before);
 }
 
@@ -85,7 +89,8 @@ static void the_end_of_the_stream_is_told_apart(void **state) {
 
     close(ends[1]);
     ends[1] = -1;
-    assert_int_equal(weir_helper_receive(ends[0], &in, sizeof(in), fds, &n), -EPIPE);
+    assert_int_equal(weir_packet_receive(ends[0], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
+                     -EPIPE);
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "helper/wire.h"
+#include "sys/packet.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -10,15 +10,17 @@
 /* Room for one descriptor more than there may be, so that too many are seen and closed. */
 union control {
     struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(int) * (WEIR_HELPER_FDS + 1))];
+    char room[CMSG_SPACE(sizeof(int) * (WEIR_PACKET_FDS + 1))];
 };
 
-int weir_helper_send(int fd, const void *packet, size_t size, const int *fds, unsigned n) {
+int weir_packet_send(int fd, const void *packet, size_t size, const int *fds, unsigned n) {
     struct iovec iov = { (void *)packet, size };
     struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
     union control control;
     ssize_t sent;
 
+    if (n > WEIR_PACKET_FDS)
+        return -EINVAL;
     if (n > 0) {
         memset(&control, 0, sizeof(control));
         msg.msg_control = &control;
@@ -36,27 +38,27 @@ int weir_helper_send(int fd, const void *packet, size_t size, const int *fds, un
     return (size_t)sent == size ? 0 : -EPROTO;
 }
 
-static unsigned take_fds(struct msghdr *msg, int fds[WEIR_HELPER_FDS + 1]) {
+static unsigned take_fds(struct msghdr *msg, int fds[WEIR_PACKET_FDS + 1]) {
     const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
     unsigned n;
 
     if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
         return 0;
     n = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    if (n > WEIR_HELPER_FDS + 1)
-        n = WEIR_HELPER_FDS + 1;
+    if (n > WEIR_PACKET_FDS + 1)
+        n = WEIR_PACKET_FDS + 1;
     memcpy(fds, CMSG_DATA(c), n * sizeof(int));
     return n;
 }
 
-int weir_helper_receive(int fd, void *packet, size_t size, int ret_fds[WEIR_HELPER_FDS],
+int weir_packet_receive(int fd, void *packet, size_t size, int *ret_fds, unsigned max,
                         unsigned *ret_n) {
     struct iovec iov = { packet, size };
     union control control;
     struct msghdr msg = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
     };
-    int fds[WEIR_HELPER_FDS + 1];
+    int fds[WEIR_PACKET_FDS + 1];
     ssize_t got;
     unsigned n;
 
@@ -66,8 +68,7 @@ int weir_helper_receive(int fd, void *packet, size_t size, int ret_fds[WEIR_HELP
     if (got < 0)
         return errno == ECONNRESET ? -EPIPE : -errno;
     n = take_fds(&msg, fds);
-    if (got > 0 && (size_t)got == size && n <= WEIR_HELPER_FDS &&
-        !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+    if (got > 0 && (size_t)got == size && n <= max && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
         memcpy(ret_fds, fds, n * sizeof(int));
         *ret_n = n;
         return 0;
