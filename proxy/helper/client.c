@@ -69,15 +69,17 @@ struct call {
 
 static int receive(const struct weir_helper *h, struct call *c) {
     struct pollfd p = { .fd = h->fd, .events = POLLIN };
-    unsigned n = 0, most = !c->ret_fd ? 0 : c->max_fds ? c->max_fds : 1;
+    unsigned n = WEIR_PACKET_FDS, most = !c->ret_fd ? 0 : c->max_fds ? c->max_fds : 1;
     int fds[WEIR_PACKET_FDS], r;
+    bool got;
 
     do
         r = poll(&p, 1, h->patience_ms);
     while (r < 0 && errno == EINTR);
     if (r != 1)
         return r < 0 ? -errno : -ETIMEDOUT;
-    r = weir_packet_receive(h->fd, &c->reply, sizeof(c->reply), fds, WEIR_PACKET_FDS, &n);
+    r = weir_packet_receive(h->fd, &c->reply, sizeof(c->reply), fds, &n);
+    got = r == 0;
     if (r == 0 && (c->reply.version != WEIR_HELPER_VERSION || c->reply.number != h->number ||
                    n > most || (n > 0) != (most > 0 && c->reply.error == 0)))
         r = -EPROTO;
@@ -85,7 +87,7 @@ static int receive(const struct weir_helper *h, struct call *c) {
         memcpy(c->ret_fd, fds, n * sizeof(int));
     if (r == 0)
         c->n_ret = n;
-    for (unsigned i = 0; r && i < n; i++)
+    for (unsigned i = 0; got && r && i < n; i++)
         close(fds[i]);
     return r;
 }
@@ -327,20 +329,21 @@ static int name_cgroup(const struct weir_helper *h, struct weir_helper_request *
 }
 
 int weir_helper_sockets(struct weir_helper *h, const struct weir_helper_place *place, int family,
-                        int type, unsigned n, int *ret_fds, unsigned *ret_n) {
-    struct call c = {
-        .request = { .verb = WEIR_HELPER_SOCKET, .family = family, .type = type, .count = n },
-        .fds = { place->netns_fd },
-        .n_fds = 1,
-        .ret_fd = ret_fds,
-        .max_fds = n
-    };
+                        int *ret_fds, unsigned *n) {
+    struct call c = { .request = { .verb = WEIR_HELPER_SOCKET,
+                                   .family = family,
+                                   .type = SOCK_STREAM,
+                                   .count = *n },
+                      .fds = { place->netns_fd },
+                      .n_fds = 1,
+                      .ret_fd = ret_fds,
+                      .max_fds = *n };
     int r = name_cgroup(h, &c.request, place->cgroup);
 
     if (r == 0)
         r = ask(h, &c);
     if (r == 0)
-        *ret_n = c.n_ret;
+        *n = c.n_ret;
     return r;
 }
 

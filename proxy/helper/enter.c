@@ -219,14 +219,14 @@ static void child(const struct errand *errand, int report_fd) {
 static int hear(int report_fd, struct said *said) {
     struct pollfd p = { .fd = report_fd, .events = POLLIN };
     int fds[WEIR_PACKET_FDS], r;
-    unsigned n = 0;
+    unsigned n = WEIR_PACKET_FDS;
 
     do
         r = poll(&p, 1, CHILD_PATIENCE_MS);
     while (r < 0 && errno == EINTR);
     if (r != 1)
         return r < 0 ? -errno : -ETIMEDOUT;
-    r = weir_packet_receive(report_fd, said, sizeof(*said), fds, WEIR_PACKET_FDS, &n);
+    r = weir_packet_receive(report_fd, said, sizeof(*said), fds, &n);
     if (r)
         return r == -EPIPE ? -ESRCH : r; /* it was ended in there */
     memcpy(said->fds, fds, n * sizeof(int));

@@ -60,10 +60,10 @@ struct weir_helper_place {
     const char *cgroup;
     int netns_fd;
 };
-/* family: AF_INET, AF_INET6; type: SOCK_STREAM, SOCK_DGRAM. Neither bound nor connected. At least one and at most n
- * (1 to WEIR_PACKET_FDS) are made. */
+/* TCP, of AF_INET or AF_INET6, neither bound nor connected. *n, from 1 to WEIR_PACKET_FDS, are asked for; at least one
+ * is made, and *n is how many. */
 int weir_helper_sockets(struct weir_helper *h, const struct weir_helper_place *place, int family,
-                        int type, unsigned n, int *ret_fds, unsigned *ret_n);
+                        int *ret_fds, unsigned *n);
 /*
  * Sockets that listen at 15001 or 15012 of loopback or at 15006 of every address, IPv4's first, IPv6's where the pod has
  * it; not blocking. The helper keeps them as well: asked again for the same place and port it gives the same ones, so that

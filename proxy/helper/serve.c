@@ -67,8 +67,8 @@ static void tell_refusal(struct serving *s, const struct weir_helper_job *job) {
 static bool serve_one(struct serving *s, int fd) {
     struct weir_helper_request request;
     struct weir_helper_job job = { .server = &s->server, .request = &request, .fds = { -1, -1 } };
-    unsigned n = 0;
-    int r = weir_packet_receive(fd, &request, sizeof(request), job.fds, WEIR_HELPER_FDS, &n);
+    unsigned n = WEIR_HELPER_FDS;
+    int r = weir_packet_receive(fd, &request, sizeof(request), job.fds, &n);
 
     if (r) {
         if (r == -EPROTO)

@@ -51,8 +51,7 @@ static unsigned take_fds(struct msghdr *msg, int fds[WEIR_PACKET_FDS + 1]) {
     return n;
 }
 
-int weir_packet_receive(int fd, void *packet, size_t size, int *ret_fds, unsigned max,
-                        unsigned *ret_n) {
+int weir_packet_receive(int fd, void *packet, size_t size, int *ret_fds, unsigned *n) {
     struct iovec iov = { packet, size };
     union control control;
     struct msghdr msg = {
@@ -60,20 +59,21 @@ int weir_packet_receive(int fd, void *packet, size_t size, int *ret_fds, unsigne
     };
     int fds[WEIR_PACKET_FDS + 1];
     ssize_t got;
-    unsigned n;
+    unsigned got_fds;
 
     do
         got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return errno == ECONNRESET ? -EPIPE : -errno;
-    n = take_fds(&msg, fds);
-    if (got > 0 && (size_t)got == size && n <= max && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-        memcpy(ret_fds, fds, n * sizeof(int));
-        *ret_n = n;
+    got_fds = take_fds(&msg, fds);
+    if (got > 0 && (size_t)got == size && got_fds <= *n &&
+        !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+        memcpy(ret_fds, fds, got_fds * sizeof(int));
+        *n = got_fds;
         return 0;
     }
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < got_fds; i++)
         close(fds[i]);
-    return got == 0 && n == 0 ? -EPIPE : -EPROTO;
+    return got == 0 && got_fds == 0 ? -EPIPE : -EPROTO;
 }

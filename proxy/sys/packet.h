@@ -10,10 +10,9 @@
 /* One packet with n descriptors, which stay the caller's. 0 or -errno; -EAGAIN: the socket does not block and is full. */
 int weir_packet_send(int fd, const void *packet, size_t size, const int *fds, unsigned n);
 /*
- * Takes one packet of that size; its descriptors, at most `max`, are the caller's. 0; -EPIPE at the end of the stream;
- * -EPROTO for one of another size or with more descriptors (none is left open); -errno.
+ * Takes one packet of that size; its descriptors, at most *n, are the caller's, and *n is how many came. 0; -EPIPE at
+ * the end of the stream; -EPROTO for one of another size or with more descriptors (none is left open); -errno.
  */
-int weir_packet_receive(int fd, void *packet, size_t size, int *ret_fds, unsigned max,
-                        unsigned *ret_n);
+int weir_packet_receive(int fd, void *packet, size_t size, int *ret_fds, unsigned *n);
 
 #endif

@@ -32,10 +32,10 @@ static void a_packet_comes_with_its_descriptors(void **state) {
     struct weir_helper_request out = { .verb = WEIR_HELPER_WALK, .number = 7 }, in;
     const int give[] = { ends[0], ends[1] };
     int fds[WEIR_HELPER_FDS];
-    unsigned n;
+    unsigned n = WEIR_HELPER_FDS;
 
     assert_int_equal(weir_packet_send(ends[0], &out, sizeof(out), give, 2), 0);
-    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n), 0);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, &n), 0);
     assert_memory_equal(&in, &out, sizeof(in));
     assert_int_equal(n, 2);
     for (unsigned i = 0; i < n; i++) {
@@ -48,14 +48,12 @@ static void another_size_is_no_packet_and_leaves_nothing_open(void **state) {
     struct weir_helper_request out = { 0 };
     struct weir_helper_reply in;
     int fds[WEIR_HELPER_FDS], before = next_fd();
-    unsigned n;
+    unsigned n = WEIR_HELPER_FDS;
 
     assert_int_equal(weir_packet_send(ends[0], &out, sizeof(out), ends, 1), 0);
-    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
-                     -EPROTO);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, &n), -EPROTO);
     assert_int_equal(weir_packet_send(ends[0], &out, 4, ends, 2), 0);
-    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
-                     -EPROTO);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, &n), -EPROTO);
     assert_int_equal(next_fd(), before);
 }
 
@@ -73,24 +71,22 @@ static void too_many_descriptors_are_refused_and_closed(void **state) {
     };
     int fds[WEIR_HELPER_FDS], before = next_fd();
     struct weir_helper_reply in;
-    unsigned n;
+    unsigned n = WEIR_HELPER_FDS;
 
     memcpy(CMSG_DATA(&control.head), many, sizeof(many));
     assert_int_equal(sendmsg(ends[0], &msg, 0), sizeof(in));
-    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
-                     -EPROTO);
+    assert_int_equal(weir_packet_receive(ends[1], &in, sizeof(in), fds, &n), -EPROTO);
     assert_int_equal(next_fd(), before);
 }
 
 static void the_end_of_the_stream_is_told_apart(void **state) {
     struct weir_helper_reply in;
     int fds[WEIR_HELPER_FDS];
-    unsigned n;
+    unsigned n = WEIR_HELPER_FDS;
 
     close(ends[1]);
     ends[1] = -1;
-    assert_int_equal(weir_packet_receive(ends[0], &in, sizeof(in), fds, WEIR_HELPER_FDS, &n),
-                     -EPIPE);
+    assert_int_equal(weir_packet_receive(ends[0], &in, sizeof(in), fds, &n), -EPIPE);
 }
 
 int main(void) {
