@@ -19,6 +19,7 @@ struct weir_helper_server {
     uint64_t served, refused;
     struct weir_list tenants, kept; /* tenants.c */
     struct weir_helper_tenants options;
+    char program[PATH_MAX]; /* its own file */
     int tenants_fd; /* the directory of all tenants; -1 = not made yet */
 };
 

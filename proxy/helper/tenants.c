@@ -71,15 +71,14 @@ static uint32_t count(const struct weir_list *list) {
 }
 
 void weir_tenants_init(struct weir_helper_server *s) {
-    static char own[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", own, sizeof(own) - 1);
+    ssize_t n = readlink("/proc/self/exe", s->program, sizeof(s->program) - 1);
 
     weir_list_init(&s->tenants);
     weir_list_init(&s->kept);
     /* By its name: a new file there is what the next worker runs. */
     if (!s->options.program && n > 0) {
-        own[n] = '\0';
-        s->options.program = own;
+        s->program[n] = '\0';
+        s->options.program = s->program;
     }
 }
 
