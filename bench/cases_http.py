@@ -21,6 +21,11 @@ FIGURES = (Figure('cpu_us', 'CPU us/req', '.2f'), Figure('user_us', 'user'), Fig
 H2_FIGURES = tuple(f for f in FIGURES if f.key not in ('p50_us', 'p90_us', 'p99_us')) + (
     Figure('mean_us', 'mean us', '.0f'), Figure('max_us', 'max us', '.0f'))
 
+HANDSHAKE_FIGURES = (Figure('cpu_us', 'CPU us/connection', '.0f'), Figure('user_us', 'user', '.0f'), Figure('system_us', 'sys', '.0f'),
+                     Figure('rps', 'connections/s', ',.0f', more_is_better=True), Figure('p50_us', 'p50 us', '.0f'),
+                     Figure('p90_us', 'p90 us', '.0f'), Figure('p99_us', 'p99 us', '.0f'), Figure('load_us', 'load us', '.0f'),
+                     Figure('origin_us', 'origin us'))
+
 
 @dataclasses.dataclass(frozen=True)
 class Work:
@@ -61,6 +66,7 @@ class Measured(Row):
     def __init__(self, bench, work, started, origin, cgroup):
         self.bench, self.work, self.origin, self.cgroup = bench, work, origin, cgroup
         self.port, self.chain = started
+        self.rate = None
         self.client = Client(bench, work)
         super().__init__(measure=self.sample, stop=self.end)
 
@@ -69,14 +75,14 @@ class Measured(Row):
         if not (self.chain[0] if self.chain else self.origin.process).owns_listener(self.port):
             raise Failed(f'port {self.port} is answered by a stranger')
         with harness.inside(self.cgroup):
-            loads.warm(self.work.load, self.port, self.bench.place.load_core, self.bench.place.folder)
+            self.rate = loads.warm(self.work.load, self.port, self.bench.place.load_core, self.bench.place.folder)
         return self
 
     def sample(self):
         place, processes = self.bench.place, (*self.chain, self.origin.process)
         before, slept = [p.cpu() for p in processes], sum(p.sleeps() for p in self.chain)
         with harness.inside(self.cgroup):
-            r = loads.run(self.work.load, self.port, self.bench.seconds, place.load_core, place.folder)
+            r = loads.run(self.work.load, self.port, self.bench.seconds, place.load_core, place.folder, self.rate)
         slept = sum(p.sleeps() for p in self.chain) - slept
         *own, origin = [harness.cpu_between(b, p.cpu()) for b, p in zip(before, processes)]
         for p in self.chain:
@@ -88,7 +94,7 @@ class Measured(Row):
         each = {'out_us': sum(own[0]) / n * 1e6, 'in_us': sum(own[1]) / n * 1e6} if self.work.pair else {}
         return {'cpu_us': user + system, 'user_us': user, 'system_us': system, 'rps': n / r['seconds'], **r['latency'],
                 'load_us': r['cpu'] / n * 1e6, 'origin_us': sum(origin) / n * 1e6, 'sleeps': slept / n,
-                'bytes': r['bytes_per_request'], 'requests': n, **each}
+                'requests': n, **each}
 
     def end(self):
         for p in self.chain:
@@ -142,11 +148,12 @@ def run(work, bench):
 
 
 def case(work, group, what, quick=False):
-    h2 = work.load.generator == 'h2load'
-    needs = (work.load.generator,) + (('nghttp',) if h2 else ()) + (('nghttpd',) if work.origin == 'h2' else ()) + (
+    generator = work.load.generator
+    h2, handshakes = generator == 'h2load', generator in ('full', 'resumed')
+    needs = (('h2load', 'nghttp') if h2 else () if handshakes else ('wrk',)) + (('nghttpd',) if work.origin == 'h2-batch' else ()) + (
         ('root',) if work.joined else ())
-    register(Case(work.name, group=group, what=what, figures=H2_FIGURES if h2 else FIGURES, run=functools.partial(run, work), needs=needs,
-                  quick=quick))
+    register(Case(work.name, group=group, what=what, figures=H2_FIGURES if h2 else HANDSHAKE_FIGURES if handshakes else FIGURES,
+                  run=functools.partial(run, work), needs=needs, quick=quick))
 
 
 def wrk(path='/small', connections=32, tls=False):
@@ -166,9 +173,13 @@ case(Work('h1-joined', wrk(), joined='all'), 'h1-joined', 'h1 with every socket 
 case(Work('h2', h2load(), down='h2'), 'h2', '8 connections of 32 streams, HTTP/1.1 upstream', quick=True)
 case(Work('h2-joined', h2load(), down='h2', joined='upstream'), 'h2-joined', 'the same, proxy and server joined')
 case(Work('h2-h2', h2load(), down='h2', up='h2', origin='h2'), 'h2-h2', '8 connections of 32 streams, HTTP/2 upstream')
+case(Work('h2-h2-batch', h2load(), down='h2', up='h2', origin='h2-batch'), 'h2-h2-batch', 'the same with a server that answers many streams with one write')
 case(Work('h2-h2-joined', h2load(), down='h2', up='h2', origin='h2', joined='upstream'), 'h2-h2-joined', 'the same, proxy and server joined')
 case(Work('tls', wrk(tls=True)), 'tls', 'h1 over TLS 1.3', quick=True)
 case(Work('tls-h2', h2load(tls=True), down='h2'), 'tls-h2', 'h2 over TLS 1.3')
+case(Work('tls-full', Load('full', '/small', 16, tls=True)), 'tls-full',
+     'new TLS 1.3 connections, full handshake (ECDSA P-256, X25519), one GET each, 16 at a time')
+case(Work('tls-resumed', Load('resumed', '/small', 16, tls=True)), 'tls-resumed', 'the same, each resumed from a ticket')
 case(Work('pair-c32', wrk(), pair=True), 'pair', 'client, sidecar, mutual TLS 1.3, sidecar, server; 32 connections', quick=True)
 case(Work('pair-c1', wrk(connections=1), pair=True), 'pair', 'the same with 1 connection')
 case(Work('pair-c256', wrk(connections=256), pair=True), 'pair', 'the same with 256 connections')

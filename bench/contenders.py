@@ -82,7 +82,7 @@ def filled_in(text, flags, values):
     a value, $$ a dollar sign."""
     lines = []
     for line in text.splitlines():
-        found = re.match(r'(\s*)@(\S+) ?(.*)$', line)
+        found = re.match(r'( *)@([!a-z][a-z0-9,!-]*) (.*)$', line)
         if found:
             indent, asked, rest = found.groups()
             if not all((f[1:] not in flags) if f.startswith('!') else f in flags for f in asked.split(',')):
@@ -180,6 +180,44 @@ class Haproxy(Contender):
         return self.run([self.program, '-db', '-f', conf], link.name)
 
 
+class H2o(Contender):
+    """Version 2.2 has neither client certificates nor HTTP/2 upstream."""
+    name = 'h2o'
+
+    def version(self):
+        return re.search(r'version (\S+)', harness.output_of([self.program, '--version'], self.env)).group(1)
+
+    def able(self, way):
+        return not way.pair and way.up == 'h1'
+
+    def link(self, link):
+        flags = link.flags | ({'root'} if os.geteuid() == 0 else set())
+        conf, _ = configured(self.place, 'proxy.h2o.conf', link.name, flags, listen=link.listen, target=link.target)
+        return self.run([self.program, '-m', 'worker', '-c', conf], link.name)
+
+
+class Nghttpx(Contender):
+    name = 'nghttpx'
+
+    def version(self):
+        return re.search(r'nghttp2/(\S+)', harness.output_of([self.program, '--version'], self.env)).group(1)
+
+    def link(self, link):
+        conf, _ = configured(self.place, 'proxy.nghttpx.conf', link.name, link.flags, listen=link.listen, target=link.target)
+        return self.run([self.program, f'--conf={conf}'], link.name)
+
+
+class Envoy(Contender):
+    name = 'envoy'
+
+    def version(self):
+        return re.search(r'/(\d+\.\d+\.\d+)/', harness.output_of([self.program, '--version'], self.env)).group(1)
+
+    def link(self, link):
+        conf, _ = configured(self.place, 'proxy.envoy.yaml', link.name, link.flags, listen=link.listen, target=link.target)
+        return self.run([self.program, '-c', conf, '--concurrency', '1', '--disable-hot-restart', '--log-level', 'warning'], link.name)
+
+
 class Weir(Contender):
     """With the flags anyone would use, no configuration file."""
     name = 'weir'
@@ -253,13 +291,14 @@ class Command(Contender):
         return self.run([w.replace('{listen}', str(link.listen)).replace('{target}', str(link.target)) for w in words], link.name)
 
 
-KINDS = {c.name: c for c in (Nginx, Haproxy)}
+KINDS = {c.name: c for c in (Nginx, Haproxy, H2o, Nghttpx, Envoy)}
 
 
 def find(place, args, relay):
     """({name: peer}, the contenders that can be had, floor first and weir last, what was left out and why)."""
     peers, left_out = {}, []
-    listing = subprocess.run([os.path.join(HERE, 'peers.sh'), os.path.join(place.build, 'peers')], stdout=subprocess.PIPE, check=False)
+    listing = subprocess.run([os.path.join(HERE, 'peers.sh'), os.path.join(place.build, 'peers'), *([] if args.quick else ['envoy'])],
+                             stdout=subprocess.PIPE, check=False)
     for line in listing.stdout.decode().splitlines():
         name, program, rest = line.split(' ', 2)
         if program == '-':

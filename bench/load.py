@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The load generators: wrk for HTTP/1.1, h2load for HTTP/2. Each returns the same figures and calls any fault a fault."""
+"""The load generators: wrk for HTTP/1.1, h2load for HTTP/2, bench/clients/handshakes.c for new TLS connections. Each returns the same figures and calls any fault a fault."""
 import dataclasses
 import json
 import os
@@ -11,6 +11,7 @@ import subprocess
 from harness import Failed, pinned
 from origins import BODIES, POST_BYTES
 
+HANDSHAKES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'build', 'bench', 'bench_handshakes')
 # What TLS clients ask for; `openssl_conf` writes it for those that cannot be told.
 CIPHER, GROUP = 'TLS_AES_128_GCM_SHA256', 'X25519'
 GRPC_MESSAGE = b'\0\0\0\0\x1b' + b'0123456789abcdefghijklmnopq'
@@ -28,7 +29,7 @@ WRK_POST = f'wrk.method = "POST"\nwrk.body = string.rep("0123456789abcdef", {POS
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    generator: str  # wrk (HTTP/1.1) or h2load
+    generator: str  # wrk (HTTP/1.1), h2load, full or resumed (a connection for each request)
     path: str
     connections: int
     streams: int = 1
@@ -60,11 +61,16 @@ def _written(folder, name, content):
     return path
 
 
-def argv(load, port, folder, seconds):
+def argv(load, port, folder, seconds=None, requests=None):
+    """h2load is given a number of requests rather than seconds, so that it ends with none of them unanswered: each of those would cost some
+    proxies a connection upstream. (wrk cannot be told a number.)"""
     if load.generator == 'h2load':
         more = ['-d', _written(folder, 'grpc.message', GRPC_MESSAGE), '-H', 'te: trailers', '-H', 'content-type: application/grpc'] if load.grpc else []
-        return ['h2load', '-t1', f'-c{load.connections}', f'-m{load.streams}', f'-D{seconds}', f'--tls13-ciphers={CIPHER}',
+        return ['h2load', '-t1', f'-c{load.connections}', f'-m{load.streams}', f'-n{requests}', f'--tls13-ciphers={CIPHER}',
                 f'--groups={GROUP}', *more, load.url(port)]
+    if load.generator in ('full', 'resumed'):
+        return [HANDSHAKES, str(port), load.path, BODIES[load.path].decode(), os.path.join(folder, 'certs', 'ca.crt'), str(load.connections),
+                str(int(seconds * 1000)), load.generator]
     script = WRK_SCRIPT + (WRK_POST if load.post else '')
     file = _written(folder, 'post.lua' if load.post else 'get.lua', script.encode())
     return ['wrk', '-t1', f'-c{load.connections}', f'-d{seconds}s', '-s', file, load.url(port)]
@@ -90,10 +96,17 @@ def _run(command, core, seconds, folder):
 
 
 def warm(load, port, core, folder):
-    """A third of a second of the same load, not measured: fills the pools, so that no measurement pays for connecting upstream."""
+    """A third of a second of the same load, not measured: fills the pools, so that no measurement pays for connecting upstream. Returns the
+    requests per second, roughly, of what is to be given a number of them."""
     if load.generator == 'h2load':
-        _run(argv(load, port, folder, '300ms'), core, 1, folder)
-        return
+        rate = 0
+        for _ in range(3):
+            r = _h2load(_run(argv(load, port, folder, requests=max(1024, int(rate / 3))), core, 10, folder)[0])
+            rate = r['requests'] / r['seconds']
+        return rate
+    if load.generator in ('full', 'resumed'):
+        _run(argv(load, port, folder, 0.3), core, 1, folder)
+        return None
     p = subprocess.Popen(argv(load, port, folder, 9), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                          preexec_fn=pinned(core), env=_env(folder))
     try:
@@ -104,29 +117,32 @@ def warm(load, port, core, folder):
     finally:
         p.kill()
         p.wait()
+    return None
 
 
-def run(load, port, seconds, core, folder):
-    """{requests, seconds, cpu (of the generator, in seconds), bytes_per_request, latency in us: p50, p90, p99, max, or mean and max}"""
-    out, cpu = _run(argv(load, port, folder, seconds), core, seconds, folder)
-    r = _h2load(out) if load.generator == 'h2load' else _wrk(out)
+def run(load, port, seconds, core, folder, rate=None):
+    """For that long, or about that long at a rate known. {requests, seconds, cpu (of the generator, in seconds), bytes (all that came), latency in us: p50, p90, p99, max, or mean and max}"""
+    out, cpu = _run(argv(load, port, folder, seconds, rate and max(1024, int(rate * seconds))), core, seconds, folder)
+    r = _h2load(out) if load.generator == 'h2load' else _result(out)
     if r['requests'] == 0:
         raise Failed('not one request was answered')
+    if r['bytes'] is None:  # compared by the generator, each
+        return {**r, 'cpu': cpu}
     body = len(BODIES[load.path])
     if r['bytes'] < r['requests'] * body:
         raise Failed(f'{r["bytes"]} bytes for {r["requests"]} answers of {body}: bodies are short')
-    return {**r, 'cpu': cpu, 'bytes_per_request': r['bytes'] / r['requests']}
+    return {**r, 'cpu': cpu}
 
 
-def _wrk(out):
+def _result(out):
     found = re.search(r'^RESULT (.*)$', out, re.M)
     if not found:
-        raise Failed(f'wrk said nothing to be understood: {out.strip()[-200:]}')
+        raise Failed(f'the load generator said nothing to be understood: {out.strip()[-200:]}')
     r = json.loads(found.group(1))
     for kind in ('connect', 'read', 'write', 'status', 'timeout'):
-        if r[kind]:
+        if r.get(kind):
             raise Failed(f'wrk counted {r[kind]} {kind} errors in {r["requests"]} requests')
-    return {'requests': r['requests'], 'seconds': r['us'] / 1e6, 'bytes': r['bytes'], 'latency': {f'{k}_us': r[k] for k in ('p50', 'p90', 'p99', 'max')}}
+    return {'requests': r['requests'], 'seconds': r['us'] / 1e6, 'bytes': r.get('bytes'), 'latency': {f'{k}_us': r[k] for k in ('p50', 'p90', 'p99', 'max')}}
 
 
 def _h2load(out):

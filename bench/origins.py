@@ -2,7 +2,8 @@
 """The server behind the contenders, the same for all of them, on the core of the load. Kinds:
 
 h1    nginx, answers from memory
-h2    nghttpd, HTTP/2 by prior knowledge, small files
+h2    the same over HTTP/2 by prior knowledge: each answer is written by itself
+h2-batch  nghttpd, small files: answers many streams with one write
 post  haproxy: waits for the whole of a body and answers with its length; 400 when that is not POST_BYTES
 grpc  the same over HTTP/2 by prior knowledge, for GRPC_BYTES. nghttpd would answer before it has the message, which no unary call does"""
 import os
@@ -20,9 +21,9 @@ class Origin:
     def __init__(self, place, peers, kind='h1'):
         self.place, self.peers, self.kind, self.port = place, peers, kind, free_port()
         self.name = f'origin.{kind}.{self.port}'
-        self.process = {'h1': self._nginx, 'h2': self._nghttpd, 'grpc': self._haproxy, 'post': self._haproxy}[kind]()
+        self.process = {'h1': self._nginx, 'h2': self._nginx, 'h2-batch': self._nghttpd, 'grpc': self._haproxy, 'post': self._haproxy}[kind]()
         try:
-            wait_ready([self.process], self.port, '/token', place.token.encode(), h2=kind in ('h2', 'grpc'))
+            wait_ready([self.process], self.port, '/token', place.token.encode(), h2=kind != 'h1' and kind != 'post')
             if not self.process.owns_listener(self.port):
                 raise Failed(f'port {self.port} is answered by a stranger')
         except BaseException:
@@ -30,7 +31,7 @@ class Origin:
             raise
 
     def _nginx(self):
-        return self.peers['nginx'].start('origin.nginx.conf', self.name, self.place.load_core, listen=self.port, token=self.place.token,
+        return self.peers['nginx'].start('origin.nginx.conf', self.name, self.place.load_core, flags={self.kind}, listen=self.port, token=self.place.token,
                                          kib='0123456789abcdef' * 64, kib64='$k' * 64)
 
     def _haproxy(self):

