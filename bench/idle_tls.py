@@ -92,7 +92,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         issue(directory)
         for kind in ("plain", "h1", "h2", "mutual"):
-            print(f"{kind:8} {measure(n, directory, kind) / 1024:6.1f} KiB per idle connection")
+            print(f"{kind:8} {measure(n, directory, kind) / 1024:7.2f} KiB per idle connection")
 
 
 if __name__ == "__main__":

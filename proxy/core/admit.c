@@ -89,6 +89,11 @@ void weir_relieve_spare(struct weir_worker *w) {
     weir_chunk_pool_trim(w->pool);
     while (!weir_list_empty(&w->free_txns))
         weir_txn_give_back(weir_txn_take_free(w));
+    while (w->n_spare_codecs > 0) {
+        struct weir_codec *codec = w->spare_codecs[--w->n_spare_codecs];
+
+        codec->ops->free(codec);
+    }
 }
 
 static void close_idle_upstreams(struct weir_worker *w) {

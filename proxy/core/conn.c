@@ -14,8 +14,6 @@
 #include "core/relay.h"
 #include "core/txn.h"
 
-#define OUT_LIMIT (128u * 1024u)
-
 static const struct weir_stream_events stream_events;
 
 static void deadline_fired(struct weir_deadline *d) {
@@ -43,7 +41,6 @@ struct weir_conn *weir_conn_new(struct weir_worker *w, struct weir_stream *strea
     weir_list_init(&c->txns);
     weir_list_init(&c->blocked);
     weir_deadline_init(&c->deadline, deadline_fired);
-    weir_bufq_init(&c->out, w->pool, OUT_LIMIT);
     c->stream = stream;
     c->id = w->next_id++;
     c->is_up = is_up;
@@ -137,7 +134,7 @@ static size_t queued(const struct weir_conn *c, const struct weir_cstream *cs) {
     return c->codec->ops->pending(c->codec, cs);
 }
 static size_t leaving(const struct weir_conn *c) {
-    return c->out.len + weir_stream_pending(c->stream);
+    return weir_stream_pending(c->stream);
 }
 
 /*
@@ -165,6 +162,53 @@ bool weir_conn_low(const struct weir_conn *c, const struct weir_cstream *cs) {
         return false;
     return own == 0 || c->codec->queued + all <= limits->connection_bytes / 2;
 }
+
+/* ---- the codec ---- */
+
+static const struct weir_codec_limits *codec_limits(const struct weir_conn *c) {
+    return c->is_up || c->info.peer ? &c->worker->mesh_limits : &c->worker->limits;
+}
+
+static int make_codec(struct weir_conn *c, bool h2) {
+    struct weir_codec_params params = {
+        .role = c->is_up ? WEIR_ROLE_CLIENT : WEIR_ROLE_SERVER,
+        .events = c->is_up ? &weir_up_codec_events : &weir_down_codec_events,
+        .arg = c,
+        .pool = c->worker->pool,
+        .limits = codec_limits(c),
+    };
+
+    return h2 ? weir_h2_new(&params, &c->codec) : weir_h1_new(&params, &c->codec);
+}
+
+void weir_conn_rest(struct weir_conn *c) {
+    struct weir_worker *w = c->worker;
+
+    if (weir_conn_is_h2(c) || c->held || c->eof || c->heads_open > 0 || !weir_h1_at_rest(c->codec))
+        return;
+    if (w->n_spare_codecs < WEIR_ARRAY_LEN(w->spare_codecs))
+        w->spare_codecs[w->n_spare_codecs++] = c->codec;
+    else
+        c->codec->ops->free(c->codec);
+    c->codec = NULL;
+}
+
+/* What weir_conn_rest took. False: there is no memory for it, and the connection has failed. */
+static bool has_codec(struct weir_conn *c) {
+    struct weir_worker *w = c->worker;
+
+    if (c->codec)
+        return true;
+    if (w->n_spare_codecs > 0) {
+        c->codec = w->spare_codecs[--w->n_spare_codecs];
+        weir_h1_renew(c->codec, c, codec_limits(c));
+    } else if (make_codec(c, false) < 0) {
+        weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
+    }
+    return c->codec != NULL;
+}
+
+/* ---- feeding ---- */
 
 /* What the codec has counted, once. */
 static void count_refusals(struct weir_conn *c) {
@@ -254,6 +298,8 @@ static void feed_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir
             weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
         return;
     }
+    if (!has_codec(c))
+        return;
     used = feed(c, chunk, bytes);
     if (used < bytes.len && c->state == WEIR_CONN_HTTP) {
         if (weir_conn_hold(c, chunk, weir_slice_make(bytes.ptr + used, bytes.len - used)) < 0) {
@@ -288,14 +334,7 @@ static void feed_held(struct weir_conn *c) {
 }
 
 int weir_conn_start_http(struct weir_conn *c, bool h2) {
-    struct weir_codec_params params = {
-        .role = c->is_up ? WEIR_ROLE_CLIENT : WEIR_ROLE_SERVER,
-        .events = c->is_up ? &weir_up_codec_events : &weir_down_codec_events,
-        .arg = c,
-        .pool = c->worker->pool,
-        .limits = c->is_up || c->info.peer ? &c->worker->mesh_limits : &c->worker->limits,
-    };
-    int r = h2 ? weir_h2_new(&params, &c->codec) : weir_h1_new(&params, &c->codec);
+    int r = make_codec(c, h2);
 
     if (r < 0)
         return r;
@@ -356,21 +395,23 @@ static void after_flush(struct weir_conn *c) {
         weir_down_idle(c);
 }
 
+/* The worker's queue is empty before and after: the stream takes all of it, or the connection is at its end. */
 static int gather(struct weir_conn *c) {
-    int r = 0;
+    struct weir_bufq *out = &c->worker->out;
+    int r;
 
-    if (c->codec->want_pull && has_room(c)) {
-        c->pulling = c->in_codec = true;
-        r = c->codec->ops->pull(c->codec, &c->out);
-        c->pulling = c->in_codec = false;
-        if (r < 0 || c->state == WEIR_CONN_CLOSED)
-            return r;
-    }
-    if (c->out.len > 0) {
+    if (!c->codec->want_pull || !has_room(c))
+        return 0;
+    c->pulling = c->in_codec = true;
+    r = c->codec->ops->pull(c->codec, out);
+    c->pulling = c->in_codec = false;
+    if (r == 0 && c->state != WEIR_CONN_CLOSED && out->len > 0) {
         weir_count(&c->worker->metrics, c->is_up ? WEIR_C_UP_BYTES_OUT : WEIR_C_DOWN_BYTES_OUT,
-                   c->out.len);
-        r = weir_stream_write(c->stream, &c->out);
+                   out->len);
+        r = weir_stream_write(c->stream, out);
     }
+    if (out->len > 0)
+        weir_bufq_clear(out);
     return r;
 }
 
@@ -378,7 +419,7 @@ void weir_conn_flush(struct weir_conn *c) {
     weir_list_unlink(&c->dirty);
     if (c->state == WEIR_CONN_HTTP || c->state == WEIR_CONN_RELAY)
         weir_conn_update_reading(c);
-    if (c->state != WEIR_CONN_HTTP)
+    if (c->state != WEIR_CONN_HTTP || !c->codec)
         return;
     for (unsigned round = 0; round < 64; round++) {
         if (gather(c) < 0) {
@@ -397,7 +438,7 @@ void weir_conn_flush(struct weir_conn *c) {
     if (c->codec->want_pull && has_room(c))
         weir_conn_dirty(c); /* a long pipeline: let the others have their turn */
     unblock(c);
-    if (c->state == WEIR_CONN_HTTP && !c->codec->want_pull && c->out.len == 0)
+    if (c->state == WEIR_CONN_HTTP && !c->codec->want_pull)
         after_flush(c);
 }
 
@@ -442,7 +483,7 @@ static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes
         if (bytes.len >= c->linger_left)
             weir_conn_close(c);
         else
-            c->linger_left -= bytes.len;
+            c->linger_left -= (uint32_t)bytes.len;
         break;
     default:
         break;
@@ -452,6 +493,8 @@ static void on_read(void *arg, struct weir_chunk *chunk, struct weir_slice bytes
 static void http_eof(struct weir_conn *c) {
     int r;
 
+    if (!has_codec(c))
+        return;
     c->in_codec = true;
     r = c->codec->ops->eof(c->codec);
     c->in_codec = false;

@@ -38,61 +38,69 @@ struct weir_conn {
     struct weir_list blocked; /* txns whose other side waits until this connection has sent more */
     struct weir_deadline deadline;
     struct weir_stream *stream;
-    struct weir_codec *codec; /* NULL until the protocol is known */
-    struct weir_bufq out;
+    /* NULL until the protocol is known, and while an HTTP/1 client has no request under way (weir_conn_rest) */
+    struct weir_codec *codec;
     struct weir_bufq *held; /* received, not yet fed (sniffing, pipelining); NULL = none */
     uint64_t id;
     uint64_t since; /* us: accepted, dialled, or entered its present wait */
     uint64_t mark_out,
         mark_at; /* how far the output had got at the last progress check, and when; 0 = all had left */
-    uint8_t state; /* enum weir_conn_state */
-    bool is_up;
-    bool reading;
-    bool eof;        /* the peer will send no more */
-    bool header_due; /* downstream: a PROXY header comes first */
-    bool tentative;  /* RELAY, downstream: nobody has spoken; it may yet be HTTP */
-    bool own_tls;    /* downstream: the application's own TLS, not ours to end */
-    bool deaf;       /* what it still sends is not looked at */
-    bool fin_sent;
-    bool handshaking; /* one of limits.handshakes */
-    bool pulling;     /* being flushed: what an exchange's end calls for follows */
-    bool in_codec;    /* inside feed, eof or pull: what ends now is taken from the codec as well */
-    bool fin_after_flush;         /* tunnel: half-close once everything queued has left */
-    uint8_t dir;                  /* enum weir_direction */
-    uint32_t paused;              /* H1: txn directions that want no more input now */
-    uint32_t heads_open;          /* downstream: requests begun whose head is incomplete */
-    uint64_t head_due;            /* when the oldest of them must be complete */
-    uint64_t linger_left;         /* bytes still thrown away before giving up */
     struct weir_stream_info info; /* set when the stream opened */
     struct weir_origin *source;   /* of a PROXY header; up: whose connection this is; or NULL */
-    /* downstream */
-    uint16_t port;                         /* gateway: of the listener */
-    struct weir_quota_source *counted_for; /* NULL = for no source */
-    struct weir_tls_ctx *tls_due; /* HANDSHAKE: waits for bytes or, by pool_node, for its turn */
-    char *name;                 /* asked for by a ClientHello that was passed on; NULL = none was */
-    struct weir_parent *parent; /* valid while parent_epoch is current */
-    struct weir_epoch *parent_epoch;
-    /* upstream */
-    struct weir_target *target;
-    struct weir_lb_endpoint *endpoint; /* used by this connection */
-    char *expect;                      /* SPIFFE id demanded of the server; NULL = none */
-    char *sni;                         /* ordinary TLS: the name demanded; NULL = none */
-    uint64_t tls_generation; /* ordinary TLS: of the configuration it was made by; else 0 */
-    uint8_t proto;           /* enum weir_upstream_proto asked for */
-    uint64_t expires;        /* us: then it takes no further exchange */
-    uint32_t n_requests;     /* that it was given */
-    bool pooled;             /* idle in the pool */
+    struct weir_conn *peer;       /* RELAY: the other side */
+    /* An idle connection is little more than this struct: what only one side has shares its place with the other's. */
+    union {
+        struct {                                   /* downstream */
+            struct weir_quota_source *counted_for; /* NULL = for no source */
+            struct weir_tls_ctx
+                *tls_due; /* HANDSHAKE: waits for bytes or, by pool_node, for its turn */
+            char *name;   /* asked for by a ClientHello that was passed on; NULL = none was */
+            struct weir_parent *parent; /* valid while parent_epoch is current */
+            struct weir_epoch *parent_epoch;
+            struct weir_relay_search *search; /* RELAY: until an endpoint is connected */
+            uint64_t head_due;                /* when the oldest of heads_open must be complete */
+        };
+        struct { /* upstream: is_up */
+            struct weir_target *target;
+            struct weir_lb_endpoint *endpoint; /* used by this connection */
+            char *expect;                      /* SPIFFE id demanded of the server; NULL = none */
+            char *sni;                         /* ordinary TLS: the name demanded; NULL = none */
+            uint64_t tls_generation; /* ordinary TLS: of the configuration it was made by; else 0 */
+            uint64_t expires;        /* us: then it takes no further exchange */
+            uint32_t n_requests;     /* that it was given */
+        };
+    };
+    uint32_t paused;      /* H1: txn directions that want no more input now */
+    uint32_t heads_open;  /* downstream: requests begun whose head is incomplete */
+    uint32_t linger_left; /* LINGER: bytes still thrown away before giving up */
+    uint16_t port;        /* gateway: of the listener */
+    uint8_t state;        /* enum weir_conn_state */
+    uint8_t dir;          /* enum weir_direction */
+    uint8_t proto;        /* upstream: enum weir_upstream_proto asked for */
+    bool is_up : 1;
+    bool reading : 1;
+    bool eof : 1;        /* the peer will send no more */
+    bool header_due : 1; /* downstream: a PROXY header comes first */
+    bool tentative : 1;  /* RELAY, downstream: nobody has spoken; it may yet be HTTP */
+    bool own_tls : 1;    /* downstream: the application's own TLS, not ours to end */
+    bool deaf : 1;       /* what it still sends is not looked at */
+    bool fin_sent : 1;
+    bool handshaking : 1; /* one of limits.handshakes */
+    bool pulling : 1;     /* being flushed: what an exchange's end calls for follows */
+    bool in_codec : 1; /* inside feed, eof or pull: what ends now is taken from the codec as well */
+    bool fin_after_flush : 1; /* tunnel: half-close once everything queued has left */
+    bool pooled : 1;          /* upstream: idle in the pool */
     bool
-        used_before; /* carried an exchange (down: began one): its death may be the keep-alive race */
-    bool no_more;    /* no further exchange may start here */
-    struct weir_conn *peer;           /* RELAY: the other side */
-    struct weir_relay_search *search; /* RELAY, downstream: until an endpoint is connected */
+        used_before : 1; /* carried an exchange (down: began one): its death may be the keep-alive race */
+    bool no_more : 1; /* upstream: no further exchange may start here */
 };
 
 /* Both roles. `stream` is taken over. NULL = no memory (the stream is left alone). */
 struct weir_conn *weir_conn_new(struct weir_worker *w, struct weir_stream *stream, bool is_up);
 /* 0, -ENOMEM. Makes the codec for that protocol and feeds what is held. */
 int weir_conn_start_http(struct weir_conn *c, bool h2);
+/* Downstream, nothing runs on it: an HTTP/1 codec is put aside until there is something to read. */
+void weir_conn_rest(struct weir_conn *c);
 /* For a stream that cannot become a connection: closed at once. */
 void weir_conn_refuse_stream(struct weir_stream *s);
 void weir_conn_dirty(struct weir_conn *c);

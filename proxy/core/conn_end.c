@@ -155,6 +155,21 @@ static void endpoint_unuse(struct weir_conn *c) {
     c->target->users--;
 }
 
+static void up_deinit(struct weir_conn *c) {
+    if (c->endpoint)
+        endpoint_unuse(c);
+    weir_free(c->expect);
+    weir_free(c->sni);
+}
+
+static void down_deinit(struct weir_conn *c) {
+    weir_admit_over(c);
+    if (c->parent_epoch)
+        weir_epoch_unuse(c->parent_epoch);
+    weir_relay_search_free(c);
+    weir_free(c->name);
+}
+
 void weir_conn_closed(void *arg) {
     struct weir_conn *c = arg;
     struct weir_worker *w = c->worker;
@@ -168,20 +183,13 @@ void weir_conn_closed(void *arg) {
     }
     weir_list_unlink(&c->node);
     weir_count(&w->metrics, c->is_up ? WEIR_C_UP_ACTIVE : WEIR_C_DOWN_ACTIVE, (uint64_t)-1);
-    if (c->is_up && c->endpoint)
-        endpoint_unuse(c);
-    if (!c->is_up)
-        weir_admit_over(c);
-    if (c->parent_epoch)
-        weir_epoch_unuse(c->parent_epoch);
+    if (c->is_up)
+        up_deinit(c);
+    else
+        down_deinit(c);
     if (c->codec)
         c->codec->ops->free(c->codec);
     weir_conn_held_free(c);
-    weir_relay_search_free(c);
-    weir_bufq_deinit(&c->out);
-    weir_free(c->expect);
-    weir_free(c->sni);
-    weir_free(c->name);
     weir_free(c->source);
     weir_free(c);
     if (w->draining && weir_list_empty(&w->downs) && weir_list_empty(&w->ups) && w->on_idle)

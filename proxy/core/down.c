@@ -350,6 +350,7 @@ void weir_down_idle(struct weir_conn *c) {
     if (c->heads_open == 0)
         weir_worker_deadline(c->worker, &c->deadline,
                              now + weir_worker_limits(c->worker)->idle_timeout_us);
+    weir_conn_rest(c);
 }
 
 /* ---- deadlines ---- */

@@ -15,6 +15,9 @@
 /* A connection between sidecars speaks for many clients, of whom each may give up its requests: so many times what one may do. */
 #define MESH_CLIENTS 50u
 
+/* Bytes a connection gathers before they are written. */
+#define OUT_LIMIT (128u * 1024u)
+
 uint64_t weir_worker_random(struct weir_worker *w) {
     /* splitmix64: for spreading load and request ids, nothing secret */
     uint64_t z = (w->rng += 0x9e3779b97f4a7c15ull);
@@ -348,6 +351,7 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, struct weir_qu
     weir_list_init(&w->free_txns);
     weir_list_init(&w->handshakes_due);
     weir_bufq_init(&w->access, w->pool, 0);
+    weir_bufq_init(&w->out, w->pool, OUT_LIMIT);
     weir_deadline_init(&w->drain_deadline, drain_over);
     atomic_init(&w->offered, NULL);
     atomic_init(&w->drain_wanted, false);
@@ -366,6 +370,7 @@ void weir_worker_deinit(struct weir_worker *w) {
     weir_htab_deinit(&w->target_by_name);
     weir_free(w->targets);
     weir_bufq_deinit(&w->access);
+    weir_bufq_deinit(&w->out);
     if (w->epoch)
         weir_epoch_unuse(w->epoch);
     weir_runtime_unref(atomic_exchange(&w->offered, NULL));

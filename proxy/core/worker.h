@@ -66,6 +66,9 @@ struct weir_worker {
     struct weir_list selves, selves_due; /* self.c: ends, and those with something to deliver */
     struct weir_list free_txns;
     uint32_t n_free_txns;
+    struct weir_codec *spare_codecs[64]; /* HTTP/1, of connections that rest (conn.c) */
+    uint32_t n_spare_codecs;
+    struct weir_bufq out; /* what a connection is about to write; empty between two of them */
     struct weir_list
         handshakes_due;       /* struct weir_conn.pool_node: they wait for others to be done */
     struct weir_quota *quota; /* shared with the other workers */

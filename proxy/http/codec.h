@@ -182,5 +182,12 @@ struct weir_codec_params {
 /* 0 or -ENOMEM. */
 int weir_h1_new(const struct weir_codec_params *params, struct weir_codec **ret_codec);
 int weir_h2_new(const struct weir_codec_params *params, struct weir_codec **ret_codec);
+/*
+ * Between two exchanges an HTTP/1 codec holds nothing that a new one would not: true when that is so now, so that its owner may take it from
+ * an idle connection and give another one a codec made anew of it.
+ */
+bool weir_h1_at_rest(const struct weir_codec *c);
+/* At rest: another connection's from now on, as new, with the role, events and pool it was made with. */
+void weir_h1_renew(struct weir_codec *c, void *arg, const struct weir_codec_limits *limits);
 
 #endif

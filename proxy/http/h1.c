@@ -393,6 +393,18 @@ static const struct weir_codec_ops h1_ops = {
     .free = h1_free,
 };
 
+bool weir_h1_at_rest(const struct weir_codec *c) {
+    const struct weir_h1 *h = (const struct weir_h1 *)c;
+    return h->state == WEIR_H1_IDLE && c->n_active == 0 && h->blank == 0 && !h->out &&
+           !h->draining && !c->must_close;
+}
+
+void weir_h1_renew(struct weir_codec *c, void *arg, const struct weir_codec_limits *limits) {
+    c->arg = arg;
+    c->limits = limits;
+    weir_h1_of(c)->cs.id = 0;
+}
+
 int weir_h1_new(const struct weir_codec_params *params, struct weir_codec **ret_codec) {
     struct weir_h1 *h = weir_calloc(1, sizeof(*h));
     if (!h)

@@ -43,12 +43,15 @@ static bool ask(int fd, int level, int name, struct sockaddr_storage *ret_sa) {
 /* A v6 socket may carry a v4-mapped flow, whose origin IPv4's option knows. */
 static bool find_original(struct weir_tcp *t, int fd, int family) {
     struct sockaddr_storage sa;
+    struct weir_ip ip;
     bool v4 = weir_addr_is_v4(&t->remote);
 
     t->has_original = (v4 && ask(fd, IPPROTO_IP, SO_ORIGINAL_DST, &sa) &&
-                       weir_addr_from_sockaddr(&sa, &t->original, &t->original_port)) ||
+                       weir_addr_from_sockaddr(&sa, &ip, &t->original_port)) ||
                       (family == AF_INET6 && ask(fd, IPPROTO_IPV6, IP6T_SO_ORIGINAL_DST, &sa) &&
-                       weir_addr_from_sockaddr(&sa, &t->original, &t->original_port));
+                       weir_addr_from_sockaddr(&sa, &ip, &t->original_port));
+    if (t->has_original)
+        t->original = ip;
     return t->has_original;
 }
 

@@ -142,7 +142,7 @@ static void on_check(uv_check_t *check) {
         loop->wake = false;
         loop->net.events->turn(loop->net.arg);
     }
-    if (loop->stopping && weir_list_empty(&loop->streams) && !loop->wake)
+    if (loop->stopping && loop->n_streams == 0 && !loop->wake)
         close_own(loop);
 }
 
@@ -179,7 +179,6 @@ int weir_loop_new(struct weir_chunk_pool *pool, struct weir_loop **ret_loop) {
     loop->net.ops = &net_ops;
     loop->net.pool = pool;
     weir_list_init(&loop->listeners);
-    weir_list_init(&loop->streams);
     weir_list_init(&loop->deferred);
     loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (loop->spare_fd < 0) {
@@ -267,13 +266,18 @@ void weir_loop_run_until(struct weir_loop *loop, bool (*done)(void *arg), void *
         uv_run(&loop->uv, UV_RUN_ONCE);
 }
 
+/* Of the loop's handles those of kind TCP are streams. */
+static void close_stream(uv_handle_t *handle, void *arg) {
+    if (handle->type == UV_TCP)
+        weir_stream_close(&((struct weir_tcp *)handle->data)->base, false);
+}
+
 void weir_loop_stop(struct weir_loop *loop) {
     if (loop->stopping)
         return;
     loop->stopping = true;
     weir_listeners_close(loop);
-    WEIR_LIST_FOREACH_SAFE (it, next, &loop->streams)
-        weir_stream_close(&WEIR_CONTAINER_OF(it, struct weir_tcp, link)->base, false);
+    uv_walk(&loop->uv, close_stream, NULL);
     weir_loop_kick(loop);
 }
 

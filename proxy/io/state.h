@@ -30,7 +30,7 @@ struct weir_loop {
     uint64_t now, wall; /* us */
 
     struct weir_list listeners; /* weir_listener.link */
-    struct weir_list streams;   /* weir_tcp.link: every stream whose memory is not yet gone */
+    size_t n_streams;           /* whose memory is not yet gone */
     struct weir_list deferred;  /* weir_tcp.deferred: `error` is owed at the end of the turn */
 
     /* Where the next read goes: the tail of one chunk shared by all streams (tcp.c). */

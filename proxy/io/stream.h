@@ -36,16 +36,15 @@ struct weir_stream_events {
 
 struct weir_stream_info {
     struct weir_ip local, remote;
-    uint16_t local_port, remote_port;
-    bool has_original; /* SO_ORIGINAL_DST answered (outbound steering) */
     struct weir_ip original;
-    uint16_t original_port;
-    bool tls; /* the fields below are meaningful */
+    uint16_t local_port, remote_port, original_port;
+    bool has_original : 1; /* SO_ORIGINAL_DST answered (outbound steering) */
+    bool tls : 1;          /* this and the fields below are meaningful */
+    bool resumed : 1;      /* the session, by ticket */
     struct weir_slice alpn;
     const struct weir_identity *peer; /* NULL = none */
     const char *peer_hash;            /* as weir_tls_peer_hash */
     const char *sni;
-    bool resumed;             /* the session, by ticket */
     const char *fault_reason; /* after error: a short stable word for the log, or "" */
 };
 

@@ -403,7 +403,7 @@ static void on_close(uv_handle_t *handle) {
     out_put(t);
     if (t->base.events && t->base.events->closed)
         t->base.events->closed(t->base.arg);
-    weir_list_unlink(&t->link);
+    loop->n_streams--;
     weir_free(t);
     if (loop->stopping)
         weir_loop_kick(loop);
@@ -416,9 +416,9 @@ static void tcp_close(struct weir_stream *s, bool reset) {
         return;
     t->closing = true;
     weir_list_unlink(&t->deferred);
-    if (t->dial)
+    if (t->dial && !t->has_original)
         weir_tcp_dial_cancel(t->dial);
-    if (t->race)
+    if (t->race && !t->has_original)
         weir_tcp_race_cancel(t->race);
     /* Fails when there is no socket yet: then there is nothing to reset. */
     if (!reset || uv_tcp_close_reset(&t->uv, on_close) < 0)
@@ -427,26 +427,23 @@ static void tcp_close(struct weir_stream *s, bool reset) {
 
 static void tcp_info(struct weir_stream *s, struct weir_stream_info *ret_info) {
     struct weir_tcp *t = of(s);
+    struct sockaddr_storage sa;
+    int len = sizeof(sa);
 
-    if (!t->has_local && t->connected && !t->closing) {
-        struct sockaddr_storage sa;
-        int len = sizeof(sa);
-
-        if (uv_tcp_getsockname(&t->uv, (struct sockaddr *)&sa, &len) == 0)
-            t->has_local = weir_addr_from_sockaddr(&sa, &t->local, &t->local_port);
-    }
     *ret_info = (struct weir_stream_info){
-        .local = t->local,
         .remote = t->remote,
-        .local_port = t->local_port,
         .remote_port = t->remote_port,
         .has_original = t->has_original,
-        .original = t->original,
         .original_port = t->original_port,
         .sni = "",
         .peer_hash = "",
         .fault_reason = "",
     };
+    if (t->has_original)
+        ret_info->original = t->original;
+    if (t->connected && !t->closing &&
+        uv_tcp_getsockname(&t->uv, (struct sockaddr *)&sa, &len) == 0)
+        weir_addr_from_sockaddr(&sa, &ret_info->local, &ret_info->local_port);
 }
 
 static const struct weir_stream_ops tcp_ops = {
@@ -472,6 +469,6 @@ struct weir_tcp *weir_tcp_new(struct weir_loop *loop, enum weir_side side) {
     uv_tcp_init(&loop->uv, &t->uv);
     t->uv.data = t;
     weir_list_init(&t->deferred);
-    weir_list_push_back(&loop->streams, &t->link);
+    loop->n_streams++;
     return t;
 }

@@ -31,16 +31,19 @@ struct weir_tcp {
     struct weir_stream base; /* first */
     uv_tcp_t uv;
     struct weir_loop *loop;
-    struct weir_list link;
     struct weir_list deferred;
     struct weir_tcp_out *out; /* connected and not NULL: out->req is under way */
-    struct weir_tcp_dial *dial;
-    struct weir_tcp_race *race;
-    struct weir_ip local, remote, original;
-    uint16_t local_port, remote_port, original_port;
+    union {
+        struct {
+            struct weir_tcp_dial *dial;
+            struct weir_tcp_race *race;
+        };
+        struct weir_ip original; /* has_original: nothing is dialled */
+    };
+    struct weir_ip remote;
+    uint16_t remote_port, original_port;
     uint8_t side; /* enum weir_side: whose faults these are */
     bool connected : 1;
-    bool has_local : 1;
     bool has_original : 1;
     bool reading : 1;    /* the owner wants bytes */
     bool uv_reading : 1; /* libuv polls for them; may outlast `reading`, see tcp_read_stop */
@@ -54,7 +57,7 @@ struct weir_tcp {
     bool closing : 1;
 };
 
-/* A stream in the loop's list, its uv handle initialised. NULL = no memory. */
+/* A stream of the loop, its uv handle initialised. NULL = no memory. */
 struct weir_tcp *weir_tcp_new(struct weir_loop *loop, enum weir_side side);
 /* The dial came through: sends what was queued meanwhile, starts reading if asked for, tells
  * `open`. */

@@ -35,11 +35,12 @@ struct tls_stream {
     struct weir_stream *lower;
     struct weir_tls *tls;
     struct weir_chunk_pool *pool;
-    struct early *early;    /* NULL once the handshake is done */
-    struct weir_bufq plain; /* decrypted, not yet taken by the owner */
-    const char *reason;     /* why it ended; NULL = the engine knows, "" = lower does */
+    struct early *early; /* NULL once the handshake is done */
+    struct weir_bufq
+        *plain; /* decrypted, not yet taken by the owner; NULL = none, as in an idle connection */
+    const char *reason; /* why it ended; NULL = the engine knows, "" = lower does */
     struct weir_fault fault;
-    uint32_t depth;
+    uint8_t depth;
     uint8_t end; /* enum end: what comes behind `plain` */
     bool end_told;
     bool mesh, client;
@@ -136,12 +137,39 @@ static void on_established(struct tls_stream *t) {
         t->base.events->drain(t->base.arg);
 }
 
+/* --- what was decrypted --- */
+
+static bool has_plain(const struct tls_stream *t) {
+    return t->plain && t->plain->len > 0;
+}
+
+static bool plain_make(struct tls_stream *t) {
+    if (t->plain)
+        return true;
+    t->plain = weir_malloc(sizeof(*t->plain));
+    if (!t->plain)
+        return false;
+    weir_bufq_init(t->plain, t->pool, 0);
+    return true;
+}
+
+static void plain_free(struct tls_stream *t) {
+    if (!t->plain)
+        return;
+    weir_bufq_deinit(t->plain);
+    t->plain = weir_free(t->plain);
+}
+
 static void feed(struct tls_stream *t, struct weir_slice bytes) {
     struct weir_bufq cipher;
     int r;
 
+    if (!plain_make(t)) {
+        end_internal(t);
+        return;
+    }
     weir_bufq_init(&cipher, t->pool, 0);
-    r = weir_tls_feed(t->tls, bytes, &t->plain, &cipher);
+    r = weir_tls_feed(t->tls, bytes, t->plain, &cipher);
     /* Also after a fault: the alert tells the peer why. */
     if (send(t, &cipher) < 0)
         end_internal(t);
@@ -172,12 +200,12 @@ static void feed_first(struct tls_stream *t) {
 }
 
 static void deliver_plain(struct tls_stream *t) {
-    while (t->reading && !t->closing && t->plain.len > 0) {
-        const struct weir_seg *seg = &t->plain.segs[t->plain.head];
+    while (t->reading && !t->closing && has_plain(t)) {
+        const struct weir_seg *seg = &t->plain->segs[t->plain->head];
         struct weir_chunk *chunk = weir_chunk_ref(seg->chunk);
         struct weir_slice bytes = weir_slice_make(seg->ptr, seg->len);
 
-        weir_bufq_consume(&t->plain, bytes.len);
+        weir_bufq_consume(t->plain, bytes.len);
         t->base.bytes_in += bytes.len;
         t->base.events->read(t->base.arg, chunk, bytes);
         weir_chunk_unref(chunk);
@@ -185,7 +213,7 @@ static void deliver_plain(struct tls_stream *t) {
 }
 
 static bool end_is_due(const struct tls_stream *t) {
-    return !t->closing && !t->end_told && t->plain.len == 0 &&
+    return !t->closing && !t->end_told && !has_plain(t) &&
            (t->end == END_ERROR || (t->end == END_EOF && t->reading));
 }
 
@@ -218,7 +246,7 @@ static void destroy(struct tls_stream *t) {
     if (t->base.events && t->base.events->closed)
         t->base.events->closed(t->base.arg);
     weir_tls_free(t->tls);
-    weir_bufq_deinit(&t->plain);
+    plain_free(t);
     if (t->early) {
         weir_bufq_deinit(&t->early->first);
         weir_bufq_deinit(&t->early->out);
@@ -238,13 +266,17 @@ static void settle(struct tls_stream *t) {
         deliver_plain(t);
         tell_end(t);
         match_lower_reading(t);
-    } while (!t->closing && ((t->reading && t->plain.len > 0) || end_is_due(t)));
+    } while (!t->closing && ((t->reading && has_plain(t)) || end_is_due(t)));
 }
 
 static void leave(struct tls_stream *t) {
     if (t->depth == 1)
         settle(t);
-    if (--t->depth == 0 && t->gone)
+    if (--t->depth > 0)
+        return;
+    if (!has_plain(t))
+        plain_free(t);
+    if (t->gone)
         destroy(t);
 }
 
@@ -314,7 +346,7 @@ static void lower_error(void *arg, struct weir_fault fault) {
     enter(t);
     /* Not behind what a paused owner has not taken yet: nobody could tell it otherwise that its
      * output goes nowhere. */
-    weir_bufq_clear(&t->plain);
+    plain_free(t);
     if (t->end == END_EOF) {
         t->end = END_NONE;
         t->end_told = false;
@@ -392,7 +424,7 @@ static void tls_close(struct weir_stream *s, bool reset) {
     if (!reset && !t->early && open_for_output(t) && weir_stream_pending(t->lower) == 0)
         say_shutdown(t);
     t->closing = true;
-    weir_bufq_clear(&t->plain);
+    plain_free(t);
     weir_stream_close(t->lower, reset);
     leave(t);
 }
@@ -473,7 +505,6 @@ int weir_tls_stream_new(const struct weir_tls_stream_params *params,
     t->client = !server;
     t->mesh = mode == WEIR_TLS_MESH_SERVER || mode == WEIR_TLS_MESH_CLIENT;
     t->connected = params->lower_open;
-    weir_bufq_init(&t->plain, t->pool, 0);
     r = set_up(t, params);
     if (r < 0) {
         destroy(t);

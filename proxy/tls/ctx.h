@@ -27,11 +27,15 @@ struct weir_tls_ctx {
 
 enum weir_tls_state { WEIR_TLS_HANDSHAKE, WEIR_TLS_OPEN, WEIR_TLS_ENDED, WEIR_TLS_DEAD };
 
+struct weir_tls_call {
+    struct weir_slice in; /* ciphertext not yet taken */
+    struct weir_bufq *out;
+};
+
 struct weir_tls {
     struct weir_tls_ctx *ctx;
     SSL *ssl;
-    struct weir_slice in;  /* ciphertext of the running call, not yet taken */
-    struct weir_bufq *out; /* the running call's output; NULL between calls */
+    struct weir_tls_call *call; /* that is running; NULL between calls */
     struct weir_identity *peer;
     X509 *proven; /* during a handshake: of the ticket that is being resumed, verified again */
     char *expect;
@@ -54,8 +58,10 @@ static inline bool weir_tls_mode_is_server(enum weir_tls_mode mode) {
     return mode == WEIR_TLS_MESH_SERVER || mode == WEIR_TLS_SERVER;
 }
 
-/* engine.c: the BIO that reads tls->in and writes to tls->out. NULL = no memory. */
+/* engine.c: the BIO that reads and writes what the running call has. NULL = no memory. */
 BIO_METHOD *weir_tls_bio_method(void);
+/* Whose it is, within OpenSSL's callbacks: the BIO knows, which costs a connection less than a place in its ex_data. */
+struct weir_tls *weir_tls_of(const SSL *ssl);
 
 /* engine.c: SSL_CTX_set_msg_callback; counts what a peer sends after the handshake that is not
  * data. */

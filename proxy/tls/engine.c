@@ -33,14 +33,15 @@
 static int bio_read(BIO *bio, char *buf, int size) {
     struct weir_tls *tls = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    if (tls->in.len == 0) {
+    if (tls->call == NULL || tls->call->in.len == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
-    size_t n = tls->in.len < (size_t)size ? tls->in.len : (size_t)size;
-    memcpy(buf, tls->in.ptr, n);
-    tls->in.ptr += n;
-    tls->in.len -= n;
+    struct weir_slice *in = &tls->call->in;
+    size_t n = in->len < (size_t)size ? in->len : (size_t)size;
+    memcpy(buf, in->ptr, n);
+    in->ptr += n;
+    in->len -= n;
     tls->held += (uint32_t)n;
     return (int)n;
 }
@@ -48,7 +49,8 @@ static int bio_read(BIO *bio, char *buf, int size) {
 static int bio_write(BIO *bio, const char *buf, int size) {
     struct weir_tls *tls = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    if (tls->out == NULL || weir_bufq_append(tls->out, weir_slice_make(buf, (size_t)size)) != 0) {
+    if (tls->call == NULL ||
+        weir_bufq_append(tls->call->out, weir_slice_make(buf, (size_t)size)) != 0) {
         tls->nomem = true;
         return -1;
     }
@@ -73,6 +75,10 @@ BIO_METHOD *weir_tls_bio_method(void) {
     }
     BIO_meth_free(method);
     return NULL;
+}
+
+struct weir_tls *weir_tls_of(const SSL *ssl) {
+    return BIO_get_data(SSL_get_rbio(ssl));
 }
 
 /* --- birth and death --- */
@@ -115,9 +121,6 @@ static int set_up(struct weir_tls *tls, const char *sni, const char *expect) {
     }
     BIO_set_data(bio, tls);
     SSL_set_bio(tls->ssl, bio, bio);
-    if (SSL_set_app_data(tls->ssl, tls) != 1) {
-        return -ENOMEM;
-    }
     if (server) {
         SSL_set_accept_state(tls->ssl);
         return 0;
@@ -170,17 +173,15 @@ struct weir_tls *weir_tls_free(struct weir_tls *tls) {
  * function of this room leaves it empty and no other room sees OpenSSL; looking again for each
  * record would cost as much as all the rest of our own work on it, so only a handshake does.
  */
-static void begin(struct weir_tls *tls, struct weir_slice in, struct weir_bufq *out) {
-    tls->in = in;
-    tls->out = out;
+static void begin(struct weir_tls *tls, struct weir_tls_call *call) {
+    tls->call = call;
     if (tls->state == WEIR_TLS_HANDSHAKE) {
         ERR_clear_error();
     }
 }
 
 static int end(struct weir_tls *tls, int r) {
-    tls->in = WEIR_SLICE_NONE;
-    tls->out = NULL;
+    tls->call = NULL;
     return r;
 }
 
@@ -243,14 +244,14 @@ static int handshake(struct weir_tls *tls) {
 static size_t next_read_size(const struct weir_tls *tls) {
     size_t n = (size_t)SSL_pending(tls->ssl);
     if (n == 0) {
-        n = tls->held + tls->in.len;
+        n = tls->held + tls->call->in.len;
     }
     return n < 1 ? 1 : n > RECORD_MAX ? RECORD_MAX : n;
 }
 
 void weir_tls_on_message(int write, int version, int content, const void *bytes, size_t n, SSL *ssl,
                          void *arg) {
-    struct weir_tls *tls = SSL_get_app_data(ssl);
+    struct weir_tls *tls = weir_tls_of(ssl);
     if (write == 0 && content == SSL3_RT_HANDSHAKE && tls->state == WEIR_TLS_OPEN &&
         tls->messages <= MESSAGES_MAX) {
         tls->messages++;
@@ -281,15 +282,15 @@ static int read_failed(struct weir_tls *tls, size_t in_before) {
     /* Once our close_notify is out OpenSSL drops handshake messages (tickets, key updates) this
      * way. */
     if (error == SSL_ERROR_SYSCALL && tls->shutdown_sent && ERR_peek_error() == 0 && !tls->nomem &&
-        tls->in.len < in_before) {
+        tls->call->in.len < in_before) {
         return -EAGAIN;
     }
     return die(tls);
 }
 
 static int read_all(struct weir_tls *tls, struct weir_bufq *plain) {
-    while (tls->in.len > 0 || SSL_has_pending(tls->ssl)) {
-        size_t size = next_read_size(tls), n = 0, in_before = tls->in.len;
+    while (tls->call->in.len > 0 || SSL_has_pending(tls->ssl)) {
+        size_t size = next_read_size(tls), n = 0, in_before = tls->call->in.len;
         char *dst = weir_bufq_reserve(plain, size);
         if (dst == NULL) {
             tls->nomem = true;
@@ -321,7 +322,8 @@ int weir_tls_feed(struct weir_tls *tls, struct weir_slice bytes, struct weir_buf
     if (tls->state == WEIR_TLS_ENDED) {
         return WEIR_TLS_EOF; /* nothing counts after close_notify */
     }
-    begin(tls, bytes, cipher);
+    struct weir_tls_call call = { bytes, cipher };
+    begin(tls, &call);
     int r = tls->state == WEIR_TLS_HANDSHAKE ? handshake(tls) : 0;
     if (r == 0 && tls->state == WEIR_TLS_OPEN) {
         r = read_all(tls, plain);
@@ -333,7 +335,8 @@ int weir_tls_start(struct weir_tls *tls, struct weir_bufq *cipher) {
     if (tls->state != WEIR_TLS_HANDSHAKE) {
         return tls->state == WEIR_TLS_DEAD ? WEIR_TLS_FAULT : 0;
     }
-    begin(tls, WEIR_SLICE_NONE, cipher);
+    struct weir_tls_call call = { WEIR_SLICE_NONE, cipher };
+    begin(tls, &call);
     return end(tls, handshake(tls));
 }
 
@@ -371,7 +374,8 @@ int weir_tls_write(struct weir_tls *tls, struct weir_bufq *plain, struct weir_bu
     if (tls->state == WEIR_TLS_HANDSHAKE) {
         return 0;
     }
-    begin(tls, WEIR_SLICE_NONE, cipher);
+    struct weir_tls_call call = { WEIR_SLICE_NONE, cipher };
+    begin(tls, &call);
     int r = 0;
     while (r == 0 && plain->len > 0) {
         size_t n = 0;
@@ -387,7 +391,8 @@ void weir_tls_shutdown(struct weir_tls *tls, struct weir_bufq *cipher) {
     if (tls->shutdown_sent || (tls->state != WEIR_TLS_OPEN && tls->state != WEIR_TLS_ENDED)) {
         return;
     }
-    begin(tls, WEIR_SLICE_NONE, cipher);
+    struct weir_tls_call call = { WEIR_SLICE_NONE, cipher };
+    begin(tls, &call);
     tls->shutdown_sent = true;
     if (SSL_shutdown(tls->ssl) < 0) {
         ERR_clear_error();

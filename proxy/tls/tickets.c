@@ -123,7 +123,7 @@ static bool set_up(const struct key *key, unsigned char *iv, EVP_CIPHER_CTX *cip
 /* 1 = this key, 2 = an older one: seal anew, 0 = none, -1 = failed. */
 static int on_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                   EVP_MAC_CTX *mac, int seal) {
-    struct weir_tls *tls = SSL_get_app_data(ssl);
+    struct weir_tls *tls = weir_tls_of(ssl);
     struct key keys[2];
     int use = 0;
     read_keys(tls->ctx->tickets, keys);
@@ -225,7 +225,7 @@ static bool proves_again(struct weir_tls *tls, SSL_SESSION *session) {
 
 static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                  size_t n_name, SSL_TICKET_STATUS status, void *arg) {
-    struct weir_tls *tls = SSL_get_app_data(ssl);
+    struct weir_tls *tls = weir_tls_of(ssl);
     bool renew = status == SSL_TICKET_SUCCESS_RENEW;
     if (status == SSL_TICKET_FATAL_ERR_MALLOC || status == SSL_TICKET_FATAL_ERR_OTHER) {
         return SSL_TICKET_RETURN_ABORT;

@@ -48,7 +48,7 @@ static bool has_alpn(const SSL *ssl) {
 
 int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg) {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store_ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct weir_tls *tls = SSL_get_app_data(ssl);
+    struct weir_tls *tls = weir_tls_of(ssl);
     bool chain_ok = X509_verify_cert(store_ctx) == 1;
     /* OpenSSL's "purpose" covers several SVID rules; those have better names. */
     if (!chain_ok && X509_STORE_CTX_get_error(store_ctx) != X509_V_ERR_INVALID_PURPOSE) {
@@ -99,7 +99,7 @@ static bool has_uri(X509 *cert, const char *uri) {
 
 int weir_tls_verify_sans(X509_STORE_CTX *store_ctx, void *arg) {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store_ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
-    struct weir_tls *tls = SSL_get_app_data(ssl);
+    struct weir_tls *tls = weir_tls_of(ssl);
     X509 *cert = X509_STORE_CTX_get0_cert(store_ctx);
     if (X509_verify_cert(store_ctx) != 1) {
         return 0;
