@@ -110,13 +110,13 @@ static __always_inline int begin(struct weir_join_sock_value *j) {
     j->peer_sk = at->sk;
     j->peer_cookie = at->cookie;
     j->reader = at->reader;
-    j->messages = 0;
     j->state = WEIR_JOIN_ON;
     return SK_PASS;
 }
 
-/* The socket at the address is still the one that was meant, and this is what it has unread. */
-static __always_inline bool unread_of(const struct weir_join_sock_value *j, __u32 *ret) {
+/* The socket at the address is still the one that was meant, and this is what the kernel says it has
+ * unread. */
+static __always_inline bool counted_unread(const struct weir_join_sock_value *j, __u32 *ret) {
     struct sock *sk = bpf_rdonly_cast((void *)j->peer_sk, bpf_core_type_id_kernel(struct sock));
     struct sk_psock *psock;
     __u64 data;
@@ -132,6 +132,31 @@ static __always_inline bool unread_of(const struct weir_join_sock_value *j, __u3
     return true;
 }
 
+/*
+ * The same on a kernel that does not count: nothing, or at most what this end, the only writer, has
+ * handed over since nothing was. A message leaves the queue after its last byte was copied, so an
+ * empty queue has been read; one that is read all the time and never empty goes by TCP for a while.
+ */
+static __always_inline bool bounded_unread(const struct weir_join_sock_value *j, __u32 *ret) {
+    struct weir_join_at_value at = { .sk = j->peer_sk, .cookie = j->peer_cookie };
+    __u64 psock, queue, first;
+
+    if (!weir_join_same(&at))
+        return false;
+    psock = weir_join_psock(at.sk);
+    if (!psock)
+        return false;
+    queue = weir_join_queue(psock);
+    if (!weir_join_next(queue, &first))
+        return false;
+    *ret = first == queue ? 0 : j->bytes;
+    return true;
+}
+
+static __always_inline bool unread_of(const struct weir_join_sock_value *j, __u32 *ret) {
+    return weir_join_counts() ? counted_unread(j, ret) : bounded_unread(j, ret);
+}
+
 static __always_inline int hand_over(struct sk_msg_md *msg, struct weir_join_sock_value *j) {
     __u32 size = msg->size, unread;
     long to;
@@ -139,7 +164,7 @@ static __always_inline int hand_over(struct sk_msg_md *msg, struct weir_join_soc
     if (!unread_of(j, &unread))
         return refuse(j, WEIR_JOIN_STALE);
     if (unread == 0)
-        j->messages = 0;
+        j->messages = j->bytes = 0;
     if (unread + size > WEIR_JOIN_BYTES || j->messages >= WEIR_JOIN_MESSAGES)
         return refuse(j, WEIR_JOIN_FULL);
     to = j->reader == WEIR_JOIN_TO_APP
@@ -148,6 +173,7 @@ static __always_inline int hand_over(struct sk_msg_md *msg, struct weir_join_soc
     if (to != SK_PASS)
         return refuse(j, WEIR_JOIN_STALE);
     j->messages++;
+    j->bytes += size;
     j->bytes_out += size;
     return SK_PASS;
 }

@@ -9,8 +9,12 @@
 #define WEIR_PSOCK_FLAGS 7ul /* low bits of sk_user_data; the rest is the psock */
 #define WEIR_PSOCK_IS    4ul
 
-/* The kernel counts what a joined reader has unread: without that nothing could be bounded. */
 static __always_inline bool weir_join_can(void) {
+    return bpf_core_field_exists(struct sk_psock, ingress_msg);
+}
+
+/* The kernel counts what a joined reader has unread. */
+static __always_inline bool weir_join_counts(void) {
     return bpf_core_field_exists(struct sk_psock, msg_tot_len);
 }
 
@@ -33,16 +37,25 @@ static __always_inline bool weir_join_same(const struct weir_join_at_value *at) 
            cookie == at->cookie;
 }
 
-/* Bytes joined to it and not read yet. False: it is no longer in a sockhash. */
-static __always_inline bool weir_join_unread(const struct weir_join_at_value *at, __u32 *ret) {
-    struct sock *sk = (struct sock *)at->sk;
-    struct sk_psock *psock;
+/* What a socket has joined to it, 0: it is no longer in a sockhash. `sk` as a number. */
+static __always_inline __u64 weir_join_psock(__u64 number) {
+    struct sock *sk = (struct sock *)number;
     __u64 data = 0;
 
     if (bpf_core_read(&data, sizeof(data), &sk->sk_user_data) || !(data & WEIR_PSOCK_IS))
-        return false;
-    psock = (struct sk_psock *)(data & ~WEIR_PSOCK_FLAGS);
-    return !bpf_core_read(ret, sizeof(*ret), &psock->msg_tot_len);
+        return 0;
+    return data & ~WEIR_PSOCK_FLAGS;
+}
+
+/* The head of its queue of messages; it names itself as the first one when nothing is unread. */
+static __always_inline __u64 weir_join_queue(__u64 psock) {
+    return psock + bpf_core_field_offset(struct sk_psock, ingress_msg);
+}
+
+static __always_inline bool weir_join_next(__u64 entry, __u64 *ret) {
+    struct list_head *list = (struct list_head *)entry;
+
+    return !bpf_core_read(ret, sizeof(*ret), &list->next);
 }
 
 /* What the other end has handed over so far, if it is still there; and our own total for it, if it

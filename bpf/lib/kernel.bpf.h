@@ -297,8 +297,22 @@ struct tcp_sock {
     __u32 write_seq;
 } WEIR_CORE;
 
+struct list_head {
+    struct list_head *next;
+} WEIR_CORE;
+
+struct sk_msg_sg {
+    __u32 size; /* bytes not read yet */
+} WEIR_CORE;
+
+struct sk_msg {
+    struct sk_msg_sg sg;
+    struct list_head list;
+} WEIR_CORE;
+
 /* What a joined socket has queued for its reader. msg_tot_len: 6.18.14+, 6.12.75+, 6.6.128+. */
 struct sk_psock {
+    struct list_head ingress_msg;
     __u32 msg_tot_len;
 } WEIR_CORE;
 

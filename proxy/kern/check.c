@@ -179,16 +179,20 @@ static void check_join(const struct weir_check_report *r, const struct weir_kern
     struct weir_join_report j;
     int err = weir_kern_join_test(cgroup, &j);
 
-    if (err < 0)
-        snprintf(j.why, sizeof(j.why), "%s", strerror(-err));
-    weir_check_say(r, err == 0 && j.passed ? WEIR_CHECK_OK : WEIR_CHECK_WARN,
-                   "joining sockets (sk_msg)", err == 0 && j.passed ? "self-test passed" : j.why,
-                   "joining stays off, everything goes by TCP; nothing else depends on it");
-    if (err == 0 && j.passed)
-        weir_check_say(r, j.writers ? WEIR_CHECK_OK : WEIR_CHECK_WARN,
-                       "joining without a declaration",
-                       j.writers ? "yes" : "no: FIONREAD of an application's socket would be wrong",
-                       "only pods with the annotation weir.dev/join: on are joined");
+    if (err < 0) {
+        snprintf(j.why_readers, sizeof(j.why_readers), "%s", strerror(-err));
+        memcpy(j.why_writers, j.why_readers, sizeof(j.why_writers));
+    }
+    weir_check_say(r, j.readers ? WEIR_CHECK_OK : WEIR_CHECK_WARN,
+                   "joining of declared workloads, both ways",
+                   j.readers ? "self-test passed" : j.why_readers,
+                   "no application is handed joined bytes, what it reads comes by TCP; nothing "
+                   "else depends on it");
+    weir_check_say(r, j.writers ? WEIR_CHECK_OK : WEIR_CHECK_WARN,
+                   "joining of any workload towards its sidecar",
+                   j.writers ? "self-test passed" : j.why_writers,
+                   "only pods with the annotation weir.dev/join: on are joined, if the line above "
+                   "says so");
 }
 
 int weir_kern_check(const struct weir_kern_options *options, weir_kern_check_fn *fn, void *arg) {

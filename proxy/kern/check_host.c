@@ -100,8 +100,9 @@ void weir_check_fallbacks(const struct weir_check_report *r) {
 
     fallback(r, "reset from an iterator (bpf_sock_destroy)", weir_kernel_destroys(),
              "inet_diag resets instead, and the helper keeps NET_ADMIN for it (Linux 6.5)");
-    fallback(r, "count of joined unread bytes", weir_join_possible() == NULL,
-             "sockets are not joined, everything goes by TCP");
+    fallback(r, "count of joined unread bytes", weir_join_counted(),
+             "all that was handed over since nothing was unread counts instead (6.18.14, 6.12.75, "
+             "6.6.128)");
     fallback(r, "membarrier (readers of replaced entries)",
              barriers > 0 && (barriers & MEMBARRIER_CMD_GLOBAL),
              "each change waits a fifth of a second instead (nohz_full)");

@@ -33,21 +33,28 @@ static bool has_member(const struct btf *btf, const char *type, const char *memb
     return false;
 }
 
-const char *weir_join_possible(void) {
+static bool kernel_has(const char *type, const char *member, bool *ret_told) {
     struct btf *btf = btf__load_vmlinux_btf();
-    bool sockmap, counted;
+    bool there = btf && has_member(btf, type, member);
 
-    if (!btf)
-        return "the kernel has no type information";
-    sockmap = has_member(btf, "sk_psock", "ingress_msg");
-    counted = has_member(btf, "sk_psock", "msg_tot_len");
+    *ret_told = btf != NULL;
     btf__free(btf);
-    if (!sockmap)
-        return "the kernel has no sockmap (CONFIG_NET_SOCK_MSG)";
-    if (!counted)
-        return "the kernel does not count what a joined reader has unread (sk_psock.msg_tot_len: "
-               "6.18.14, 6.12.75, 6.6.128 or newer)";
-    return NULL;
+    return there;
+}
+
+const char *weir_join_possible(void) {
+    bool told;
+
+    if (kernel_has("sk_psock", "ingress_msg", &told))
+        return NULL;
+    return told ? "the kernel has no sockmap (CONFIG_NET_SOCK_MSG)"
+                : "the kernel has no type information";
+}
+
+bool weir_join_counted(void) {
+    bool told;
+
+    return kernel_has("sk_psock", "msg_tot_len", &told);
 }
 
 bool weir_join_is_program(const struct weir_bpf *bpf, const struct bpf_program *prog) {
@@ -91,10 +98,13 @@ int weir_kern_join_look(struct weir_kern *k, struct weir_join_look *ret_look) {
 
 /* ---- the self-test ---- */
 
-struct answer {
-    bool passed, writers;
-    char why[sizeof(((struct weir_join_report *)0)->why)];
-};
+#define OWN_CGROUP "/" WEIR_JOIN_CGROUP "own" /* of the sidecar, below that of the application */
+
+static void say(struct weir_join_report *report, const char *why) {
+    report->readers = report->writers = false;
+    snprintf(report->why_readers, sizeof(report->why_readers), "%s", why);
+    memcpy(report->why_writers, report->why_readers, sizeof(report->why_writers));
+}
 
 /* The programs it takes, with maps of their own. */
 static int load_apart(struct weir_bpf **ret_bpf) {
@@ -141,23 +151,17 @@ static int attach_apart(const struct weir_bpf *bpf, const char *path, int ret_li
 }
 
 static void child(const struct weir_bpf *bpf, const char *path, int pipe_fd) {
-    struct answer a = { 0 };
-    uint64_t id = 0;
-    int r;
+    struct weir_join_report a = { 0 };
+    char own[PATH_MAX];
 
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGPIPE, SIG_IGN);
-    r = weir_cgroup_id(path, &id);
-    if (r == 0)
-        r = weir_cgroup_enter(path, 0);
-    if (r < 0)
-        snprintf(a.why, sizeof(a.why), "entering the cgroup: %s", strerror(-r));
-    else
-        a.passed = weir_join_try(bpf, id, &a.writers, a.why, sizeof(a.why));
+    snprintf(own, sizeof(own), "%.*s" OWN_CGROUP, (int)(sizeof(own) - sizeof(OWN_CGROUP)), path);
+    weir_join_try(bpf, path, own, &a);
     _exit(write(pipe_fd, &a, sizeof(a)) == sizeof(a) ? 0 : 1);
 }
 
-static int ask_child(const struct weir_bpf *bpf, const char *path, struct answer *ret) {
+static int ask_child(const struct weir_bpf *bpf, const char *path, struct weir_join_report *ret) {
     struct pollfd p = { .events = POLLIN };
     const char *wrong = NULL;
     int fds[2];
@@ -176,10 +180,8 @@ static int ask_child(const struct weir_bpf *bpf, const char *path, struct answer
         wrong = "the self-test hung";
     else if (read(fds[0], ret, sizeof(*ret)) != sizeof(*ret))
         wrong = "the self-test died";
-    if (wrong) {
-        ret->passed = false;
-        snprintf(ret->why, sizeof(ret->why), "%s", wrong);
-    }
+    if (wrong)
+        say(ret, wrong);
     close(fds[0]);
     if (pid > 0) {
         kill(pid, SIGKILL);
@@ -188,7 +190,7 @@ static int ask_child(const struct weir_bpf *bpf, const char *path, struct answer
     return 0;
 }
 
-static int try_apart(const char *path, struct answer *ret) {
+static int try_apart(const char *path, struct weir_join_report *ret) {
     struct weir_bpf *bpf;
     int links[2] = { -1, -1 };
     int r = load_apart(&bpf);
@@ -207,13 +209,12 @@ static int try_apart(const char *path, struct answer *ret) {
 
 int weir_kern_join_test(const char *cgroup, struct weir_join_report *ret_report) {
     const char *missing = weir_join_possible();
-    char mount[PATH_MAX - 64], path[PATH_MAX];
-    struct answer a = { 0 };
+    char mount[PATH_MAX - 64], path[PATH_MAX - 16], own[PATH_MAX];
     int r;
 
     memset(ret_report, 0, sizeof(*ret_report));
     if (missing) {
-        snprintf(ret_report->why, sizeof(ret_report->why), "%s", missing);
+        say(ret_report, missing);
         return 0;
     }
     weir_libbpf_log();
@@ -224,15 +225,15 @@ int weir_kern_join_test(const char *cgroup, struct weir_join_report *ret_report)
         cgroup = mount;
     }
     snprintf(path, sizeof(path), "%s/" WEIR_JOIN_CGROUP "%d", cgroup, (int)getpid());
+    snprintf(own, sizeof(own), "%s" OWN_CGROUP, path);
     r = weir_cgroup_create(path);
     if (r < 0)
         return r;
-    r = try_apart(path, &a);
+    r = weir_cgroup_create(own);
+    if (r == 0) {
+        r = try_apart(path, ret_report);
+        (void)weir_cgroup_remove(own);
+    }
     (void)weir_cgroup_remove(path);
-    if (r < 0)
-        return r;
-    ret_report->passed = a.passed;
-    ret_report->writers = a.passed && a.writers;
-    memcpy(ret_report->why, a.why, sizeof(a.why));
-    return 0;
+    return r;
 }

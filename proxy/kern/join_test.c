@@ -2,7 +2,8 @@
 /*
  * The self-test of joining: every trap that a kernel has shown, over loopback connections of one
  * process, each step waiting for what must come and never longer than a second. Runs in a child
- * whose cgroup is the only pod of private maps. Knows nothing of agents and configuration.
+ * whose cgroup is the only pod of private maps, and tries twice: an application with another, both
+ * declared, and one that writes to its sidecar. Knows nothing of agents and configuration.
  */
 #include "kern/priv.h"
 
@@ -21,6 +22,7 @@
 
 #include "base/mem.h"
 #include "kern/skel.h"
+#include "sys/cgroup.h"
 
 #define POD         1u
 #define PATIENCE_MS 1000
@@ -31,8 +33,10 @@
 
 struct trial {
     const struct weir_bpf *bpf;
-    uint64_t cgroup;
-    int a, b; /* the two ends */
+    uint64_t app, own; /* cgroups */
+    uint32_t pod_flags, meta_flags;
+    int listener; /* made in the cgroup of who accepts */
+    int a, b;     /* the two ends */
     char *why;
     size_t why_size;
     unsigned char buf[CHUNK];
@@ -48,22 +52,22 @@ static bool fail(struct trial *t, const char *fmt, ...) {
     return false;
 }
 
-static bool set_maps(struct trial *t, uint32_t pod_flags, uint32_t meta_flags) {
-    struct weir_cgroup_value owner = { .pod = POD, .role = WEIR_ROLE_APP };
-    struct weir_pod_value pod = { .pod = POD, .flags = pod_flags };
-    struct weir_meta_value meta = { .epoch = 1, .flags = meta_flags };
+static bool set_joining(struct trial *t, bool on) {
+    struct weir_cgroup_value app = { .pod = POD, .role = WEIR_ROLE_APP };
+    struct weir_cgroup_value own = { .pod = POD, .role = WEIR_ROLE_PROXY };
+    struct weir_pod_value pod = { .pod = POD, .flags = t->pod_flags };
+    struct weir_meta_value meta = { .epoch = 1, .flags = on ? t->meta_flags : 0 };
+    int cgroups = bpf_map__fd(t->bpf->maps.weir_cgroup);
     uint32_t id = POD, zero = 0;
-    int r = bpf_map_update_elem(bpf_map__fd(t->bpf->maps.weir_cgroup), &t->cgroup, &owner, BPF_ANY);
+    int r = bpf_map_update_elem(cgroups, &t->app, &app, BPF_ANY);
 
+    if (r == 0)
+        r = bpf_map_update_elem(cgroups, &t->own, &own, BPF_ANY);
     if (r == 0)
         r = bpf_map_update_elem(bpf_map__fd(t->bpf->maps.weir_pod), &id, &pod, BPF_ANY);
     if (r == 0)
         r = bpf_map_update_elem(bpf_map__fd(t->bpf->maps.weir_meta), &zero, &meta, BPF_ANY);
     return r == 0 || fail(t, "maps: %s", strerror(-r));
-}
-
-static bool set_joining(struct trial *t, bool on) {
-    return set_maps(t, WEIR_POD_JOIN | WEIR_POD_JOIN_READER, on ? WEIR_META_JOIN : 0);
 }
 
 static void hang_up(struct trial *t) {
@@ -74,21 +78,29 @@ static void hang_up(struct trial *t) {
     t->a = t->b = -1;
 }
 
-static bool connect_pair(struct trial *t) {
+static bool listen_in(struct trial *t, const char *cgroup) {
     struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    int r = weir_cgroup_enter(cgroup, 0);
+
+    if (r < 0)
+        return fail(t, "entering the cgroup: %s", strerror(-r));
+    t->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return (t->listener >= 0 && bind(t->listener, (struct sockaddr *)&addr, sizeof(addr)) == 0 &&
+            listen(t->listener, 1) == 0) ||
+           fail(t, "a loopback listener: %s", strerror(errno));
+}
+
+static bool connect_pair(struct trial *t) {
+    struct sockaddr_in addr;
     socklen_t len = sizeof(addr);
-    int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool ok;
 
     hang_up(t);
     t->a = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ok = l >= 0 && t->a >= 0 && bind(l, (struct sockaddr *)&addr, len) == 0 && listen(l, 1) == 0 &&
-         getsockname(l, (struct sockaddr *)&addr, &len) == 0 &&
+    ok = t->a >= 0 && getsockname(t->listener, (struct sockaddr *)&addr, &len) == 0 &&
          connect(t->a, (struct sockaddr *)&addr, len) == 0;
     if (ok)
-        t->b = accept4(l, NULL, NULL, SOCK_CLOEXEC);
-    if (l >= 0)
-        close(l);
+        t->b = accept4(t->listener, NULL, NULL, SOCK_CLOEXEC);
     if (!ok || t->b < 0)
         return fail(t, "a loopback connection: %s", strerror(errno));
     fcntl(t->a, F_SETFL, O_NONBLOCK);
@@ -161,7 +173,7 @@ static unsigned char pattern(uint32_t at) {
 static bool bounded_and_in_order(struct trial *t) {
     struct weir_join_look look = { 0 };
     uint32_t written = 0, at = 0;
-    uint64_t before;
+    uint64_t before = counted(t, WEIR_JOIN_FULL);
 
     for (;;) {
         ssize_t n;
@@ -178,7 +190,7 @@ static bool bounded_and_in_order(struct trial *t) {
     if (weir_join_look_with(t->bpf, &look) < 0 || look.queued_max == 0 ||
         look.queued_max > QUEUED_MAX)
         return fail(t, "bound: %llu bytes are queued", (unsigned long long)look.queued_max);
-    if (counted(t, WEIR_JOIN_FULL) == 0)
+    if (counted(t, WEIR_JOIN_FULL) == before)
         return fail(t, "bound: it was never reached");
     while (at < written) {
         ssize_t n;
@@ -252,31 +264,48 @@ static bool closes(struct trial *t) {
     return recv_all(t, t->b, 1000, "close") && recv_end(t, t->b, "close");
 }
 
-/* An undeclared application's socket is in a sockhash only to be written through: is what it reads
- * as without? A no is an answer, not a failure. */
-static bool writers(struct trial *t) {
-    char unsaid[8];
-    struct trial quiet = *t;
-
-    quiet.why = unsaid;
-    quiet.why_size = sizeof(unsaid);
-    quiet.a = quiet.b = -1;
-    bool ok = set_maps(&quiet, WEIR_POD_JOIN, WEIR_META_JOIN | WEIR_META_JOIN_WRITERS) &&
-              connect_pair(&quiet) && send_all(&quiet, quiet.a, 11, "") &&
-              inq_is(&quiet, quiet.b, 11, "") && recv_all(&quiet, quiet.b, 11, "");
-    hang_up(&quiet);
-    return ok;
+/* The socket of an application that is only written through: is what it reads as without? */
+static bool unchanged(struct trial *t) {
+    return send_all(t, t->b, 11, "FIONREAD") &&
+           inq_is(t, t->a, 11, "FIONREAD of an application that only writes") &&
+           recv_all(t, t->a, 11, "FIONREAD");
 }
 
-bool weir_join_try(const struct weir_bpf *bpf, uint64_t cgroup, bool *ret_writers, char *ret_why,
-                   size_t size) {
-    struct trial t = {
-        .bpf = bpf, .cgroup = cgroup, .a = -1, .b = -1, .why = ret_why, .why_size = size
-    };
-    bool ok = set_joining(&t, true) && connect_pair(&t) && begins(&t) && bounded_and_in_order(&t) &&
-              fionread(&t) && edges(&t) && half_closes(&t) && closes(&t);
+static bool lives(struct trial *t) {
+    return edges(t) && half_closes(t) && closes(t);
+}
 
-    hang_up(&t);
-    *ret_writers = ok && writers(&t);
-    return ok;
+static bool readers(struct trial *t, const char *path) {
+    t->pod_flags = WEIR_POD_JOIN | WEIR_POD_JOIN_READER;
+    t->meta_flags = WEIR_META_JOIN | WEIR_META_JOIN_READERS;
+    return listen_in(t, path) && set_joining(t, true) && connect_pair(t) && begins(t) &&
+           fionread(t) && bounded_and_in_order(t) && lives(t);
+}
+
+static bool writers(struct trial *t, const char *path, const char *own) {
+    t->pod_flags = WEIR_POD_JOIN;
+    t->meta_flags = WEIR_META_JOIN | WEIR_META_JOIN_WRITERS;
+    return listen_in(t, own) && weir_cgroup_enter(path, 0) == 0 && set_joining(t, true) &&
+           connect_pair(t) && begins(t) && unchanged(t) && bounded_and_in_order(t) && lives(t);
+}
+
+static void clear(struct trial *t, char *why) {
+    hang_up(t);
+    if (t->listener >= 0)
+        close(t->listener);
+    t->listener = -1;
+    t->why = why;
+}
+
+void weir_join_try(const struct weir_bpf *bpf, const char *path, const char *own,
+                   struct weir_join_report *ret_report) {
+    struct trial t = { .bpf = bpf, .listener = -1, .a = -1, .b = -1 };
+    bool found = weir_cgroup_id(path, &t.app) == 0 && weir_cgroup_id(own, &t.own) == 0;
+
+    t.why_size = WEIR_JOIN_WHY_BYTES;
+    clear(&t, ret_report->why_readers);
+    ret_report->readers = (found || fail(&t, "its cgroups are gone")) && readers(&t, path);
+    clear(&t, ret_report->why_writers);
+    ret_report->writers = (found || fail(&t, "its cgroups are gone")) && writers(&t, path, own);
+    clear(&t, NULL);
 }

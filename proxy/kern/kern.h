@@ -117,11 +117,16 @@ const char *weir_reason_name(unsigned reason);
  * bound, FIONREAD, edges of epoll, half-close. Takes a few hundred milliseconds, in a child. What
  * fails is in ret_report, never in the result: joining stays off then. 0 or -errno.
  */
+#define WEIR_JOIN_WHY_BYTES 192u
 struct weir_join_report {
-    bool passed;
-    bool writers;  /* an application that is not declared may be joined towards its sidecar */
-    char why[192]; /* not passed: what is missing or went wrong */
+    bool readers; /* a declared application may be handed bytes, by its sidecar and by others */
+    bool writers; /* any application may be joined towards its sidecar, declared or not */
+    char why_readers[WEIR_JOIN_WHY_BYTES]; /* not: what is missing or went wrong */
+    char why_writers[WEIR_JOIN_WHY_BYTES];
 };
+static inline bool weir_join_passed(const struct weir_join_report *report) {
+    return report->readers || report->writers;
+}
 int weir_kern_join_test(const char *cgroup, struct weir_join_report *ret_report);
 /* What is joined now, and unread. All zero where the kernel cannot join. 0 or -errno. */
 int weir_kern_join_look(struct weir_kern *k, struct weir_join_look *ret_look);

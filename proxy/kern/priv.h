@@ -62,9 +62,12 @@ const char *weir_join_possible(void);
 bool weir_join_is_program(const struct weir_bpf *bpf, const struct bpf_program *prog);
 /* The programs of the two sockhashes; replaces those that are there. 0 or -errno. */
 int weir_join_attach(const struct weir_bpf *bpf);
-/* join_test.c, in a child inside the cgroup: true, or why (a step's name and what came of it). */
-bool weir_join_try(const struct weir_bpf *bpf, uint64_t cgroup, bool *ret_writers, char *ret_why,
-                   size_t size);
+/* The same for the count of what a joined reader has unread (sk_psock.msg_tot_len). */
+bool weir_join_counted(void);
+/* join_test.c, in a child inside the cgroup `path`, below which `own` is that of the sidecar. Fills
+ * the report; a why is a step's name and what came of it. */
+void weir_join_try(const struct weir_bpf *bpf, const char *path, const char *own,
+                   struct weir_join_report *ret_report);
 /* The same through weir_join_look of any loaded object. 0 or -errno. */
 int weir_join_look_with(const struct weir_bpf *bpf, struct weir_join_look *ret_look);
 /* Leaves out what this kernel cannot have and weir can do without. 0 or -errno. */

@@ -42,10 +42,10 @@ static void sweep(struct sweep *s, const char *directory, int depth) {
 
         if (entry->d_type != DT_DIR || entry->d_name[0] == '.' || (size_t)n >= sizeof(path))
             continue;
+        if (depth < DEPTH_MAX)
+            sweep(s, path, depth + 1);
         if (is_ours(entry->d_name))
             sweep_one(s, path);
-        else if (depth < DEPTH_MAX)
-            sweep(s, path, depth + 1);
     }
     if (dir)
         closedir(dir);

@@ -8,20 +8,26 @@
 
 static const char *const modes[] = { "off", "auto", "on" };
 
+static void log_part(const char *part, bool passed, const char *why) {
+    if (passed)
+        weir_log(WEIR_LOG_INFO, "join_test", "part=\"%s\" result=passed", part);
+    else
+        weir_log(WEIR_LOG_WARN, "join_test",
+                 "part=\"%s\" result=failed why=%s effect=\"goes by TCP\"", part,
+                 weir_log_quote(weir_slice_from_str(why)).s);
+}
+
 static void try_once(struct weir_agent *a) {
     int r = weir_kern_join_test(a->enrol.parent, &a->join);
 
     a->join_tried = true;
     if (r < 0) {
         a->join = (struct weir_join_report){ 0 };
-        strncpy(a->join.why, strerror(-r), sizeof(a->join.why) - 1);
+        strncpy(a->join.why_readers, strerror(-r), sizeof(a->join.why_readers) - 1);
+        strncpy(a->join.why_writers, strerror(-r), sizeof(a->join.why_writers) - 1);
     }
-    if (a->join.passed)
-        weir_log(WEIR_LOG_INFO, "join_test", "result=passed undeclared=%s",
-                 a->join.writers ? "yes" : "no");
-    else
-        weir_log(WEIR_LOG_WARN, "join_test", "result=failed why=%s effect=\"all goes by TCP\"",
-                 weir_log_quote(weir_slice_from_str(a->join.why)).s);
+    log_part("declared workloads, both ways", a->join.readers, a->join.why_readers);
+    log_part("any workload, towards its sidecar", a->join.writers, a->join.why_writers);
 }
 
 int weir_agent_join_apply(struct weir_agent *a) {
@@ -30,8 +36,9 @@ int weir_agent_join_apply(struct weir_agent *a) {
 
     if (wanted && !a->join_tried)
         try_once(a);
-    if (wanted && a->join.passed)
-        flags |= WEIR_META_JOIN | (a->join.writers ? WEIR_META_JOIN_WRITERS : 0);
+    if (wanted && weir_join_passed(&a->join))
+        flags |= WEIR_META_JOIN | (a->join.writers ? WEIR_META_JOIN_WRITERS : 0) |
+                 (a->join.readers ? WEIR_META_JOIN_READERS : 0);
     return weir_kern_set_flags(a->kern, flags);
 }
 
@@ -41,13 +48,15 @@ void weir_agent_join_status(struct weir_agent *a, struct weir_textbuf *out) {
 
     weir_textbuf_member(out, "mode", modes[mode]);
     weir_textbuf_member(out, "state",
-                        mode == WEIR_JOIN_MODE_OFF         ? "off by configuration"
-                        : a->join_off                      ? "off by hand"
-                        : a->join_tried && !a->join.passed ? "unavailable"
-                                                           : "on");
+                        mode == WEIR_JOIN_MODE_OFF                     ? "off by configuration"
+                        : a->join_off                                  ? "off by hand"
+                        : a->join_tried && !weir_join_passed(&a->join) ? "unavailable"
+                                                                       : "on");
     if (a->join_tried) {
-        weir_textbuf_member(out, "self_test", a->join.passed ? "passed" : a->join.why);
-        weir_textbuf_bool(out, "undeclared_workloads", a->join.writers);
+        weir_textbuf_member(out, "declared_both_ways",
+                            a->join.readers ? "passed" : a->join.why_readers);
+        weir_textbuf_member(out, "any_to_sidecar",
+                            a->join.writers ? "passed" : a->join.why_writers);
     }
     (void)weir_kern_join_look(a->kern, &look);
     weir_textbuf_number(out, "sockets", look.sockets);

@@ -191,7 +191,8 @@ static int do_join_test(char **w) {
     int r = weir_kern_join_test(w[1], &report);
 
     if (r == 0)
-        printf("%s\nok %d %d\n", report.why, report.passed, report.writers);
+        printf("%s\n%s\nok %d %d\n", report.why_readers, report.why_writers, report.readers,
+               report.writers);
     return r;
 }
 

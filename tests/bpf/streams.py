@@ -237,3 +237,74 @@ def fast_open(ip, port, data):
     s.settimeout(WAIT)
     s.sendto(data, 0x20000000, (ip, port))
     return _keep(s)
+
+
+def join_test(world):
+    """What the self-test says of this kernel, each None or why not: of declared workloads both ways, of any towards its sidecar.
+    That a step fails on a kernel that has what it takes is a failure, not a reason to skip."""
+    readers, writers, answer = world.driver.ask("join_test", world.cgroup)
+    assert "1" in answer.split()[1:], (readers, writers)
+    with open("/sys/kernel/btf/vmlinux", "rb") as f:
+        counts = b"\0msg_tot_len\0" in f.read()
+    assert not readers if counts else not writers, (readers, writers)
+    return readers or None, writers or None
+
+
+def one_way(fd, seed, total, writes_first):
+    """One end of a connection, both directions at once in sizes and pauses of its own: digests of what it sent and what it read."""
+    s, digests = SOCKS[fd], {}
+    jobs = [threading.Thread(target=_write, args=(s, seed, total, digests, "sent")),
+            threading.Thread(target=_read, args=(s, seed + 1, digests, "read"))]
+    for j in jobs if writes_first else reversed(jobs):
+        j.start()
+    for j in jobs:
+        j.join()
+    return digests.get("sent"), digests.get("read")
+
+
+def readable(fd):
+    return bool(select.select([fd], [], [], WAIT)[0])
+
+
+def connect_from(ip, sport, port):
+    s = socket.socket(_family(ip))
+    s.settimeout(WAIT)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((ip, sport))
+    s.connect((ip, port))
+    return _keep(s)
+
+
+def many_to(ip, port, n, say):
+    """n connections, each with a word that names it."""
+    fds = []
+    for i in range(n):
+        s = socket.socket(_family(ip))
+        s.settimeout(WAIT)
+        s.connect((ip, port))
+        if say:
+            s.sendall(b"to %d" % i)
+        fds.append(_keep(s))
+    return fds
+
+
+def many_from(lid, n):
+    """Accepts n, reads the word of each and says it back; how many were right, each once."""
+    seen = set()
+    for _ in range(n):
+        s, _ = SOCKS[lid].accept()
+        s.settimeout(WAIT)
+        word = s.recv(64)
+        s.sendall(word)
+        seen.add(word)
+        _keep(s)
+    return len(seen & {b"to %d" % i for i in range(n)})
+
+
+def many_hear(fds):
+    return sum(SOCKS[fd].recv(64) == b"to %d" % i for i, fd in enumerate(fds))
+
+
+def close_all():
+    for fd in list(SOCKS):
+        SOCKS.pop(fd).close()

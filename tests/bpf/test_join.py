@@ -18,18 +18,9 @@ TCP_BUFFERS = 8 << 20            # what a socket that reads nothing may hold by 
 DECLARED = abi.JOIN | abi.JOIN_READER
 
 
-def possible(driver, cgroup):
-    """None, or what this kernel lacks. A step of the self-test that fails is a failure, not a reason to skip."""
-    why, answer = driver.ask("join_test", cgroup)
-    if answer.split()[1] != "0":
-        return None
-    assert why.startswith("the kernel "), why
-    return why
-
-
 @pytest.fixture(scope="module")
 def refused(everything):
-    return possible(everything.driver, everything.cgroup)
+    return streams.join_test(everything)[0]
 
 
 @pytest.fixture
@@ -222,7 +213,7 @@ def test_an_undeclared_pod_is_left_alone_and_may_splice(on, web, counted):
 
 def test_an_undeclared_application_is_written_through_only_and_may_splice(on, web, counted):
     """On a kernel where the self-test allows it: its own writes are joined towards the sidecar, what it reads comes by TCP."""
-    on.driver.ask("flags", abi.HOLD | abi.JOIN_ON | abi.JOIN_WRITERS)
+    on.driver.ask("flags", abi.HOLD | abi.JOIN_ALONE | abi.JOIN_WRITERS)
     on.set_pod(web, flags=abi.JOIN)
     side, app = web.sidecar(), web.app()
     lid = side.call(actor.listen, "127.0.0.1", 7400)
@@ -384,7 +375,7 @@ def test_uninstalling_under_joined_connections_loses_nothing():
     try:
         pod = w.pod("web")
         driver = w.start()
-        why = possible(driver, w.cgroup)
+        why, _ = streams.join_test(w)
         if why:
             pytest.skip(why)
         driver.ask("flags", abi.HOLD | abi.JOIN_ON)

@@ -328,8 +328,8 @@ def test_ipv6_services_go_the_same_ways(up, edit):
 
 
 def test_declared_pods_are_joined_with_their_sidecars_and_say_the_same(up, edit):
-    if up.mesh.agent_status()["join"]["state"] != "on":
-        pytest.skip(up.mesh.agent_status()["join"]["self_test"])
+    if up.mesh.agent_status()["join"]["declared_both_ways"] != "passed":
+        pytest.skip(up.mesh.agent_status()["join"]["declared_both_ways"])
     edit("pods.yaml", up.mesh.template("pods.yaml").replace(
         "    weir.dev/cgroup:", '    weir.dev/join: "on"\n    weir.dev/cgroup:'))
     said = "".join(chr(33 + i * 7 % 90) for i in range(400_000)).replace("\\", "-").replace("@", "-")

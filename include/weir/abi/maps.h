@@ -33,6 +33,8 @@ struct weir_meta_value {
 #define WEIR_META_JOIN_WRITERS                                                                     \
     4u /* the self-test found that an application whose socket is only written through a sockmap   \
           reads as it always did, FIONREAD included */
+#define WEIR_META_JOIN_READERS                                                                     \
+    8u /* the self-test found that a declared application may be handed bytes */
 WEIR_ABI_SIZE(weir_meta_value, 24);
 WEIR_ABI_AT(weir_meta_value, magic, 0);
 WEIR_ABI_AT(weir_meta_value, version, 4);
@@ -539,7 +541,7 @@ struct weir_join_sock_value {
     __u8 last;       /* enum weir_reason it was last refused for, counted once in a row */
     __u8 policed;    /* a change of policy may end it */
     __u32 reader;    /* while joined: WEIR_JOIN_TO_* of the other end */
-    __u32 pad;
+    __u32 bytes;     /* as messages: the bound where the kernel does not count what is unread */
 };
 #define WEIR_JOIN_TCP   0 /* its bytes go by TCP; joined again when the other end has read them all */
 #define WEIR_JOIN_ON    1
@@ -557,13 +559,15 @@ WEIR_ABI_AT(weir_join_sock_value, misses, 93);
 WEIR_ABI_AT(weir_join_sock_value, last, 94);
 WEIR_ABI_AT(weir_join_sock_value, policed, 95);
 WEIR_ABI_AT(weir_join_sock_value, reader, 96);
-WEIR_ABI_AT(weir_join_sock_value, pad, 100);
+WEIR_ABI_AT(weir_join_sock_value, bytes, 100);
 
 /* Unread joined bytes of one socket, and messages (each costs the kernel about 1 KiB beside its
  * bytes): beyond either, TCP. */
 #define WEIR_JOIN_BYTES    (1024u * 1024u)
 #define WEIR_JOIN_MESSAGES 1024u
 #define WEIR_JOIN_MISSES   8u
+/* Messages that are counted of one queue when it is looked at. */
+#define WEIR_JOIN_WALK (2u * WEIR_JOIN_MESSAGES)
 
 /* Answer of the program weir_join_look. */
 struct weir_join_look {
