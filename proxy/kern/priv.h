@@ -5,7 +5,7 @@
 
 #include <limits.h>
 
-#include "kern/kern.h"
+#include "kern/join.h"
 
 struct weir_bpf;
 struct ring_buffer;

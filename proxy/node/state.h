@@ -4,6 +4,7 @@
 #ifndef WEIR_NODE_STATE_H
 #define WEIR_NODE_STATE_H
 
+#include "kern/join.h"
 #include "node/agent.h"
 #include "node/enrol.h"
 #include "node/flow.h"

@@ -13,6 +13,7 @@
 #include "fuzz.h"
 #include "helper/helper.h"
 #include "kern/complexity.h"
+#include "kern/join.h"
 #include "kern/kern.h"
 #include "kern/proof.h"
 #include "kern/recorder.h"
