@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "kern/join.h"
+#include "kern/kern.h"
 
 struct weir_bpf;
 struct ring_buffer;
