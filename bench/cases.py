@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The registry. A file bench/cases_NAME.py adds to it by calling `register` (and `reach` for its targets); bench/run.py reads all of them.
+"""The registry. A file bench/cases_NAME.py adds to it by calling `register` (`reach` for its targets, `draw` for curves); bench/run.py reads all of them.
 
     from cases import Case, Figure, register
 
@@ -54,11 +54,22 @@ class Target:
     limit: float
     measured: Callable
     at_least: bool = False  # else at most
-    form: str = '.2f'
+    form: str = '.3f'  # of what was measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """A plot of lines, from what was measured at several sizes."""
+    name: str  # of the file
+    title: str
+    x: str  # what the axes say
+    y: str
+    lines: Callable  # table.Results -> {label: [(x, y)]}
 
 
 CASES = []
 TARGETS = []
+CURVES = []
 
 
 def register(case):
@@ -72,6 +83,10 @@ def reach(*targets):
         if any(u.name == t.name for u in TARGETS):
             raise ValueError(f'two targets are called {t.name}')
         TARGETS.append(t)
+
+
+def draw(*curves):
+    CURVES.extend(curves)
 
 
 def load_all():
@@ -103,5 +118,5 @@ def check_needs(case):
             raise Skipped(f'{need} is not installed: tools/deps.sh bench')
 
 
-__all__ = ['CASES', 'Case', 'Failed', 'Figure', 'PEERS', 'Skipped', 'TARGETS', 'Target', 'check_needs', 'load_all', 'reach', 'register',
-           'wanted']
+__all__ = ['CASES', 'CURVES', 'Case', 'Curve', 'Failed', 'Figure', 'PEERS', 'Skipped', 'TARGETS', 'Target', 'check_needs', 'draw', 'load_all',
+           'reach', 'register', 'wanted']

@@ -7,7 +7,7 @@ import ssl
 
 import harness
 import load as loads
-from cases import Case, Figure, register
+from cases import PEERS, Case, Curve, Figure, Target, draw, reach, register
 from contenders import Way
 from harness import Failed
 from load import Load
@@ -186,3 +186,58 @@ case(Work('pair-c256', wrk(connections=256), pair=True), 'pair', 'the same with 
 case(Work('pair-joined', wrk(), pair=True, joined='local'), 'pair-joined', 'pair, with the sockets of client and sidecar, and of sidecar and server, joined')
 case(Work('pair-h2', h2load('/grpc', grpc=True), pair=True, down='h2', up='h2', origin='grpc'), 'pair-h2',
      'unary calls as gRPC makes them through a pair, HTTP/2 all the way, 8 connections of 32 streams')
+
+
+# --- figures to reach: ratios of CPU per request, unless said ---
+
+def to_floor(case):
+    return lambda r: r.ratio(case, 'weir', 'floor')
+
+
+def to_best(case, peers=PEERS):
+    """Within the case: round by round."""
+    return lambda r: r.ratio(case, 'weir', r.best(case, peers=peers))
+
+
+def joined_to_best(joined_case, plain):
+    """weir joined, to the best peer as it is."""
+    return lambda r: r.across((joined_case, 'weir'), (plain, r.best(plain)))
+
+
+ON_OPENSSL = tuple(p for p in PEERS if p != 'envoy')  # its BoringSSL is another library
+
+for c in ('h1-c1', 'h1-c32', 'h1-c256'):
+    reach(Target(f'{c}/floor', f'`{c}`: to the bare relay', 1.10, to_floor(c)), Target(f'{c}/best', f'`{c}`: to the best peer', 1.00, to_best(c)))
+for c in ('h1-64k', 'h1-post'):
+    reach(Target(f'{c}/best', f'`{c}`: to the best peer', 1.00, to_best(c)))
+reach(Target('h1-joined/best', '`h1-joined`: to the best peer of `h1-c32`, on plain loopback', 0.60, joined_to_best('h1-joined', 'h1-c32')),
+      Target('h1-joined/floor', '`h1-joined`: to the joined bare relay', 1.20, to_floor('h1-joined')),
+      Target('h1-joined/none', 'requests/s of `h1-joined` to no proxy at all on plain loopback (`h1-c32`)', 1.4,
+             lambda r: r.across(('h1-joined', 'weir'), ('h1-c32', 'none'), 'rps'), at_least=True),
+      Target('h2/best', '`h2`: to the best peer', 0.90, to_best('h2')),
+      Target('h2-joined/best', '`h2-joined`: to the best peer of `h2`', 0.65, joined_to_best('h2-joined', 'h2')),
+      Target('h2-h2/best', '`h2-h2`: to the best peer', 0.80, to_best('h2-h2')),
+      Target('tls/best', '`tls`: to the best peer', 0.90, to_best('tls')),
+      Target('tls-h2/best', '`tls-h2`: to the best peer', 0.90, to_best('tls-h2')),
+      Target('tls-full/best', '`tls-full`: to the best peer on OpenSSL', 1.00, to_best('tls-full', ON_OPENSSL)),
+      Target('tls-resumed/best', '`tls-resumed`: to the best peer on OpenSSL', 1.00, to_best('tls-resumed', ON_OPENSSL)))
+for c in ('pair-c1', 'pair-c32', 'pair-c256'):
+    reach(Target(f'{c}/best', f'`{c}`: to the best peer', 0.80, to_best(c)))
+reach(Target('pair-joined/best', '`pair-joined`: to the best peer of `pair-c32`', 0.55, joined_to_best('pair-joined', 'pair-c32')),
+      Target('pair-joined/envoy', "`pair-joined`: to Envoy's `pair-c32`", 0.25, lambda r: r.across(('pair-joined', 'weir'), ('pair-c32', 'envoy'))),
+      Target('pair-h2/best', '`pair-h2`: to the best peer', 0.80, to_best('pair-h2')))
+
+
+def by_connections(group):
+    def lines(results):
+        out = {}
+        for n in (1, 32, 256):
+            for row in results.samples.get(f'{group}-c{n}', {}):
+                if row != 'none':
+                    out.setdefault(row, []).append((n, results.get(f'{group}-c{n}', row)))
+        return out
+    return lines
+
+
+draw(Curve('h1-connections', 'h1', 'connections', 'CPU us per request', by_connections('h1')),
+     Curve('pair-connections', 'pair', 'connections', 'CPU us per request', by_connections('pair')))

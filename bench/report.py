@@ -4,10 +4,12 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 
 import cases
 import harness
+import plots
 import table
 import targets
 
@@ -61,13 +63,43 @@ def as_json(about, results, bench, judged):
     return head + ',\n "samples": {\n' + ',\n'.join(body) + '\n }\n}\n'
 
 
-def as_markdown(about, results, bench, judged, reasons):
+def as_markdown(about, results, bench, judged, reasons, pictures=()):
     out = ['# Benchmark results', 'Written by `make bench`; [README.md](README.md) says how to read it.', header(about)]
-    out += [f'* {n}' for n in bench.notes] + [f'* **{f}**' for f in bench.faults]
+    out += ['\n'.join([f'* {n}' for n in bench.notes] + [f'* **{f}**' for f in bench.faults])] if bench.notes or bench.faults else []
     if any(t['reached'] is not None for t in judged):
         out += ['## Figures to reach', targets.summary(judged) + '.', targets.markdown(judged, reasons)]
+    if pictures:
+        out += ['## Plots', '\n'.join(f'![{os.path.splitext(os.path.basename(p))[0]}]({p})' for p in pictures)]
     out += ['## Tables', '`*` is the best peer of the case.', table.markdown(results)]
     return '\n\n'.join(out) + '\n'
+
+
+def _plots(results, bench, folder, args):
+    if args.quick:
+        return []
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    try:
+        return plots.write(results, cases.CURVES, folder)
+    except ImportError:
+        bench.note('no plots: python3-matplotlib is not installed: tools/deps.sh plots')
+        return []
+
+
+def _put(path, content):
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(content)
+
+
+def _record(root, folder, pictures, json_text, markdown):
+    """Into the repository: what is older goes."""
+    into = os.path.join(root, 'bench', 'results')
+    shutil.rmtree(into, ignore_errors=True)
+    os.makedirs(into)
+    for name in pictures:
+        shutil.copyfile(os.path.join(folder, name), os.path.join(into, name))
+    _put(os.path.join(into, 'results.json'), json_text)
+    _put(os.path.join(root, 'bench', 'RESULTS.md'), markdown)
 
 
 def write(root, about, results, bench, args):
@@ -75,15 +107,18 @@ def write(root, about, results, bench, args):
     with open(os.path.join(root, 'bench', 'README.md'), encoding='utf-8') as f:
         reasons = targets.tried(f.read())
     folder = os.path.join(root, 'build', 'bench')
-    files = {os.path.join(folder, 'results.json'): as_json(about, results, bench, judged),
-             os.path.join(folder, 'results.md'): as_markdown(about, results, bench, judged, reasons)}
-    for path, content in files.items():
-        with open(path, 'w', encoding='utf-8') as f:
-            f.write(content)
+    pictures = _plots(results, bench, os.path.join(folder, 'plots'), args)
+    text = as_json(about, results, bench, judged)
+    _put(os.path.join(folder, 'results.json'), text)
+    _put(os.path.join(folder, 'results.md'), as_markdown(about, results, bench, judged, reasons, [f'plots/{p}' for p in pictures]))
+    if args.record:
+        _record(root, os.path.join(folder, 'plots'), pictures, text,
+                as_markdown(about, results, bench, judged, reasons, [f'results/{p}' for p in pictures]))
     print(header(about) + '\n')
     print(table.text(results))
-    if text := targets.text(judged):
-        print(text + '\n' + targets.summary(judged) + '\n')
-    for line in bench.notes:
+    if lines := targets.text(judged):
+        print(lines + '\n' + targets.summary(judged) + '\n')
+    for line in bench.notes + bench.faults:
         print(line)
-    print('* the best peer. build/bench/results.json has every sample, build/bench/results.md the tables.')
+    print('* the best peer. build/bench/results.json has every sample, build/bench/results.md the tables'
+          + (', build/bench/plots the plots.' if pictures else '.') + (' Recorded in bench/RESULTS.md and bench/results.' if args.record else ''))

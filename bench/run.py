@@ -40,6 +40,8 @@ def arguments():
     p.add_argument('--nice', type=int, default=0, metavar='N', help='nice level of everything, -20 to shield a run from other work (root)')
     p.add_argument('--weir', default=os.path.join(ROOT, 'build', 'weir'), metavar='FILE', help='the binary to measure (default build/weir)')
     a = p.parse_args()
+    if a.record and (a.quick or a.only or a.proxy):
+        p.error('--record is for a whole run: not with --quick, --only or --proxy')
     a.seconds = a.seconds or 1
     a.rounds = a.rounds or (2 if a.quick else 5)
     a.weir = os.path.abspath(a.weir)

@@ -58,7 +58,7 @@ class Results:
     def ratio(self, case, row, other, key=None):
         """Of one row to another of the same case, round by round."""
         rows = self.samples.get(case, {})
-        if row not in rows or other not in rows:
+        if row not in rows or other is None or other not in rows:
             return None
         return paired(rows[row], rows[other], key or self.compared(case))
 
@@ -68,7 +68,7 @@ class Results:
 
     def across(self, one, other, key=None):
         """Of (case, row) to (case, row), by their medians."""
-        a, b = self.get(*one, key), self.get(*other, key)
+        a, b = (self.get(case, row, key) for case, row in (one, other))
         return a / b if a is not None and b else None
 
 
@@ -111,17 +111,18 @@ def text(results):
     return '\n'.join(out)
 
 
-def aligned(head, body, left=2):
+def aligned(head, body, by_case=True):
+    """by_case: the first column is told once, and an empty line parts the cases."""
     widths = [max(len(r[i]) for r in [head, *body]) for i in range(len(head))]
 
     def line(cells):
-        return '  '.join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths))).rstrip()
+        return '  '.join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths))).rstrip()
 
     out, case = [line(head), line(['-' * w for w in widths])], None
     for r in body:
-        if case not in (None, r[0]) and left == 2:
+        if by_case and case not in (None, r[0]):
             out.append('')
-        out.append(line(r if r[0] != case or left != 2 else ['', *r[1:]]))
+        out.append(line(r if r[0] != case or not by_case else ['', *r[1:]]))
         case = r[0]
     return out
 

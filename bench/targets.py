@@ -31,7 +31,7 @@ def lines(judged, reasons):
     for t in judged:
         if t['reached'] is None:
             continue
-        yield [t['name'], f'{t["what"]}: {"at least" if t["at_least"] else "at most"} {number(t["limit"], t["form"])}',
+        yield [t['name'], f'{t["what"]}: {"at least" if t["at_least"] else "at most"} {t["limit"]:g}',
                number(t['measured'], t['form']), 'reached' if t['reached'] else 'missed', '' if t['reached'] else reasons.get(t['name'], '')]
 
 
@@ -43,7 +43,7 @@ def summary(judged):
 
 def text(judged):
     body = [line[:4] for line in lines(judged, {})]
-    return '\n'.join(table.aligned(HEAD[:4], body)) if body else ''
+    return '\n'.join(table.aligned(HEAD[:4], body, by_case=False)) if body else ''
 
 
 def markdown(judged, reasons):

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools/deps.sh build|test|fuzz|browser|demo|bench|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
+# tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
@@ -10,7 +10,8 @@ test="libclang-rt-dev python3-pytest python3-h2 python3-websockets python3-grpci
 netcat-openbsd libasan-dev"
 fuzz="libclang-rt-dev"
 demo="iproute2 util-linux openssl tcpdump curl procps python3"
-bench="wrk nghttp2-client openssl python3"
+bench="wrk nghttp2-client nghttp2-server openssl python3"
+plots="python3-matplotlib"
 micro="valgrind"
 browser="chromium"
 guest="qemu-system-x86 busybox-static kmod"
@@ -42,10 +43,11 @@ test) want="$test" ;;
 fuzz) want="$fuzz" ;;
 demo) want="$demo" ;;
 bench) want="$bench" ;;
+plots) want="$plots" ;;
 micro) want="$micro" ;;
 browser) want="$browser" ;;
 guest) want="$guest" ;;
-*) echo "usage: tools/deps.sh build|test|fuzz|browser|demo|bench|micro|guest" >&2; exit 2 ;;
+*) echo "usage: tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest" >&2; exit 2 ;;
 esac
 
 missing=""
