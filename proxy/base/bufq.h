@@ -17,6 +17,10 @@
 
 #define WEIR_CHUNK_SIZE (16u * 1024u) /* data bytes of a standard chunk */
 
+/* Small blocks: a class for every 64 bytes up to 1 KiB. */
+#define WEIR_SMALL_STEP    64u
+#define WEIR_SMALL_CLASSES 16u
+
 struct weir_chunk_pool;
 
 struct weir_chunk {
@@ -27,12 +31,19 @@ struct weir_chunk {
     char data[];
 };
 
+struct weir_small {
+    struct weir_small *next_free;
+};
+
 struct weir_chunk_pool {
     struct weir_chunk *free_list;
     uint32_t n_free;
     uint32_t max_free; /* chunks kept for reuse; beyond it they go back to the heap */
     uint64_t n_live;   /* chunks out of the pool now */
     bool keep;         /* at first; false: none is kept, memory is short */
+    size_t
+        small_free; /* bytes of small blocks kept; at most a quarter of what max_free chunks are */
+    struct weir_small *small[WEIR_SMALL_CLASSES];
 };
 
 void weir_chunk_pool_init(struct weir_chunk_pool *pool, uint32_t max_free);
@@ -48,6 +59,14 @@ static inline struct weir_chunk *weir_chunk_ref(struct weir_chunk *chunk) {
 }
 /* Takes NULL; returns NULL. */
 struct weir_chunk *weir_chunk_unref(struct weir_chunk *chunk);
+
+/*
+ * n bytes of any content, as weir_malloc gives them and aligned alike, for objects that live as long as a request: those up to 1 KiB
+ * come from the pool's own blocks where it has kept one. NULL = no memory. Back through weir_small_put of the same pool, or weir_free.
+ */
+void *weir_small_get(struct weir_chunk_pool *pool, size_t n);
+/* Takes NULL. */
+void weir_small_put(struct weir_chunk_pool *pool, void *p);
 
 struct weir_seg {
     struct weir_chunk *chunk; /* NULL: static bytes that outlive the process */

@@ -193,6 +193,10 @@ void *weir_free(void *p) {
     return NULL;
 }
 
+size_t weir_mem_size(void *p) {
+    return malloc_usable_size(p);
+}
+
 void weir_freep(void *pp) {
     void *p;
     /* pp points at some object pointer type; its bytes are read without claiming that type. */

@@ -17,6 +17,8 @@ char *weir_strndup(const char *s, size_t n);
 char *weir_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Takes NULL; returns NULL. */
 void *weir_free(void *p);
+/* Bytes that may be used there, at least what was asked for; as malloc_usable_size(3). */
+size_t weir_mem_size(void *p);
 /* Scoped cleanup: `WEIR_CLEANUP(weir_freep) char *s = ...;` */
 void weir_freep(void *pp);
 

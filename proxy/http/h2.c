@@ -301,7 +301,6 @@ int weir_h2_new(const struct weir_codec_params *params, struct weir_codec **ret_
     weir_list_init(&h->streams);
     weir_list_init(&h->over);
     weir_list_init(&h->grave);
-    weir_list_init(&h->spare);
     weir_h2_guard_init(&h->guard, params->role, params->limits);
     r = session_new(h);
     if (r == 0)

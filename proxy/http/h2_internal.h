@@ -63,13 +63,11 @@ struct weir_h2 {
     struct weir_list streams;  /* all that the owner or nghttp2 still holds */
     struct weir_list over;     /* their `reset` or `closed` is due */
     struct weir_list grave;    /* dropped while a callback may still look at them */
-    struct weir_list spare;    /* for reuse */
     struct weir_h2_stream *at; /* the stream at_id of the frame being read */
     int32_t at_id;
     struct weir_chunk *chunk; /* being fed */
     struct weir_bufq *out;    /* being pulled into */
     struct weir_h2_guard guard;
-    uint32_t n_spare;
     uint8_t drain;     /* enum weir_h2_drain */
     bool busy;         /* inside feed, eof or pull */
     bool broken;       /* no memory: nothing works any more */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The heap of one nghttp2 session: weir's allocator, with every block on a list of the connection.
+ * The heap of one nghttp2 session: the worker's small blocks and weir's allocator behind them, with every block on a list of the
+ * connection. A stream takes and gives back some ten blocks.
  *
  * The list is there for the day memory runs out. nghttp2 1.52 reports that faithfully, but may
  * leave an item it has freed attached to a stream (the priority queue that cannot grow), so that
@@ -27,24 +28,27 @@ static void *take(struct weir_h2 *h, struct block *b) {
 static void *mem_malloc(size_t n, void *arg) {
     if (n > SIZE_MAX - sizeof(struct block))
         return NULL;
-    return take(arg, weir_malloc(sizeof(struct block) + n));
+    struct weir_h2 *h = arg;
+    return take(h, weir_small_get(h->base.pool, sizeof(struct block) + n));
 }
 
 static void *mem_calloc(size_t n, size_t size, void *arg) {
     size_t bytes;
 
-    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - sizeof(struct block))
+    if (__builtin_mul_overflow(n, size, &bytes))
         return NULL;
-    return take(arg, weir_calloc(1, sizeof(struct block) + bytes));
+    void *p = mem_malloc(bytes, arg);
+    return p ? memset(p, 0, bytes) : NULL;
 }
 
 static void mem_free(void *p, void *arg) {
-    (void)arg;
+    struct weir_h2 *h = arg;
+
     if (!p)
         return;
     struct block *b = WEIR_CONTAINER_OF(p, struct block, data);
     weir_list_unlink(&b->link);
-    weir_free(b);
+    weir_small_put(h->base.pool, b);
 }
 
 static void *mem_realloc(void *p, size_t n, void *arg) {

@@ -13,20 +13,11 @@
 
 #include "base/mem.h"
 
-#define SPARE_MAX 16u
-
 struct weir_h2_stream *weir_h2_stream_new(struct weir_h2 *h) {
-    struct weir_h2_stream *st;
+    struct weir_h2_stream *st = weir_small_get(h->base.pool, sizeof(*st));
 
-    if (weir_list_empty(&h->spare)) {
-        st = weir_malloc(sizeof(*st));
-        if (!st)
-            return NULL;
-    } else {
-        st = WEIR_CONTAINER_OF(h->spare.next, struct weir_h2_stream, link);
-        weir_list_unlink(&st->link);
-        h->n_spare--;
-    }
+    if (!st)
+        return NULL;
     memset(st, 0, sizeof(*st));
     weir_list_init(&st->link);
     weir_list_init(&st->over);
@@ -39,12 +30,7 @@ struct weir_h2_stream *weir_h2_stream_new(struct weir_h2 *h) {
 
 static void rest(struct weir_h2 *h, struct weir_h2_stream *st) {
     weir_list_unlink(&st->link);
-    if (h->n_spare < SPARE_MAX) {
-        weir_list_push_front(&h->spare, &st->link);
-        h->n_spare++;
-    } else {
-        weir_free(st);
-    }
+    weir_small_put(h->base.pool, st);
 }
 
 void weir_h2_stream_drop(struct weir_h2 *h, struct weir_h2_stream *st) {
@@ -203,5 +189,4 @@ static void free_list(struct weir_list *list) {
 void weir_h2_streams_free(struct weir_h2 *h) {
     free_list(&h->streams);
     free_list(&h->grave);
-    free_list(&h->spare);
 }

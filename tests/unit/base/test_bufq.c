@@ -345,6 +345,60 @@ static void the_pool_keeps_only_so_many(void **state) {
     assert_null(weir_chunk_unref(NULL));
 }
 
+/* Of every size, used to the last byte; a second round asks the heap for none of them. */
+static void small_blocks_are_used_again(void **state) {
+    enum { SIZES = 1008 };
+    void *blocks[SIZES];
+    struct weir_chunk_pool pool;
+
+    weir_chunk_pool_init(&pool, 1024);
+    for (int round = 0; round < 2; round++) {
+        if (round == 1)
+            weir_mem_fail_at(1, 1);
+        for (size_t n = 0; n < SIZES; n++) {
+            blocks[n] = weir_small_get(&pool, n);
+            assert_non_null(blocks[n]);
+            assert_int_equal((uintptr_t)blocks[n] % 16, 0);
+            memset(blocks[n], (int)n, n);
+        }
+        weir_mem_fail_at(0, 0);
+        assert_int_equal(pool.small_free, 0);
+        for (size_t n = 0; n < SIZES; n++) {
+            if (n > 0)
+                assert_int_equal(((unsigned char *)blocks[n])[n - 1], (unsigned char)n);
+            weir_small_put(&pool, blocks[n]);
+        }
+        assert_true(pool.small_free >= SIZES * (SIZES - 1) / 2);
+    }
+    weir_chunk_pool_trim(&pool);
+    assert_int_equal(pool.small_free, 0);
+    weir_small_put(&pool, NULL);
+    weir_chunk_pool_deinit(&pool);
+}
+
+static void small_blocks_kept_have_a_bound(void **state) {
+    enum { N = 2000 };
+    static void *blocks[N];
+    struct weir_chunk_pool pool;
+
+    weir_chunk_pool_init(&pool, 4);
+    for (size_t i = 0; i < N; i++)
+        blocks[i] = weir_small_get(&pool, 1000);
+    for (size_t i = 0; i < N; i++)
+        weir_small_put(&pool, blocks[i]);
+    assert_in_range(pool.small_free, 4 * WEIR_CHUNK_SIZE / 4, 4 * WEIR_CHUNK_SIZE / 4 + 1008);
+    weir_chunk_pool_trim(&pool);
+    pool.keep = false;
+    weir_small_put(&pool, weir_small_get(&pool, 100));
+    assert_int_equal(pool.small_free, 0);
+    void *large = weir_small_get(&pool, 5000); /* from the heap, and back */
+    memset(large, 1, 5000);
+    pool.keep = true;
+    weir_small_put(&pool, large);
+    assert_int_equal(pool.small_free, 0);
+    weir_chunk_pool_deinit(&pool);
+}
+
 /* Each step either happens whole or leaves the queues as they were. */
 static int all_or_nothing(void *arg) {
     struct weir_chunk_pool pool;
@@ -486,6 +540,8 @@ int main(void) {
         CASE(full_and_low_have_a_gap_between_them),
         CASE(steady_state_allocates_nothing),
         CASE(the_pool_keeps_only_so_many),
+        CASE(small_blocks_are_used_again),
+        CASE(small_blocks_kept_have_a_bound),
         CASE(without_memory_nothing_is_appended),
         CASE(any_sequence_of_operations_equals_plain_strings),
     };
