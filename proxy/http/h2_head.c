@@ -8,7 +8,7 @@
  * content-length that is doubled, no number or not the content's. Here stands what it leaves to its
  * user: the limits, the syntax of target and authority, Host, cookies, methods. The first thing
  * found wrong is kept in st->bad and nothing more is stored. All text is copied to the head's
- * arena, but for what lies in nghttp2's static table. Sends nothing and decides no status.
+ * arena, but for names weir knows and what lies in nghttp2's static table. Sends nothing and decides no status.
  */
 #include "http/h2_internal.h"
 
@@ -55,36 +55,26 @@ static bool charge(struct weir_h2 *h, struct weir_h2_stream *st, size_t bytes, u
     return st->bad == WEIR_FAULT_NONE;
 }
 
-/* One field as nghttp2 hands it over. */
-struct pair {
-    struct weir_slice name, value;
-    bool static_name, static_value; /* in the static table: no need to copy */
-};
-
-static struct pair pair_of(nghttp2_rcbuf *name, nghttp2_rcbuf *value) {
-    return (struct pair){
-        .name = text_of(name),
-        .value = text_of(value),
-        .static_name = nghttp2_rcbuf_is_static(name),
-        .static_value = nghttp2_rcbuf_is_static(value),
-    };
+/* Into the arena, unless it lies in the static table. NULL ptr = no memory. */
+static struct weir_slice keep(struct weir_arena *arena, nghttp2_rcbuf *buf,
+                              struct weir_slice text) {
+    if (text.len == 0 || nghttp2_rcbuf_is_static(buf))
+        return text;
+    char *to = weir_arena_alloc(arena, text.len);
+    return weir_slice_make(to ? memcpy(to, text.ptr, text.len) : NULL, text.len);
 }
 
-/* Copies what needs it into the arena, in one piece. */
-static int keep(struct weir_arena *arena, struct pair *f) {
-    size_t n_copy = f->static_name ? 0 : f->name.len;
-    size_t v_copy = f->static_value ? 0 : f->value.len;
+/* A field of the list into the head: the names weir knows are not copied. */
+static int keep_field(struct weir_head *head, nghttp2_rcbuf *name, struct weir_slice name_text,
+                      nghttp2_rcbuf *value, struct weir_slice value_text) {
+    enum weir_field_id id = weir_field_id(name_text);
+    struct weir_slice kept_value = keep(head->arena, value, value_text);
+    struct weir_slice kept_name =
+        id != WEIR_FIELD_OTHER ? weir_field_name(id) : keep(head->arena, name, name_text);
 
-    if (n_copy + v_copy) {
-        char *to = weir_arena_alloc(arena, n_copy + v_copy);
-        if (!to)
-            return -ENOMEM;
-        if (n_copy)
-            f->name.ptr = memcpy(to, f->name.ptr, n_copy);
-        if (v_copy)
-            f->value.ptr = memcpy(to + n_copy, f->value.ptr, v_copy);
-    }
-    return 0;
+    if (!kept_name.ptr || !kept_value.ptr)
+        return -ENOMEM;
+    return weir_head_add_id(head, id, kept_name, kept_value);
 }
 
 static void request_pseudo(struct weir_head *head, struct weir_slice name,
@@ -162,17 +152,20 @@ static void field_meaning(struct weir_h2_stream *st, struct weir_head *head) {
     }
 }
 
-static int pseudo_field(struct weir_h2 *h, struct weir_h2_stream *st, struct pair *f) {
-    if (f->name.len == 5 && f->value.len > h->base.limits->target_bytes) {
+static int pseudo_field(struct weir_h2 *h, struct weir_h2_stream *st, struct weir_slice name,
+                        nghttp2_rcbuf *value, struct weir_slice text) {
+    if (name.len == 5 && text.len > h->base.limits->target_bytes) {
         blame(st, WEIR_FAULT_TARGET_TOO_LONG);
         return 0;
     }
-    if (keep(st->cs.head->arena, f) < 0)
+    if (!weir_h2_is_server(h)) {
+        response_status(st, text);
+        return 0;
+    }
+    text = keep(st->cs.head->arena, value, text);
+    if (!text.ptr)
         return -ENOMEM;
-    if (weir_h2_is_server(h))
-        request_pseudo(st->cs.head, f->name, f->value);
-    else
-        response_status(st, f->value);
+    request_pseudo(st->cs.head, name, text);
     return 0;
 }
 
@@ -180,18 +173,18 @@ int weir_h2_head_field(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_rcb
                        nghttp2_rcbuf *value) {
     const struct weir_codec_limits *limits = h->base.limits;
     struct weir_head *head = st->cs.head;
-    struct pair f = pair_of(name, value);
+    struct weir_slice n = text_of(name), v = text_of(value);
 
-    if (!charge(h, st, f.name.len + f.value.len, limits->head_bytes))
+    if (!charge(h, st, n.len + v.len, limits->head_bytes))
         return 0;
-    if (f.name.ptr[0] == ':')
-        return pseudo_field(h, st, &f);
+    if (n.ptr[0] == ':')
+        return pseudo_field(h, st, n, value, v);
     /* Cookie crumbs will be one field; the size of the list bounds their number. */
     if (head->n_fields - st->n_cookies >= limits->fields) {
         blame(st, WEIR_FAULT_TOO_MANY_FIELDS);
         return 0;
     }
-    if (keep(head->arena, &f) < 0 || weir_head_add(head, f.name, f.value) < 0)
+    if (keep_field(head, name, n, value, v) < 0)
         return -ENOMEM;
     field_meaning(st, head);
     return 0;
@@ -201,19 +194,17 @@ int weir_h2_head_trailer(struct weir_h2 *h, struct weir_h2_stream *st, nghttp2_r
                          nghttp2_rcbuf *value) {
     const struct weir_codec_limits *limits = h->base.limits;
     struct weir_head *trailers = st->cs.trailers;
-    struct pair f = pair_of(name, value);
+    struct weir_slice n = text_of(name), v = text_of(value);
 
-    if (!charge(h, st, f.name.len + f.value.len, limits->trailer_bytes))
+    if (!charge(h, st, n.len + v.len, limits->trailer_bytes))
         return 0;
-    if (!weir_trailer_allowed(f.name))
+    if (!weir_trailer_allowed(n))
         return 0;
     if (trailers->n_fields >= limits->fields) {
         blame(st, WEIR_FAULT_TOO_MANY_FIELDS);
         return 0;
     }
-    if (keep(trailers->arena, &f) < 0)
-        return -ENOMEM;
-    return weir_head_add(trailers, f.name, f.value);
+    return keep_field(trailers, name, n, value, v);
 }
 
 /*

@@ -5,7 +5,7 @@
  *
  * This is the last place that can keep CR, LF, NUL or a connection-specific field off the wire,
  * whatever wrote the head; a head that holds such bytes is refused whole. nghttp2 copies the list
- * and lower-cases its names. Content is not copied: the frame header goes to the out queue and the
+ * and lower-cases its names, but for those weir knows, which are written as weir spells them. Content is not copied: the frame header goes to the out queue and the
  * stream's segments are moved behind it. nghttp2 decides whose turn it is and how much the peer's
  * windows allow.
  */
@@ -37,29 +37,20 @@ static void list_deinit(struct list *list) {
         weir_free(list->nv);
 }
 
-static void list_add(struct list *list, struct weir_slice name, struct weir_slice value) {
+static void list_put(struct list *list, struct weir_slice name, struct weir_slice value,
+                     uint8_t flags) {
     list->nv[list->n++] = (nghttp2_nv){
         .name = (uint8_t *)(uintptr_t)name.ptr,
         .value = (uint8_t *)(uintptr_t)value.ptr,
         .namelen = name.len,
         .valuelen = value.len,
-        .flags = NGHTTP2_NV_FLAG_NONE,
+        .flags = flags,
     };
 }
 
-/* Eight bytes at a time: none below SP and no DEL; a tab, which is allowed, takes the slow way. */
-static bool value_ok(struct weir_slice value) {
-    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
-    struct weir_slice rest = value;
-
-    for (; rest.len >= 8; rest.ptr += 8, rest.len -= 8) {
-        uint64_t w, del;
-        memcpy(&w, rest.ptr, 8);
-        del = w ^ ones * 0x7f;
-        if ((((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & highs)
-            break;
-    }
-    return rest.len == 0 || weir_chars_are(rest, WEIR_CHAR_VALUE);
+/* A name that outlives everything, in lower case. */
+static void list_add(struct list *list, struct weir_slice name, struct weir_slice value) {
+    list_put(list, name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME);
 }
 
 /* Fields that mean something else, or nothing, in HTTP/2 (RFC 9113 8.2.2), and those written from
@@ -99,10 +90,15 @@ static int add_fields(struct list *list, const struct weir_head *head) {
         const struct weir_field *field = &head->fields[i];
         if (!is_written(field))
             continue;
-        if (!weir_chars_are(field->name, WEIR_CHAR_TOKEN) || !value_ok(field->value))
+        struct weir_slice known = weir_field_name(field->id);
+        if (!weir_value_valid(field->value))
             return -EPROTO;
-        list_add(list, field->name, field->value);
-        list->nv[list->n - 1].flags = index_flag(field);
+        if (known.len)
+            list_put(list, known, field->value, index_flag(field) | NGHTTP2_NV_FLAG_NO_COPY_NAME);
+        else if (weir_chars_are(field->name, WEIR_CHAR_TOKEN))
+            list_put(list, field->name, field->value, NGHTTP2_NV_FLAG_NONE);
+        else
+            return -EPROTO;
     }
     return 0;
 }
@@ -534,6 +530,7 @@ static int keep_trailers(struct weir_h2_stream *st, const struct weir_head *trai
         for (size_t i = 0; i < list.n; i++) {
             nghttp2_nv *nv = &st->trailers[i];
             *nv = list.nv[i];
+            nv->flags &= (uint8_t)~NGHTTP2_NV_FLAG_NO_COPY_NAME; /* this copy is short-lived */
             nv->name = memcpy(to, nv->name, nv->namelen);
             to += nv->namelen;
             if (nv->valuelen)

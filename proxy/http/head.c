@@ -31,13 +31,18 @@ int weir_head_grow(struct weir_head *head) {
     return 0;
 }
 
-int weir_head_add(struct weir_head *head, struct weir_slice name, struct weir_slice value) {
+int weir_head_add_id(struct weir_head *head, enum weir_field_id id, struct weir_slice name,
+                     struct weir_slice value) {
     int r = weir_head_grow(head);
     if (r)
         return r;
     head->fields[head->n_fields++] =
-        (struct weir_field){ .name = name, .value = value, .id = (uint8_t)weir_field_id(name) };
+        (struct weir_field){ .name = name, .value = value, .id = (uint8_t)id };
     return 0;
+}
+
+int weir_head_add(struct weir_head *head, struct weir_slice name, struct weir_slice value) {
+    return weir_head_add_id(head, weir_field_id(name), name, value);
 }
 
 int weir_head_set(struct weir_head *head, struct weir_slice name, struct weir_slice value) {
@@ -83,7 +88,7 @@ const struct weir_field *weir_head_find_id(const struct weir_head *head, enum we
 
 bool weir_head_is_grpc(const struct weir_head *head) {
     static const struct weir_slice grpc = { "application/grpc", 16 };
-    const struct weir_field *f = weir_head_find(head, WEIR_SLICE("content-type"));
+    const struct weir_field *f = weir_head_find_id(head, WEIR_FIELD_CONTENT_TYPE);
 
     if (!f || f->value.len < grpc.len ||
         !weir_slice_ieq(weir_slice_make(f->value.ptr, grpc.len), grpc))
@@ -167,6 +172,7 @@ enum weir_field_id weir_field_id(struct weir_slice name) {
         TRY("traceparent", WEIR_FIELD_TRACEPARENT)
         break;
     case 12:
+        TRY("content-type", WEIR_FIELD_CONTENT_TYPE)
         TRY("x-request-id", WEIR_FIELD_X_REQUEST_ID)
         break;
     case 13:
@@ -194,6 +200,39 @@ enum weir_field_id weir_field_id(struct weir_slice name) {
         break;
     }
     return WEIR_FIELD_OTHER;
+}
+
+struct weir_slice weir_field_name(enum weir_field_id id) {
+#define NAME(id, literal) [id] = { literal, sizeof(literal) - 1 }
+    static const struct weir_slice names[WEIR_FIELD_IDS] = {
+        NAME(WEIR_FIELD_HOST, "host"),
+        NAME(WEIR_FIELD_CONNECTION, "connection"),
+        NAME(WEIR_FIELD_CONTENT_LENGTH, "content-length"),
+        NAME(WEIR_FIELD_TRANSFER_ENCODING, "transfer-encoding"),
+        NAME(WEIR_FIELD_TE, "te"),
+        NAME(WEIR_FIELD_TRAILER, "trailer"),
+        NAME(WEIR_FIELD_UPGRADE, "upgrade"),
+        NAME(WEIR_FIELD_KEEP_ALIVE, "keep-alive"),
+        NAME(WEIR_FIELD_PROXY_CONNECTION, "proxy-connection"),
+        NAME(WEIR_FIELD_HTTP2_SETTINGS, "http2-settings"),
+        NAME(WEIR_FIELD_EXPECT, "expect"),
+        NAME(WEIR_FIELD_COOKIE, "cookie"),
+        NAME(WEIR_FIELD_DATE, "date"),
+        NAME(WEIR_FIELD_SERVER, "server"),
+        NAME(WEIR_FIELD_USER_AGENT, "user-agent"),
+        NAME(WEIR_FIELD_X_FORWARDED_FOR, "x-forwarded-for"),
+        NAME(WEIR_FIELD_X_FORWARDED_PROTO, "x-forwarded-proto"),
+        NAME(WEIR_FIELD_X_FORWARDED_HOST, "x-forwarded-host"),
+        NAME(WEIR_FIELD_X_FORWARDED_CLIENT_CERT, "x-forwarded-client-cert"),
+        NAME(WEIR_FIELD_FORWARDED, "forwarded"),
+        NAME(WEIR_FIELD_X_REQUEST_ID, "x-request-id"),
+        NAME(WEIR_FIELD_TRACEPARENT, "traceparent"),
+        NAME(WEIR_FIELD_AUTHORIZATION, "authorization"),
+        NAME(WEIR_FIELD_CONTENT_TYPE, "content-type"),
+        NAME(WEIR_FIELD_X_WEIR_H1, "x-weir-h1"),
+    };
+#undef NAME
+    return names[id];
 }
 
 enum weir_method weir_method_id(struct weir_slice name) {

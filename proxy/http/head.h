@@ -61,6 +61,7 @@ enum weir_field_id {
     WEIR_FIELD_X_REQUEST_ID,
     WEIR_FIELD_TRACEPARENT,
     WEIR_FIELD_AUTHORIZATION,
+    WEIR_FIELD_CONTENT_TYPE,
     WEIR_FIELD_X_WEIR_H1, /* http/carry.h: between two weir proxies only */
     WEIR_FIELD_IDS,
 };
@@ -104,6 +105,9 @@ void weir_head_init(struct weir_head *head, struct weir_arena *arena);
 int weir_head_grow(struct weir_head *head);
 /* Appends a field; the slices are borrowed. 0, -ENOMEM. */
 int weir_head_add(struct weir_head *head, struct weir_slice name, struct weir_slice value);
+/* The same where weir_field_id(name) is known already. */
+int weir_head_add_id(struct weir_head *head, enum weir_field_id id, struct weir_slice name,
+                     struct weir_slice value);
 /* Drops every field of that name and appends one. 0, -ENOMEM. */
 int weir_head_set(struct weir_head *head, struct weir_slice name, struct weir_slice value);
 /* Marks every field of that name dropped; returns how many. */
@@ -119,7 +123,10 @@ struct weir_slice weir_head_query(const struct weir_head *head);
 /* content-type is application/grpc, with or without a format or parameters. */
 bool weir_head_is_grpc(const struct weir_head *head);
 
+/* Whatever the case of its letters. */
 enum weir_field_id weir_field_id(struct weir_slice name);
+/* That name in lower case, bytes that outlive everything; empty for WEIR_FIELD_OTHER. */
+struct weir_slice weir_field_name(enum weir_field_id id);
 enum weir_method weir_method_id(struct weir_slice name);
 
 #endif

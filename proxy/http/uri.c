@@ -35,6 +35,21 @@ const uint8_t weir_char_class[256] = {
 };
 /* clang-format on */
 
+/* Eight bytes at a time: none below SP and no DEL; a tab, which is allowed, takes the slow way. */
+bool weir_value_valid(struct weir_slice value) {
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    struct weir_slice rest = value;
+
+    for (; rest.len >= 8; rest.ptr += 8, rest.len -= 8) {
+        uint64_t w, del;
+        memcpy(&w, rest.ptr, 8);
+        del = w ^ ones * 0x7f;
+        if ((((w - ones * 0x20) & ~w) | ((del - ones) & ~del)) & highs)
+            break;
+    }
+    return rest.len == 0 || weir_chars_are(rest, WEIR_CHAR_VALUE);
+}
+
 static bool port_valid(struct weir_slice port) {
     uint32_t value = 0;
     if (port.len == 0 || port.len > 5 || port.ptr[0] == '0')

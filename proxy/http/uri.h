@@ -25,6 +25,8 @@ static inline bool weir_chars_are(struct weir_slice s, enum weir_char class) {
     return s.len > 0;
 }
 
+/* Empty, or all of WEIR_CHAR_VALUE. */
+bool weir_value_valid(struct weir_slice value);
 /*
  * host[:port] without userinfo (RFC 9110 4.2): a name of HOST characters without empty labels (one
  * trailing dot may be), an IPv4 address, or "[IPv6]" without zone; port 1..65535 without leading

@@ -116,6 +116,7 @@ static void every_known_field_name_has_its_id_in_any_case(void **state) {
         { "X-Request-Id", WEIR_FIELD_X_REQUEST_ID },
         { "Traceparent", WEIR_FIELD_TRACEPARENT },
         { "Authorization", WEIR_FIELD_AUTHORIZATION },
+        { "Content-Type", WEIR_FIELD_CONTENT_TYPE },
         { "X-Weir-H1", WEIR_FIELD_X_WEIR_H1 },
     };
     assert_int_equal(WEIR_ARRAY_LEN(rows), WEIR_FIELD_IDS - 1);
@@ -130,6 +131,9 @@ static void every_known_field_name_has_its_id_in_any_case(void **state) {
                 other[k] = !letter ? c : upper ? (char)(c & ~0x20) : (char)(c | 0x20);
             }
             assert_int_equal(weir_field_id(weir_slice_make(other, len)), rows[i].id);
+            if (!upper)
+                assert_true(
+                    weir_slice_eq(weir_field_name(rows[i].id), weir_slice_make(other, len)));
         }
         other[0] = '!';
         assert_int_equal(weir_field_id(weir_slice_make(other, len)), WEIR_FIELD_OTHER);
@@ -137,6 +141,7 @@ static void every_known_field_name_has_its_id_in_any_case(void **state) {
     }
     assert_int_equal(weir_field_id(WEIR_SLICE("Content_Length")), WEIR_FIELD_OTHER);
     assert_int_equal(weir_field_id(WEIR_SLICE_NONE), WEIR_FIELD_OTHER);
+    assert_int_equal(weir_field_name(WEIR_FIELD_OTHER).len, 0);
 }
 
 static void methods_are_case_sensitive(void **state) {
