@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The load generators: wrk for HTTP/1.1, h2load for HTTP/2, bench/clients/handshakes.c for new TLS connections. Each returns the same figures and calls any fault a fault."""
+"""The load generators: wrk for HTTP/1.1, h2load for HTTP/2, bench/clients/handshakes.c for new TLS connections,
+bench/clients/rate.c for requests at a fixed rate. Each returns the same figures and calls any fault a fault."""
 import dataclasses
 import json
 import os
@@ -12,6 +13,7 @@ from harness import Failed, pinned
 from origins import BODIES, POST_BYTES
 
 HANDSHAKES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'build', 'bench', 'bench_handshakes')
+RATE = os.path.join(os.path.dirname(HANDSHAKES), 'bench_rate')
 # What TLS clients ask for; `openssl_conf` writes it for those that cannot be told.
 CIPHER, GROUP = 'TLS_AES_128_GCM_SHA256', 'X25519'
 GRPC_MESSAGE = b'\0\0\0\0\x1b' + b'0123456789abcdefghijklmnopq'
@@ -29,12 +31,13 @@ WRK_POST = f'wrk.method = "POST"\nwrk.body = string.rep("0123456789abcdef", {POS
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    generator: str  # wrk (HTTP/1.1), h2load, full or resumed (a connection for each request)
+    generator: str  # wrk (HTTP/1.1), h2load, full or resumed (a connection for each request), rate (HTTP/1.1)
     path: str
     connections: int
     streams: int = 1
     tls: bool = False
     grpc: bool = False  # unary calls: a message and `te: trailers`
+    rate: int = 0  # requests per second, of the generator `rate`
 
     def url(self, port):
         return f'{"https" if self.tls else "http"}://127.0.0.1:{port}{self.path}'
@@ -71,6 +74,9 @@ def argv(load, port, folder, seconds=None, requests=None):
     if load.generator in ('full', 'resumed'):
         return [HANDSHAKES, str(port), load.path, BODIES[load.path].decode(), os.path.join(folder, 'certs', 'ca.crt'), str(load.connections),
                 str(int(seconds * 1000)), load.generator]
+    if load.generator == 'rate':
+        seconds = max(seconds, 2)  # fewer requests have no 99th percentile worth the name
+        return [RATE, str(port), load.path, str(len(BODIES[load.path])), str(load.rate), str(load.connections), str(int(seconds * 1000)), '200']
     script = WRK_SCRIPT + (WRK_POST if load.post else '')
     file = _written(folder, 'post.lua' if load.post else 'get.lua', script.encode())
     return ['wrk', '-t1', f'-c{load.connections}', f'-d{seconds}s', '-s', file, load.url(port)]
@@ -104,7 +110,7 @@ def warm(load, port, core, folder):
             r = _h2load(_run(argv(load, port, folder, requests=max(1024, int(rate / 3))), core, 10, folder)[0])
             rate = r['requests'] / r['seconds']
         return rate
-    if load.generator in ('full', 'resumed'):
+    if load.generator in ('full', 'resumed', 'rate'):
         _run(argv(load, port, folder, 0.3), core, 1, folder)
         return None
     p = subprocess.Popen(argv(load, port, folder, 9), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -142,7 +148,8 @@ def _result(out):
     for kind in ('connect', 'read', 'write', 'status', 'timeout'):
         if r.get(kind):
             raise Failed(f'wrk counted {r[kind]} {kind} errors in {r["requests"]} requests')
-    return {'requests': r['requests'], 'seconds': r['us'] / 1e6, 'bytes': r.get('bytes'), 'latency': {f'{k}_us': r[k] for k in ('p50', 'p90', 'p99', 'max')}}
+    return {'requests': r['requests'], 'seconds': r['us'] / 1e6, 'bytes': r.get('bytes'), 
+            'latency': {f'{k}_us': r[k] for k in ('p50', 'p90', 'p99', 'p999', 'max', 'wakeup') if k in r}}
 
 
 def _h2load(out):
