@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process's own HTTP server, on the control thread: GET /metrics /ready /live /status /routes. It speaks through the same codec as the data
- * threads, one request at a time per connection, and closes what is idle.
+ * What the process says of itself, on the control thread: GET /metrics /ready /live /status /routes.
  */
 #ifndef WEIR_CORE_ADMIN_H
 #define WEIR_CORE_ADMIN_H
 
-#include "base/list.h"
-#include "http/codec.h"
-#include "io/net.h"
+#include "core/server.h"
 
 /* What a listener shows. */
 enum weir_admin_scope {
@@ -28,12 +25,9 @@ struct weir_admin_ops {
 };
 
 struct weir_admin {
-    struct weir_net *net;
+    struct weir_server server;
     const struct weir_admin_ops *ops;
     void *arg;
-    struct weir_list conns; /* the one whose time is up first in front */
-    struct weir_list dying;
-    unsigned n_conns; /* in conns */
 };
 
 /* Takes over net's events; listeners' user is &(enum weir_admin_scope). */

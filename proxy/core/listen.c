@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "core/admin_listen.h"
+#include "core/server_listen.h"
 #include "core/gateway.h"
 #include "core/process_internal.h"
 #include "sys/log.h"
@@ -205,6 +205,6 @@ int weir_process_listen_admin(struct weir_process *p) {
 
     for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(addrs); i++)
         if (addrs[i].text[0])
-            r = weir_admin_listen(p->loop, addrs[i].text, addrs[i].scope);
+            r = weir_server_listen(p->loop, addrs[i].text, addrs[i].scope);
     return r;
 }

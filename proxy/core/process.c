@@ -309,9 +309,13 @@ static unsigned thread_count(const struct weir_proxy_spec *spec) {
 }
 
 /* A quarter is left to what is not counted: the program, stacks, the kernel's side, what malloc loses between blocks. */
-void weir_process_limit_memory(struct weir_process *p) {
+void weir_process_settle(struct weir_process *p) {
+    const char *name = p->runtime->snapshot->proxy.log_level;
+    enum weir_log_level level = WEIR_LOG_INFO;
     uint64_t bytes = p->runtime->snapshot->proxy.limits.memory_bytes;
 
+    (void)weir_log_level_parse(weir_slice_from_str(name), &level);
+    weir_log_level_set(level);
     if (bytes == 0)
         bytes = weir_memory_available() / 4 * 3;
     weir_mem_limit((size_t)bytes);
@@ -334,7 +338,7 @@ static int start(struct weir_process *p) {
         r = weir_process_load(p, &p->runtime);
     if (r != 0)
         return r;
-    weir_process_limit_memory(p);
+    weir_process_settle(p);
     p->n_threads = thread_count(&p->runtime->snapshot->proxy);
     p->threads = weir_calloc(p->n_threads, sizeof(*p->threads));
     if (!p->threads)

@@ -62,8 +62,8 @@ struct weir_process {
     bool draining;
 };
 
-/* process.c: puts limits.memory of the runtime in force. */
-void weir_process_limit_memory(struct weir_process *p);
+/* process.c: puts what the runtime says of the whole process in force: limits.memory and logLevel. */
+void weir_process_settle(struct weir_process *p);
 
 /* Keys of TLS session tickets: made when they are first asked for, rotated as the configuration in force says. 0, -errno. */
 int weir_process_tickets(struct weir_process *p, uint64_t period_us);

@@ -7,13 +7,12 @@
 
 #include "base/mem.h"
 #include "core/process_internal.h"
+#include "core/tls_files.h"
 #include "sys/entropy.h"
 #include "sys/files.h"
 #include "sys/log.h"
 #include "sys/texts.h"
 #include "tls/tickets.h"
-
-#define PEM_MAX (1024u * 1024u)
 
 static void say_problems(const struct weir_problems *problems) {
     for (uint32_t i = 0; i < problems->n; i++) {
@@ -76,48 +75,6 @@ out:
 
 /* ---- TLS ---- */
 
-struct pem {
-    char *text;
-    size_t len;
-};
-
-static int read_pem(const char *path, struct pem *ret) {
-    int r;
-
-    if (path[0] == '\0')
-        return 0;
-    r = weir_file_read(path, PEM_MAX, &ret->text, &ret->len);
-    if (r < 0)
-        weir_log(WEIR_LOG_ERROR, "certificate", "%s: %s", path, strerror(-r));
-    return r;
-}
-
-/* paths: certificate chain, key, trusted CAs; each may be "". */
-static int make_ctx(struct weir_tls_params *params, const char *const paths[3],
-                    struct weir_tls_ctx **ret_ctx) {
-    struct pem pem[3] = { { 0 } };
-    const char *why = "";
-    int r = 0;
-
-    for (unsigned i = 0; r == 0 && i < 3; i++)
-        r = read_pem(paths[i], &pem[i]);
-    if (r == 0) {
-        params->material.cert_chain = weir_slice_make(pem[0].text, pem[0].len);
-        params->material.key = weir_slice_make(pem[1].text, pem[1].len);
-        params->material.ca = weir_slice_make(pem[2].text, pem[2].len);
-        r = weir_tls_ctx_new(params, ret_ctx, &why);
-        if (r > 0)
-            weir_log(WEIR_LOG_ERROR, "certificate", "%s: %s", paths[0][0] ? paths[0] : paths[2],
-                     why);
-    }
-    for (unsigned i = 0; i < 3; i++) {
-        if (pem[i].text && i == 1)
-            explicit_bzero(pem[i].text, pem[i].len);
-        weir_free(pem[i].text);
-    }
-    return r;
-}
-
 static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *set) {
     struct weir_tls_params server = { .mode = WEIR_TLS_MESH_SERVER,
                                       .trust_domain = spec->trust_domain,
@@ -138,12 +95,12 @@ static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *se
     }
     client.mode = WEIR_TLS_MESH_CLIENT;
     client.alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP);
-    r = make_ctx(&server, paths, &set->mesh_server);
+    r = weir_tls_from_files(&server, paths, &set->mesh_server);
     if (r == 0)
-        r = make_ctx(&client, paths, &set->mesh_client);
+        r = weir_tls_from_files(&client, paths, &set->mesh_client);
     client.alpn = WEIR_SLICE("\x08" WEIR_ALPN_MESH_TCP);
     if (r == 0)
-        r = make_ctx(&client, paths, &set->mesh_client_tcp);
+        r = weir_tls_from_files(&client, paths, &set->mesh_client_tcp);
     return r;
 }
 
@@ -172,13 +129,14 @@ static int own_secret(struct weir_process *p) {
 static int load_sessions(struct weir_process *p, const struct weir_snapshot *s,
                          struct weir_tls_set *set) {
     const char *path = s->proxy.session_key, *why = "";
-    struct pem pem = { 0 };
+    char *secrets = NULL;
+    size_t len = 0;
     int r;
 
     if (path[0]) {
-        r = read_pem(path, &pem);
+        r = weir_secret_file_read(path, &secrets, &len);
         if (r == 0)
-            r = weir_seal_new(weir_slice_make(pem.text, pem.len), &set->sessions, &why);
+            r = weir_seal_new(weir_slice_make(secrets, len), &set->sessions, &why);
         if (r > 0)
             weir_log(WEIR_LOG_ERROR, "config", "sessionKey %s: %s", path, why);
     } else {
@@ -191,9 +149,9 @@ static int load_sessions(struct weir_process *p, const struct weir_snapshot *s,
                 "a route asks for sessionPersistence, and no sessionKey is given: sessions end "
                 "with this process and other replicas do not know them");
     }
-    if (pem.text)
-        explicit_bzero(pem.text, pem.len);
-    weir_free(pem.text);
+    if (secrets)
+        explicit_bzero(secrets, len);
+    weir_free(secrets);
     return r;
 }
 
@@ -217,14 +175,14 @@ static int load_tls(struct weir_process *p, const struct weir_proxy_spec *spec,
     if (spec->cert[0]) {
         const char *const paths[3] = { spec->cert, spec->key, spec->client_ca };
 
-        r = make_ctx(&server, paths, &set->server);
+        r = weir_tls_from_files(&server, paths, &set->server);
     }
     for (uint32_t i = 0; i < spec->n_to; i++)
         https |= spec->to[i].scheme == WEIR_TO_HTTPS;
     if (r == 0 && https) {
         const char *const paths[3] = { spec->to_cert, spec->to_key, spec->to_ca };
 
-        r = make_ctx(&client, paths, &set->to);
+        r = weir_tls_from_files(&client, paths, &set->to);
     }
     if (r == 0 && spec->identity_dir[0])
         r = load_mesh(spec, set);
@@ -264,7 +222,7 @@ static int want_names(struct weir_process *p, const struct weir_snapshot *s) {
 static char *read_file(const char *path, size_t *ret_len) {
     char *text = NULL;
 
-    return weir_file_read(path, PEM_MAX, &text, ret_len) == 0 ? text : NULL;
+    return weir_file_read(path, WEIR_PEM_MAX, &text, ret_len) == 0 ? text : NULL;
 }
 
 /* What the checks of single documents cannot see. */
@@ -369,7 +327,7 @@ int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime)
 static void offer(struct weir_process *p, struct weir_runtime *rt) {
     weir_runtime_unref(p->runtime);
     p->runtime = rt;
-    weir_process_limit_memory(p);
+    weir_process_settle(p);
     if (weir_process_tickets(p, rt->snapshot->proxy.ticket_us) < 0)
         weir_log(WEIR_LOG_ERROR, "tickets", "error=\"no timer: their key stays\"");
     for (unsigned i = 0; i < p->n_threads; i++) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The addresses of the admin server, of whichever process it is. */
-#include "core/admin_listen.h"
+/* The addresses of admin servers and webhooks, of whichever process it is. */
+#include "core/server_listen.h"
 
 #include <stdio.h>
 
@@ -17,9 +17,8 @@ int weir_listen_say_failure(const char *text, int r) {
     return r;
 }
 
-static int open_one(struct weir_loop *loop, const char *text, const enum weir_admin_scope *scope,
-                    bool optional) {
-    struct weir_listen listen = { .user = (void *)scope };
+static int open_one(struct weir_loop *loop, const char *text, const void *user, bool optional) {
+    struct weir_listen listen = { .user = (void *)user };
     uint16_t port = 0;
     int r;
 
@@ -36,15 +35,14 @@ static int open_one(struct weir_loop *loop, const char *text, const enum weir_ad
     return 0;
 }
 
-int weir_admin_listen(struct weir_loop *loop, const char *text,
-                      const enum weir_admin_scope *scope) {
+int weir_server_listen(struct weir_loop *loop, const char *text, const void *user) {
     char v4[64], v6[64];
     int r;
 
     if (text[0] != ':')
-        return open_one(loop, text, scope, false);
+        return open_one(loop, text, user, false);
     snprintf(v4, sizeof(v4), "0.0.0.0%s", text);
     snprintf(v6, sizeof(v6), "[::]%s", text);
-    r = open_one(loop, v4, scope, false);
-    return r == 0 ? open_one(loop, v6, scope, true) : r;
+    r = open_one(loop, v4, user, false);
+    return r == 0 ? open_one(loop, v6, user, true) : r;
 }
