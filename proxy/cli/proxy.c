@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "cli/verb.h"
 #include "core/process.h"
+#include "sys/log.h"
 
 static int run(struct weir_args *args);
 
@@ -23,6 +24,8 @@ static const struct weir_option options[] = {
       "secrets that seal persistent sessions, the same for every replica (default: a random one)" },
     { "workers", 'w', "N", "data threads (default: one per core)" },
     { "access-log", 0, "off|text|json", "one line per request to standard output (default off)" },
+    { "log-level", 0, "LEVEL",
+      "debug, info, warn or error: what the process says of itself on standard error (default info)" },
     { "admin", 'a', "ADDR:PORT", "/metrics /ready /live /status" },
     { "config", 'c', "PATH",
       "file, directory or - with Kubernetes documents; repeatable; watched" },
@@ -92,6 +95,7 @@ static void overlay(struct weir_snapshot *s, void *arg) {
     text(args, "to-sni", &spec->to_sni);
     text(args, "session-key", &spec->session_key);
     text(args, "admin", &spec->admin);
+    text(args, "log-level", &spec->log_level);
     text(args, "pod", &spec->pod);
     text(args, "identity", &spec->identity_dir);
     overlay_to(s, args);
@@ -109,6 +113,7 @@ static void overlay(struct weir_snapshot *s, void *arg) {
 /* What can be seen to be wrong before anything is loaded. */
 static int check(struct weir_args *args) {
     static const char *const addresses[] = { "listen", "admin" };
+    enum weir_log_level level;
     const char *v;
     char *end;
 
@@ -134,6 +139,9 @@ static int check(struct weir_args *args) {
             return weir_usage(args, "--to %s: http://HOST:PORT, h2c://, https:// or HOST:PORT",
                               args->given[i].value);
     }
+    v = weir_args_value(args, "log-level");
+    if (v && weir_log_level_parse(weir_slice_from_str(v), &level) < 0)
+        return weir_usage(args, "--log-level %s: debug, info, warn or error", v);
     v = weir_args_value(args, "workers");
     if (v && (strtoul(v, &end, 10) < 1 || *end || strtoul(v, NULL, 10) > 128 || v[0] == '-'))
         return weir_usage(args, "--workers %s: a number from 1 to 128", v);

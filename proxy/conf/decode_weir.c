@@ -31,6 +31,7 @@ void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
         .trust_domain = "cluster.local",
         .zone = "",
         .admin = "",
+        .log_level = "info",
         .access_log = WEIR_LOG_TEXT,
         .forwarded_outbound = WEIR_FORWARDED_KEEP,
         .dns = {
@@ -133,6 +134,15 @@ static int decode_trust_domain(struct weir_dec *d, const struct weir_node *n, vo
         return weir_dec_error(
             d, n, "%s is not a trust domain; expected a name like \"cluster.local\"", WEIR_SHOW(n));
     }
+    return r;
+}
+
+static int decode_log_level(struct weir_dec *d, const struct weir_node *n, void *out) {
+    static const char *const words[] = { "debug", "info", "warn", "error", NULL };
+    unsigned i = 1;
+    int r = weir_dec_word(d, n, words, &i);
+
+    *(const char **)out = words[i];
     return r;
 }
 
@@ -300,6 +310,7 @@ static const struct weir_field proxy_spec_fields[] = {
     WEIR_F_SELF("admin", decode_admin),
     PROXY("workers", workers, decode_workers),
     WEIR_F_SELF("accessLog", decode_access_log),
+    PROXY("logLevel", log_level, decode_log_level),
     PROXY("limits", limits, weir_decode_limits),
     PROXY("dns", dns, decode_dns),
     WEIR_F_SELF("forwardedHeaders", decode_forwarded_headers),

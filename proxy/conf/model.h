@@ -509,6 +509,7 @@ struct weir_proxy_spec {
     /* always */
     const char *admin;               /* "ADDR:PORT"; "" = none. Sidecar default 127.0.0.1:15000 */
     uint32_t workers;                /* 0 = one per core */
+    const char *log_level; /* "debug", "info", "warn" or "error" */
     enum weir_access_log access_log; /* to standard output; default off for --to, text otherwise */
     bool admin_given, access_log_given; /* stated, so weir_proxy_spec_settle leaves them */
     struct weir_limits_spec limits;
