@@ -196,7 +196,7 @@ static bool awaits_key(const struct loader *l) {
 }
 
 static int check_subset(struct loader *l, const yaml_event_t *e, const yaml_char_t *anchor) {
-    if (e->type == YAML_ALIAS_EVENT || anchor != NULL) {
+    if (!l->params->share && (e->type == YAML_ALIAS_EVENT || anchor != NULL)) {
         return REFUSE(l, e->start_mark,
                       "YAML anchors and aliases are not accepted; write the value out");
     }
@@ -239,10 +239,30 @@ static int on_scalar(struct loader *l, const yaml_event_t *e) {
         return -ENOMEM;
     }
     n->text = copy.ptr;
+    n->shared = e->data.scalar.anchor != NULL;
     if (!weir_scalar_resolve(n, e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE, tag)) {
         return report(l, e->start_mark, "the tag %.64s does not fit this value", tag);
     }
     return 0;
+}
+
+static int on_alias(struct loader *l, const yaml_event_t *e) {
+    struct weir_node *n;
+    int r = check_subset(l, e, NULL);
+
+    if (r != 0 || l->stop) {
+        return r;
+    }
+    if (awaits_key(l)) {
+        return REFUSE(l, e->start_mark, "a key must be a string");
+    }
+    n = add_node(l, e->start_mark, &r);
+    if (n != NULL) {
+        n->type = WEIR_NODE_NULL;
+        n->text = "";
+        n->shared = true;
+    }
+    return r;
 }
 
 static int on_open(struct loader *l, const yaml_event_t *e, enum weir_node_type type) {
@@ -267,6 +287,7 @@ static int on_open(struct loader *l, const yaml_event_t *e, enum weir_node_type 
         return r;
     }
     n->type = type;
+    n->shared = (map ? e->data.mapping_start.anchor : e->data.sequence_start.anchor) != NULL;
     l->levels[l->depth++] = (struct level){ .node = n };
     return 0;
 }
@@ -296,7 +317,7 @@ static int on_event(struct loader *l, const yaml_event_t *e) {
     case YAML_SCALAR_EVENT:
         return on_scalar(l, e);
     case YAML_ALIAS_EVENT:
-        return check_subset(l, e, NULL);
+        return on_alias(l, e);
     case YAML_MAPPING_START_EVENT:
         return on_open(l, e, WEIR_NODE_MAP);
     case YAML_SEQUENCE_START_EVENT:

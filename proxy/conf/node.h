@@ -30,6 +30,7 @@ struct weir_node {
     uint32_t n;       /* children */
     bool truth;       /* BOOL */
     bool ambiguous;   /* INT like 010: ten in YAML 1.2, eight in 1.1 */
+    bool shared;      /* anchored, or an alias (then NULL); only with weir_load.share */
     int64_t number;   /* INT */
     const char *key;  /* in a map; NULL in a list */
     const char *text; /* scalars: as written, without quotes; NUL-terminated, no NUL inside */
@@ -56,6 +57,9 @@ struct weir_load {
     uint32_t index;   /* of the source, for the order of problems */
     const char *file; /* for places */
     struct weir_problem_sink *problems;
+    /* Anchors and aliases are marked instead of refused: for who changes a few places of a text that
+     * others will read. */
+    bool share;
     int (*fn)(const struct weir_node *root, void *arg);
     void *arg;
 };
