@@ -19,6 +19,7 @@ ROOMS = {
     'http': set(),
     'conf': set(),
     'route': {'conf', 'http/head.h'},
+    'inject': {'conf', 'weir_config.h'},
     'lb': {'conf'},
     'tls': set(),
     'obs': {'conf/model.h'},
@@ -27,14 +28,14 @@ ROOMS = {
     'kern': {'conf', 'sys', 'helper'},
     'core': {'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'weir_config.h'},
     'node': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
-    'k8s': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
-    'cli': {'core', 'node', 'k8s', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
+    'k8s': {'core', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
+    'cli': {'core', 'node', 'k8s', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
     'main.c': {'cli', 'core'},
 }
 
 # Within core, what handles requests sees io through the stream vtable and the net alone, so that tests/flow can run it
 # over memory; only what makes and joins the threads of the process knows a real loop.
-CORE_PROCESS = re.compile(r'^proxy/core/(process|names|reload|listen|admin_listen|signals)[^/]*$')
+CORE_PROCESS = re.compile(r'^proxy/core/(process|names|reload|listen|server_listen|signals)[^/]*$')
 CORE_IO = {'io/stream.h', 'io/net.h'}
 
 # Libraries, by header: which rooms may see them. cli may see all: `weir version` names them.
@@ -47,12 +48,12 @@ LIBRARIES = [
     (re.compile(r'^llhttp\.h$'), {'http'}),
     (re.compile(r'^openssl/'), {'tls'}),
     (re.compile(r'^yaml\.h$'), {'conf'}),
-    (re.compile(r'^jansson\.h$'), {'conf', 'k8s'}),
+    (re.compile(r'^jansson\.h$'), {'conf', 'inject', 'k8s'}),
     (re.compile(r'^pcre2\.h$'), {'conf', 'route'}),
     (re.compile(r'^sanitizer/'), {'base'}),
 ]
 
-PURE = {'base', 'http', 'conf', 'route', 'lb', 'obs'}
+PURE = {'base', 'http', 'conf', 'inject', 'route', 'lb', 'obs'}
 # Doors to the outside; purity.py looks for the symbols, this names the culprit's line.
 IMPURE_HEADER = re.compile(
     r'^(unistd|fcntl|poll|dirent|time|pthread|threads|signal|spawn|netdb|syslog|termios|glob|ftw)\.h$'
