@@ -38,13 +38,14 @@ const struct weir_verb weir_verb_inject = {
 };
 
 static void note(void *arg, const char *line) {
-    if (!weir_args_has(arg, "quiet"))
-        fprintf(stderr, "%s\n", line);
+    (void)arg;
+    fprintf(stderr, "%s\n", line);
 }
 
 static int inject(struct weir_args *args, const struct weir_text *text) {
     struct weir_inject_options o = { .image = weir_args_value(args, "image"),
-                                     .remove = weir_args_has(args, "uninject") };
+                                     .remove = weir_args_has(args, "uninject"),
+                                     .note = weir_args_has(args, "quiet") ? NULL : note };
     struct weir_source source = { text->name, text->text, text->len };
     struct weir_problems problems = { 0 };
     char *out = NULL;
@@ -52,7 +53,7 @@ static int inject(struct weir_args *args, const struct weir_text *text) {
 
     if (!o.image)
         o.image = WEIR_DEFAULT_IMAGE;
-    r = weir_inject_text(&o, &source, note, args, &out, &problems);
+    r = weir_inject_text(&o, &source, &out, &problems);
     if (r < 0)
         return weir_failed(args, "%s", strerror(-r));
     for (uint32_t i = 0; i < problems.n; i++) {

@@ -33,7 +33,7 @@ int weir_parse_port_ranges(const char *text, struct weir_port_ranges *ret_ranges
 
     if (rest.len > 0 && rest.ptr[rest.len - 1] == ',')
         return -EINVAL;
-    while (weir_slice_split(&rest, ',', &part)) {
+    while (rest.len > 0 && weir_slice_split(&rest, ',', &part)) {
         if (ranges.n == WEIR_PORT_RANGES_MAX || !parse_range(part, &ranges.items[ranges.n]))
             return -EINVAL;
         ranges.n++;

@@ -31,19 +31,33 @@ struct weir_editor {
 
 /* ---- places ---- */
 
-static int find_lines(struct text *t) {
-    size_t n = 1;
+/* Bytes of the line break at i as YAML 1.1 knows them (5.4), 0 = none: LF, CR, CRLF, NEL, LS and PS. */
+static size_t break_at(const struct text *t, size_t i) {
+    static const char *const breaks[] = { "\r\n",     "\r",           "\n",
+                                          "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9" };
 
-    for (size_t i = 0; i < t->len; i++)
-        n += t->s[i] == '\n';
+    for (size_t k = 0; k < WEIR_ARRAY_LEN(breaks); k++) {
+        size_t n = strlen(breaks[k]);
+
+        if (n <= t->len - i && memcmp(t->s + i, breaks[k], n) == 0)
+            return n;
+    }
+    return 0;
+}
+
+static int find_lines(struct text *t) {
+    size_t n = 1, step;
+
+    for (size_t i = 0; i < t->len; i += step ? step : 1)
+        n += (step = break_at(t, i)) > 0;
     t->lines = weir_calloc(n, sizeof(*t->lines));
     if (!t->lines)
         return -ENOMEM;
     t->lines[0] = t->len >= 3 && memcmp(t->s, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     t->n_lines = 1;
-    for (size_t i = 0; i < t->len; i++)
-        if (t->s[i] == '\n')
-            t->lines[t->n_lines++] = i + 1;
+    for (size_t i = 0; i < t->len; i += step ? step : 1)
+        if ((step = break_at(t, i)) > 0)
+            t->lines[t->n_lines++] = i + step;
     return 0;
 }
 
@@ -180,16 +194,26 @@ static void put_json(struct weir_text_buf *b, const json_t *value) {
     free(text);
 }
 
-static void add_to_flow(const struct text *t, const struct weir_edit *e, struct splice *s) {
-    s->at = s->end = value_at(t, e->parent) + 1;
+/* `more`: another addition to the same collection follows. */
+static void add_to_flow(const struct text *t, const struct weir_edit *e, bool more,
+                        struct splice *s) {
+    const struct weir_node *first = e->parent->first;
+
+    s->at = first ? child_at(t, e->parent, first) : value_at(t, e->parent) + 1;
+    s->end = s->at;
     if (e->key) {
         weir_text_adds(&s->put, "\"");
         weir_text_adds(&s->put, e->key);
         weir_text_adds(&s->put, "\": ");
     }
     put_json(&s->put, e->value);
-    if (e->parent->n > 0)
-        weir_text_adds(&s->put, ", ");
+    if (!first && !more)
+        return;
+    weir_text_adds(&s->put, ",");
+    if (first && begins_line(t, s->at))
+        weir_text_break(&s->put, s->at - line_of(t, s->at));
+    else
+        weir_text_adds(&s->put, " ");
 }
 
 static void add_to_block(const struct text *t, const struct weir_edit *e, struct splice *s) {
@@ -203,9 +227,7 @@ static void add_to_block(const struct text *t, const struct weir_edit *e, struct
         weir_text_adds(&s->put, "- ");
         weir_yaml_value(&s->put, e->value, indent + 2);
     }
-    weir_text_adds(&s->put, "\n");
-    for (unsigned i = 0; i < indent; i++)
-        weir_text_adds(&s->put, " ");
+    weir_text_break(&s->put, indent);
 }
 
 /* In place of "null", "~" or nothing. */
@@ -243,7 +265,8 @@ static void remove_from_block(const struct text *t, const struct weir_edit *e, s
     s->at = line_of(t, s->at);
 }
 
-static void make_splice(const struct text *t, const struct weir_edit *e, struct splice *s) {
+static void make_splice(const struct text *t, const struct weir_edit *e, bool more,
+                        struct splice *s) {
     if (!e->value && is_flow(t, e->parent))
         remove_from_flow(t, e, s);
     else if (!e->value)
@@ -251,7 +274,7 @@ static void make_splice(const struct text *t, const struct weir_edit *e, struct 
     else if (e->old)
         replace_null(t, e, s);
     else if (is_flow(t, e->parent))
-        add_to_flow(t, e, s);
+        add_to_flow(t, e, more, s);
     else
         add_to_block(t, e, s);
 }
@@ -289,8 +312,10 @@ int weir_editor_take(struct weir_editor *ed, const struct weir_edit *edits, size
     for (size_t i = 0; i < n; i++) {
         struct splice *s = &ed->splices[ed->n++];
 
+        bool more = i + 1 < n && edits[i + 1].value && edits[i + 1].parent == edits[i].parent;
+
         *s = (struct splice){ 0 };
-        make_splice(&ed->text, &edits[i], s);
+        make_splice(&ed->text, &edits[i], more, s);
         if (s->put.failed)
             return -ENOMEM;
     }

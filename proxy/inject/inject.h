@@ -16,6 +16,10 @@
 struct weir_inject_options {
     const char *image; /* of the sidecar, where the Pod names none */
     bool remove;       /* take out instead */
+    /* weir_inject_text: one line per object that makes Pods, for a human ("Deployment shop/web: injected"),
+     * borrowed for the call. NULL = nobody listens. */
+    void (*note)(void *arg, const char *line);
+    void *note_arg;
 };
 
 /*
@@ -62,22 +66,15 @@ int weir_inject_pod(struct weir_inject *in, const struct weir_node *pod, const c
 void weir_inject_result_deinit(struct weir_inject_result *result);
 
 /*
- * One line per object that makes Pods, for a human: "Deployment shop/web: injected". Borrowed for the
- * call.
- */
-typedef void weir_inject_note_fn(void *arg, const char *line);
-
-/*
  * A whole text, YAML or JSON, of any number of documents. What is not changed stays byte for byte,
  * comments and order included. 0: *ret_text (heap, NUL-terminated) unless problems hold an error, then
  * NULL. -ENOMEM.
  */
 int weir_inject_text(const struct weir_inject_options *options, const struct weir_source *source,
-                     weir_inject_note_fn *note, void *arg, char **ret_text,
-                     struct weir_problems *ret_problems);
+                     char **ret_text, struct weir_problems *ret_problems);
 
 /*
- * The answer to an AdmissionReview (admission.k8s.io/v1) of the given JSON text: *ret_json (heap,
+ * The answer to an AdmissionReview (admission.k8s.io/v1) of the given JSON text: *ret_json (for free(),
  * NUL-terminated). A review that says nothing that could be answered: *ret_json NULL and *ret_why
  * (static) says what is wrong. 0 or -ENOMEM.
  */

@@ -43,6 +43,8 @@ struct weir_text_buf {
     bool failed; /* no memory */
 };
 void weir_text_add(struct weir_text_buf *b, struct weir_slice s);
+/* A line break and that many spaces. */
+void weir_text_break(struct weir_text_buf *b, size_t indent);
 static inline void weir_text_adds(struct weir_text_buf *b, const char *s) {
     weir_text_add(b, weir_slice_from_str(s));
 }

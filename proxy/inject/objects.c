@@ -26,8 +26,7 @@ struct reading {
     struct weir_inject in;
     struct weir_arena arena;
     struct weir_editor *editor;
-    weir_inject_note_fn *note;
-    void *note_arg;
+    bool replaced; /* a null, which does not come back as it was */
 };
 
 static const char *text_of(const struct weir_node *n, const char *key) {
@@ -65,11 +64,11 @@ static void tell(const struct reading *rd, const struct weir_node *object,
 
     if (name[0] == '\0')
         name = text_of(meta, "generateName");
-    if (result->outcome == WEIR_INJECT_REFUSED)
+    if (result->outcome == WEIR_INJECT_REFUSED || !rd->in.options->note)
         return;
     snprintf(line, sizeof(line), "%s %s%s%s: %s%s", text_of(object, "kind"), ns, ns[0] ? "/" : "",
              name, result->outcome == WEIR_INJECT_CHANGED ? done : "left alone: ", result->why);
-    rd->note(rd->note_arg, line);
+    rd->in.options->note(rd->in.options->note_arg, line);
 }
 
 static int on_object(struct reading *rd, const struct weir_node *object) {
@@ -87,6 +86,8 @@ static int on_object(struct reading *rd, const struct weir_node *object) {
     r = weir_inject_pod(&rd->in, pod, "", &result);
     if (r == 0 && result.outcome == WEIR_INJECT_CHANGED)
         r = weir_editor_take(rd->editor, result.edits, result.n_edits);
+    for (size_t i = 0; i < result.n_edits; i++)
+        rd->replaced |= result.edits[i].old && result.edits[i].value;
     if (r == 0)
         tell(rd, object, &result);
     weir_inject_result_deinit(&result);
@@ -130,31 +131,52 @@ static int pass(struct reading *rd, const struct weir_inject_options *options,
     return r;
 }
 
-static void unheard(void *arg, const char *line) {
-    (void)arg, (void)line;
+/*
+ * Into a text without sidecars. The text of others was cut into: that taking the sidecar out gives it back is
+ * the proof that nothing else was touched, and is asked for each time.
+ */
+static int put_in(struct reading *rd, const struct weir_inject_options *options, const char *clean,
+                  char **ret_text) {
+    const struct weir_inject_options remove = { .remove = true };
+    struct weir_source source = { rd->in.file, clean, strlen(clean) };
+    char *text = NULL, *back = NULL;
+    int r = pass(rd, options, &source, &text);
+
+    if (r == 0 && text) {
+        source = (struct weir_source){ rd->in.file, text, strlen(text) };
+        r = pass(rd, &remove, &source, &back);
+    }
+    if (r == 0 && text && !(back && (rd->replaced || strcmp(back, clean) == 0))) {
+        const struct weir_node start = { .line = 1, .col = 1 };
+
+        r = weir_inject_error(
+            &rd->in, &start, "",
+            "the text cannot be changed without touching more than the sidecar; write "
+            "it as plain YAML or JSON");
+        text = weir_free(text);
+    }
+    weir_free(back);
+    if (r < 0)
+        weir_free(text);
+    else
+        *ret_text = text;
+    return r;
 }
 
 int weir_inject_text(const struct weir_inject_options *options, const struct weir_source *source,
-                     weir_inject_note_fn *note, void *arg, char **ret_text,
-                     struct weir_problems *ret_problems) {
+                     char **ret_text, struct weir_problems *ret_problems) {
     struct weir_inject_options remove = { .remove = true };
     struct weir_problem_sink problems = { 0 };
-    struct reading rd = { .in = { .problems = &problems, .file = source->name },
-                          .note = options->remove ? note : unheard,
-                          .note_arg = arg };
+    struct reading rd = { .in = { .problems = &problems, .file = source->name } };
     char *clean = NULL, *text = NULL;
     int r;
 
     weir_arena_init(&rd.arena, 4096);
     rd.in.arena = &rd.arena;
     /* What an earlier version put in goes first, so that the same text always becomes the same. */
-    r = pass(&rd, &remove, source, &clean);
-    if (r == 0 && clean && !options->remove) {
-        struct weir_source again = { source->name, clean, strlen(clean) };
-
-        rd.note = note;
-        r = pass(&rd, options, &again, &text);
-    }
+    r = pass(&rd, options->remove ? options : &remove, source, &clean);
+    if (r == 0 && clean && !options->remove)
+        r = put_in(&rd, options, clean, &text);
     weir_arena_deinit(&rd.arena);
     if (r == 0)
         r = weir_problem_finish(&problems, ret_problems);

@@ -129,8 +129,6 @@ static int on_review(const struct weir_node *root, void *arg) {
         return rv->why = "not an AdmissionReview of admission.k8s.io/v1", 0;
     if (text_of(request, "uid")[0] == '\0')
         return rv->why = "the AdmissionReview has no request.uid", 0;
-    if (rv->answer)
-        return rv->why = "more than one AdmissionReview", 0;
     /* Anything but a new Pod is not ours to change: the API server was configured to ask more than it need. */
     response = json_pack("{s:s, s:b}", "uid", text_of(request, "uid"), "allowed", 1);
     rv->answer = json_pack("{s:s, s:s, s:O}", "apiVersion", "admission.k8s.io/v1", "kind",
@@ -143,25 +141,32 @@ static int on_review(const struct weir_node *root, void *arg) {
     return rv->answer ? r : -ENOMEM;
 }
 
+/* Strict JSON, without the escapes that YAML does not know; free(). NULL = it is none. */
+static char *plain_json(struct weir_slice body) {
+    json_t *json = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL);
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    json_decref(json);
+    return text;
+}
+
 int weir_inject_review(const struct weir_inject_options *options, struct weir_slice body,
                        char **ret_json, const char **ret_why) {
     struct weir_problem_sink problems = { 0 };
-    struct weir_source source = { "request", body.ptr, body.len };
     struct review rv = { .options = options };
+    char *json = plain_json(body), *text = NULL;
+    struct weir_source source = { "request", json, json ? strlen(json) : 0 };
     struct weir_load load = {
         .source = &source, .file = "request", .problems = &problems, .fn = on_review, .arg = &rv
     };
-    char *text = NULL;
-    int r;
+    int r = json ? weir_load(&load) : 0;
 
-    r = weir_load(&load);
-    if (r == 0 && problems.n_errors > 0)
+    if (!json || problems.n_errors > 0)
         rv.why = "the body is not one JSON text";
-    else if (r == 0 && !rv.answer && !rv.why)
-        rv.why = "the body is empty";
     if (r == 0 && !rv.why && !(text = json_dumps(rv.answer, JSON_COMPACT)))
         r = -ENOMEM;
     json_decref(rv.answer);
+    free(json);
     weir_problem_sink_deinit(&problems);
     if (r < 0)
         return r;

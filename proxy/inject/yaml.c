@@ -21,14 +21,15 @@ void weir_text_add(struct weir_text_buf *b, struct weir_slice s) {
         b->s = grown;
         b->cap = cap;
     }
-    memcpy(b->s + b->len, s.ptr, s.len);
+    if (s.len > 0)
+        memcpy(b->s + b->len, s.ptr, s.len);
     b->len += s.len;
     b->s[b->len] = '\0';
 }
 
-static void break_line(struct weir_text_buf *b, unsigned indent) {
+void weir_text_break(struct weir_text_buf *b, size_t indent) {
     weir_text_adds(b, "\n");
-    for (unsigned i = 0; i < indent; i++)
+    for (size_t i = 0; i < indent; i++)
         weir_text_adds(b, " ");
 }
 
@@ -73,9 +74,9 @@ void weir_yaml_member(struct weir_text_buf *b, const char *key, const json_t *va
     weir_text_adds(b, key);
     weir_text_adds(b, ":");
     if (json_is_object(value) && is_block(value))
-        break_line(b, indent += 2);
+        weir_text_break(b, indent += 2);
     else if (is_block(value))
-        break_line(b, indent);
+        weir_text_break(b, indent);
     else
         weir_text_adds(b, " ");
     weir_yaml_value(b, value, indent);
@@ -92,14 +93,14 @@ void weir_yaml_value(struct weir_text_buf *b, const json_t *value, unsigned inde
     } else if (json_is_array(value)) {
         json_array_foreach(value, i, item) {
             if (i > 0)
-                break_line(b, indent);
+                weir_text_break(b, indent);
             weir_text_adds(b, "- ");
             weir_yaml_value(b, item, indent + 2);
         }
     } else {
         json_object_foreach((json_t *)value, key, item) {
             if (!first)
-                break_line(b, indent);
+                weir_text_break(b, indent);
             first = false;
             weir_yaml_member(b, key, item, indent);
         }
