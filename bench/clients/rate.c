@@ -6,6 +6,9 @@
  *
  *     rate PORT PATH BODY_BYTES RATE CONNECTIONS MILLISECONDS WARM_MILLISECONDS
  *
+ * A RATE of 0 keeps every connection busy instead: the next request goes out when an answer is in. `WARM` on a line of its own says that
+ * all are connected and the time that counts has begun.
+ *
  * What was due in the first WARM_MILLISECONDS is not counted. Any answer but a 200 of BODY_BYTES, a connection that ends, or a request
  * without an answer a second after the last was due ends the program with 1. One line of JSON says what was seen, in us; `wakeup`: how late
  * the program itself was told that a request was due (99th percentile).
@@ -28,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_CONNECTIONS 1024
+#define MAX_CONNECTIONS 8192
 #define GRACE_NS        1000000000u
 
 /* Latencies in ns: 64 buckets for each power of two, so 1.6% apart at most. */
@@ -44,7 +47,7 @@ struct connection {
     bool busy;
     uint64_t due;
     size_t got;
-    char answer[8192]; /* head and the beginning of the content */
+    char answer[6144]; /* head and content */
 };
 
 static struct {
@@ -53,6 +56,7 @@ static struct {
     uint64_t begin, end, warm; /* ns, monotonic */
     uint64_t *due;             /* of all requests */
     size_t n_due, next, n_done;
+    bool busy, told; /* RATE 0; WARM was said */
     struct connection *connections;
     struct connection *idle[MAX_CONNECTIONS]; /* last used first */
     size_t n_idle, n_counted;
@@ -132,7 +136,7 @@ static void draw(double rate, uint64_t total_ns) {
 static void send_next(struct connection *c) {
     c->busy = true;
     c->got = 0;
-    c->due = run.begin + run.due[run.next++];
+    c->due = run.busy ? now() : run.begin + run.due[run.next++];
     if (send(c->fd, run.request, run.request_len, MSG_NOSIGNAL) != (ssize_t)run.request_len)
         fail("a request could not be written");
 }
@@ -153,8 +157,17 @@ static void done(struct connection *c) {
     if (c->due >= run.warm)
         add(&run.latency, t - c->due);
     run.n_done++;
-    c->busy = false;
-    run.idle[run.n_idle++] = c;
+    if (run.busy && t < run.end) {
+        send_next(c);
+    } else {
+        c->busy = false;
+        run.idle[run.n_idle++] = c;
+    }
+    if (run.busy && t >= run.warm && t < run.end && !run.told) {
+        run.told = true;
+        puts("WARM");
+        fflush(stdout);
+    }
 }
 
 /* Bytes of the whole answer, 0 = its head is incomplete. */
@@ -192,7 +205,8 @@ static void readable(struct connection *c) {
     if (c->got > size)
         fail("more came than an answer");
     done(c);
-    send_due(false);
+    if (!run.busy)
+        send_due(false);
 }
 
 static void open_connection(struct connection *c, unsigned port, int epoll) {
@@ -238,26 +252,67 @@ static void loop(int epoll, int timer) {
                 send_due(true);
             }
         }
-        if (now() > run.end + 5u * GRACE_NS)
+        if (now() > run.end + 5u * (uint64_t)GRACE_NS)
             fail("requests are answered too slowly for that rate");
     }
 }
 
-/* All requests, those of the beginning too, are what the proxy's CPU time went to. */
+/* A request on each connection, and more until the end; then the answers under way. */
+static void round_of_all(int epoll, size_t n, uint64_t last) {
+    struct epoll_event events[64];
+
+    while (run.n_idle > 0)
+        send_next(run.idle[--run.n_idle]);
+    while (run.n_idle < n) {
+        int found = epoll_wait(epoll, events, 64, 1000);
+
+        for (int i = 0; i < found; i++)
+            readable(events[i].data.ptr);
+        if (now() > last)
+            fail("requests are left without an answer");
+    }
+}
+
+static void set_clocks(unsigned long ms, unsigned long warm_ms) {
+    run.begin = now();
+    run.warm = run.begin + warm_ms * 1000000u;
+    run.end = run.warm + ms * 1000000u;
+}
+
+/* First one request on each: a proxy may have to connect for it. */
+static void run_busy(int epoll, size_t n, unsigned long ms, unsigned long warm_ms) {
+    run.busy = true;
+    run.warm = UINT64_MAX;
+    round_of_all(epoll, n, now() + 20u * (uint64_t)GRACE_NS);
+    set_clocks(ms, warm_ms);
+    round_of_all(epoll, n, run.end + 5u * (uint64_t)GRACE_NS);
+    if (!run.told)
+        fail("nothing was answered in time");
+}
+
+static void run_rate(double rate, int epoll, int timer, unsigned long ms, unsigned long warm_ms) {
+    struct epoll_event e = { .events = EPOLLIN };
+
+    epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &e);
+    draw(rate, (ms + warm_ms) * 1000000u);
+    set_clocks(ms, warm_ms);
+    loop(epoll, timer);
+}
+
+/* At a rate all requests, those of the beginning too, are what the proxy's CPU time went to. */
 static void report(void) {
     const struct histogram *h = &run.latency;
+    size_t n = run.busy ? (size_t)h->n : run.n_done;
+    uint64_t ns = run.end - (run.busy ? run.warm : run.begin);
 
-    printf(
-        "RESULT {\"requests\":%zu,\"us\":%.0f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,"
-        "\"max\":%.1f,\"wakeup\":%.1f}\n",
-        run.n_done, (double)(run.end - run.begin) / 1e3, percentile(h, .5), percentile(h, .9),
-        percentile(h, .99), percentile(h, .999), (double)h->max / 1e3,
-        percentile(&run.wakeup, .99));
+    printf("RESULT {\"requests\":%zu,\"us\":%.0f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,", n,
+           (double)ns / 1e3, percentile(h, .5), percentile(h, .9), percentile(h, .99));
+    printf("\"p999\":%.1f,\"max\":%.1f,\"wakeup\":%.1f}\n", percentile(h, .999),
+           (double)h->max / 1e3, percentile(&run.wakeup, .99));
 }
 
 int main(int argc, char **argv) {
     unsigned long n, ms, warm_ms;
-    struct epoll_event e = { .events = EPOLLIN };
     int epoll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     double rate;
 
@@ -268,7 +323,7 @@ int main(int argc, char **argv) {
     n = strtoul(argv[5], NULL, 10);
     ms = strtoul(argv[6], NULL, 10);
     warm_ms = strtoul(argv[7], NULL, 10);
-    if (!(rate > 0) || n == 0 || n > MAX_CONNECTIONS || ms == 0 || run.body > 4096)
+    if (!(rate >= 0) || n == 0 || n > MAX_CONNECTIONS || ms == 0 || run.body > 4096)
         fail("a number is out of range");
     prctl(PR_SET_TIMERSLACK, 1); /* ns: the default may wake us 50 us late */
     run.request_len =
@@ -277,14 +332,12 @@ int main(int argc, char **argv) {
     run.connections = calloc(n, sizeof(*run.connections));
     if (!run.connections || epoll < 0 || timer < 0 || run.request_len >= sizeof(run.request))
         fail("no memory");
-    epoll_ctl(epoll, EPOLL_CTL_ADD, timer, &e);
-    draw(rate, (ms + warm_ms) * 1000000u);
     for (unsigned long i = 0; i < n; i++)
         open_connection(&run.connections[i], (unsigned)strtoul(argv[1], NULL, 10), epoll);
-    run.begin = now();
-    run.warm = run.begin + warm_ms * 1000000u;
-    run.end = run.warm + ms * 1000000u;
-    loop(epoll, timer);
+    if (rate == 0)
+        run_busy(epoll, n, ms, warm_ms);
+    else
+        run_rate(rate, epoll, timer, ms, warm_ms);
     report();
     return 0;
 }
