@@ -91,7 +91,7 @@ class Measured(Row):
         self.client.check(self.port)
         n = r['requests']
         user, system = (sum(s[i] for s in own) / n * 1e6 for i in (0, 1))
-        each = {'out_us': sum(own[0]) / n * 1e6, 'in_us': sum(own[1]) / n * 1e6} if self.work.pair else {}
+        each = {'out_us': sum(own[0]) / n * 1e6, 'in_us': sum(own[1]) / n * 1e6} if len(own) == 2 else {}
         return {'cpu_us': user + system, 'user_us': user, 'system_us': system, 'rps': n / r['seconds'], **r['latency'],
                 'load_us': r['cpu'] / n * 1e6, 'origin_us': sum(origin) / n * 1e6, 'sleeps': slept / n,
                 'requests': n, **each}

@@ -272,10 +272,12 @@ class Nobody(Contender):
 
 
 class Command(Contender):
-    """Any other proxy: NAME=COMMAND with {listen} and {target} for the two ports. Takes part in plain HTTP/1.1 through one proxy."""
+    """Any other proxy: NAME=COMMAND with {listen} and {target} for the two ports, and {certs} for the folder of the certificates. Takes part in
+    plain HTTP/1.1, through one proxy or, when it is both sidecars, through a pair."""
 
-    def __init__(self, place, text):
+    def __init__(self, place, text, pair=False):
         self.name, _, self.command = text.partition('=')
+        self.pair = pair
         if not self.command or '{listen}' not in self.command or '{target}' not in self.command:
             raise Failed(f'--also {text}: NAME=COMMAND with {{listen}} and {{target}} in the command')
         super().__init__(place, shlex.split(self.command)[0])
@@ -284,11 +286,17 @@ class Command(Contender):
         return self.command
 
     def able(self, way):
-        return not way.tls and not way.pair and way.down == way.up == 'h1'
+        return not way.tls and way.pair == self.pair and way.down == way.up == 'h1'
 
-    def link(self, link):
-        words = shlex.split(self.command)
-        return self.run([w.replace('{listen}', str(link.listen)).replace('{target}', str(link.target)) for w in words], link.name)
+    def chain(self, way):
+        if not self.able(way):
+            return None
+        port, values = free_port(), {'{target}': str(way.origin), '{certs}': self.place.certs}
+        argv = shlex.split(self.command)
+        for name, value in {**values, '{listen}': str(port)}.items():
+            argv = [w.replace(name, value) for w in argv]
+        with harness.inside(way.cgroups[0]):
+            return port, [self.run(argv, f'{way.name}.{self.name}')]
 
 
 KINDS = {c.name: c for c in (Nginx, Haproxy, H2o, Nghttpx, Envoy)}
@@ -307,7 +315,8 @@ def find(place, args, relay):
             peers[name] = KINDS[name](place, program, None if rest == '-' else rest)
     if 'nginx' not in peers:
         raise Failed('without nginx there is no origin server to measure with')
-    found = [Relay(place, relay), Nobody(place), *peers.values(), *(Command(place, text) for text in args.also)]
+    found = [Relay(place, relay), Nobody(place), *peers.values(), *(Command(place, text) for text in args.also),
+             *(Command(place, text, pair=True) for text in args.also_pair)]
     if os.access(args.weir, os.X_OK):
         found.append(Weir(place, args.weir))
     else:

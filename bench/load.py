@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The load generators: wrk for HTTP/1.1, h2load for HTTP/2, bench/clients/handshakes.c for new TLS connections,
 bench/clients/rate.c for requests at a fixed rate. Each returns the same figures and calls any fault a fault."""
+import contextlib
 import dataclasses
 import json
 import os
@@ -116,10 +117,11 @@ def warm(load, port, core, folder):
     p = subprocess.Popen(argv(load, port, folder, 9), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                          preexec_fn=pinned(core), env=_env(folder))
     try:
-        p.wait(0.3)
-    except subprocess.TimeoutExpired:
-        p.send_signal(signal.SIGINT)
-        p.wait(5)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            p.wait(0.3)
+        p.send_signal(signal.SIGINT)  # it stops and closes; a machine with no time for that is none to measure on, but that is not decided here
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            p.wait(5)
     finally:
         p.kill()
         p.wait()

@@ -3,11 +3,14 @@
 import contextlib
 import dataclasses
 import os
+import subprocess
 import sys
 from typing import Callable
 
 from harness import Failed
 from origins import Origin
+
+FAULTS = (Failed, OSError, subprocess.SubprocessError)
 
 
 def say(text):
@@ -86,7 +89,7 @@ class Bench:
                     row = start()
                     if row:
                         running[name], samples[name] = row, []
-                except (Failed, OSError) as e:
+                except FAULTS as e:
                     drop(name, e)
             n_rounds = rounds or self.rounds
             for n in range(n_rounds):
@@ -94,7 +97,7 @@ class Bench:
                     say(f'{case}: round {n + 1} of {n_rounds}, {name}')
                     try:
                         samples[name].append(running[name].measure())
-                    except (Failed, OSError) as e:
+                    except FAULTS as e:
                         drop(name, e)
         finally:
             for row in running.values():

@@ -32,7 +32,8 @@ def arguments():
     p.add_argument('--quick', action='store_true', help='two rounds of one second of a few cases, without Envoy and plots')
     p.add_argument('--only', action='extend', type=names, metavar='CASE', help='only these cases or groups of cases; repeatable, or with commas')
     p.add_argument('--proxy', action='extend', type=names, metavar='NAME', help='only these contenders; repeatable, or with commas')
-    p.add_argument('--also', action='append', default=[], metavar='NAME=COMMAND', help='another proxy, {listen} and {target} in its command')
+    p.add_argument('--also', action='append', default=[], metavar='NAME=COMMAND', help='another proxy, with {listen} and {target} in its command')
+    p.add_argument('--also-pair', action='append', default=[], metavar='NAME=COMMAND', help='the same, both sidecars of a pair at once; {certs} as well')
     p.add_argument('--seconds', type=int, help='length of one measurement (default 1)')
     p.add_argument('--rounds', type=int, help='rounds of all contenders (2 with --quick, else 5)')
     p.add_argument('--list', action='store_true', help='the cases, and no more')
@@ -70,7 +71,7 @@ def measure(bench, wanted):
             samples[case.name] = case.run(bench)
         except Skipped as e:
             bench.note(f'{case.name} is left out: {e}')
-        except (Failed, OSError, subprocess.TimeoutExpired) as e:
+        except rounds.FAULTS as e:
             bench.fault(case.name, e)
         rounds.say('')
         print(f'bench: {case.name} took {time.monotonic() - began:.0f} s', file=sys.stderr, flush=True)

@@ -206,6 +206,25 @@ class Generators(unittest.TestCase):
                 load._result(text)
 
 
+class Contenders(unittest.TestCase):
+    def able(self, contender, **way):
+        return bool(contender.able(contenders.Way('x', 1, **way)))
+
+    def test_each_takes_part_in_what_it_can(self):
+        place = types.SimpleNamespace()
+        h2o, nginx = contenders.H2o(place, '/h2o'), contenders.Nginx(place, '/nginx')
+        one, two = contenders.Command(place, 'a=p {listen} {target}'), contenders.Command(place, 'b=p {listen} {target}', pair=True)
+        floor, none = contenders.Relay(place, '/relay'), contenders.Nobody(place)
+        for contender, can in ((h2o, (1, 0, 0, 1)), (nginx, (1, 1, 1, 1)), (one, (1, 0, 0, 0)), (two, (0, 1, 0, 0)), (floor, (1, 1, 1, 0)),
+                               (none, (1, 0, 1, 0))):
+            got = (self.able(contender), self.able(contender, pair=True), self.able(contender, down='h2', up='h2'), self.able(contender, tls=True))
+            self.assertEqual(got, tuple(bool(c) for c in can), contender.name)
+
+    def test_a_command_without_its_ports_is_refused(self):
+        with self.assertRaisesRegex(Failed, 'listen'):
+            contenders.Command(types.SimpleNamespace(), 'a=p {target}')
+
+
 class Configuration(unittest.TestCase):
     TEXT = 'a\n  @tls b $x\n@!tls c\n@tls,h2 d\n@!tls,!h2 e $$f\n"@type": g\n'
 
