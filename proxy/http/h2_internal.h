@@ -68,6 +68,7 @@ struct weir_h2 {
     struct weir_chunk *chunk; /* being fed */
     struct weir_bufq *out;    /* being pulled into */
     struct weir_h2_guard guard;
+    uint32_t n_heads;  /* sent */
     uint8_t drain;     /* enum weir_h2_drain */
     bool busy;         /* inside feed, eof or pull */
     bool broken;       /* no memory: nothing works any more */

@@ -16,16 +16,19 @@
 #include "http/uri.h"
 
 #define LIST_INLINE 64u
+#define NAMED_EVERY 256u
 #define COPY_BELOW  256u /* content this small costs less copied than as a segment of its own */
 
 struct list {
     nghttp2_nv *nv;
     size_t n;
+    uint8_t varying; /* flags of what is another in each request */
     nghttp2_nv small[LIST_INLINE];
 };
 
 static int list_init(struct list *list, size_t cap) {
     list->n = 0;
+    list->varying = NGHTTP2_NV_FLAG_NO_INDEX;
     list->nv = list->small;
     if (cap > LIST_INLINE)
         list->nv = weir_reallocarray(NULL, cap, sizeof(*list->nv));
@@ -76,12 +79,11 @@ static bool is_written(const struct weir_field *field) {
 
 /*
  * What is another in each request is of no use in the peer's table, and harmful in ours: it pushes out
- * what would be used again, and the next one is compared with every one that is still there.
+ * what would be used again, and the next one is compared with every one that is still there. But now
+ * and then one goes into the table, so that the others find their name there.
  */
-static uint8_t index_flag(const struct weir_field *field) {
-    return field->id == WEIR_FIELD_X_REQUEST_ID || field->id == WEIR_FIELD_TRACEPARENT
-               ? NGHTTP2_NV_FLAG_NO_INDEX
-               : NGHTTP2_NV_FLAG_NONE;
+static bool varies(const struct weir_field *field) {
+    return field->id == WEIR_FIELD_X_REQUEST_ID || field->id == WEIR_FIELD_TRACEPARENT;
 }
 
 /* 0 or -EPROTO. */
@@ -94,7 +96,8 @@ static int add_fields(struct list *list, const struct weir_head *head) {
         if (!weir_value_valid(field->value))
             return -EPROTO;
         if (known.len)
-            list_put(list, known, field->value, index_flag(field) | NGHTTP2_NV_FLAG_NO_COPY_NAME);
+            list_put(list, known, field->value,
+                     NGHTTP2_NV_FLAG_NO_COPY_NAME | (varies(field) ? list->varying : 0));
         else if (weir_chars_are(field->name, WEIR_CHAR_TOKEN))
             list_put(list, field->name, field->value, NGHTTP2_NV_FLAG_NONE);
         else
@@ -403,6 +406,8 @@ int weir_h2_send_head(struct weir_codec *c, struct weir_cstream *cs, const struc
     r = list_init(&list, (size_t)head->n_fields + 8);
     if (r < 0)
         return r;
+    if (h->n_heads++ % NAMED_EVERY == 0)
+        list.varying = NGHTTP2_NV_FLAG_NONE;
     r = list_fill(&list, st, head, number);
     bool upgrade = weir_h2_is_server(h) ? head->status == 101 : head->wants_upgrade;
     if (r == 0 && upgrade && !weir_h2_is_server(h)) {

@@ -28,6 +28,7 @@ struct wire {
     size_t len;
     size_t step;       /* of the reads; WHOLE */
     bool with_windows; /* show WINDOW_UPDATE */
+    size_t pulled;     /* bytes of the last pull */
     char got[16384];   /* frames received, one per line */
 };
 
@@ -166,6 +167,7 @@ static int wire_pull(struct wire *w) {
     w->got[0] = '\0';
     weir_bufq_init(&q, &w->o.pool, 0);
     int r = w->o.codec->want_pull ? w->o.codec->ops->pull(w->o.codec, &q) : 0;
+    w->pulled = q.len;
     char *text = weir_test_bufq_text(&q);
     const uint8_t *f = (const uint8_t *)text, *end = f + q.len;
     if (q.len >= 24 && memcmp(text, "PRI ", 4) == 0)
