@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/slice.h"
 #include "cli/verb.h"
 
 static int run(struct weir_args *args);
@@ -13,12 +14,18 @@ static const struct weir_option options[] = {
       "file, directory or - with Kubernetes documents; repeatable; watched" },
     { "cgroup", 0, "PATH", "the pods' parent cgroup, below the cgroup2 mount; never the root" },
     { "pin-dir", 0, "PATH", "where programs and maps are pinned (default /sys/fs/bpf/weir)" },
-    { "node", 0, "NAME", "serve the pods of this node only" },
+    { "node", 0, "NAME",
+      "serve the pods of this node only (with --kubernetes by default $NODE_NAME, else the host name)" },
     { "admin", 'a', "PATH", "unix socket for weir status (default /run/weir/agent.sock)" },
     { "helper", 0, "PATH", "socket of a running weir helper (default: start one of its own)" },
     { "metrics", 0, "ADDR:PORT", "serve /metrics, /ready and /live there (default: nowhere)" },
     { "flow-log", 0, "FILE", "append flow records there; - is standard output" },
     { "flow-format", 0, "text|json", "of the flow log (default text)" },
+    { "kubernetes", 0, NULL,
+      "follow the cluster's API server: its objects are configuration (docs/kubernetes.md)" },
+    { "kubeconfig", 0, "PATH",
+      "how to reach it (default $KUBECONFIG, else this pod's service account); implies --kubernetes" },
+    { "kubernetes-watch", 0, "SECONDS", "how long one watch lasts (default 300)" },
     { "uninstall", 0, NULL, "detach and remove everything weir pinned, and prove it" },
     WEIR_OPTIONS_END,
 };
@@ -46,17 +53,27 @@ static int run(struct weir_args *args) {
         .flow_log = weir_args_value(args, "flow-log"),
         .helper = weir_args_value(args, "helper"),
         .metrics = weir_args_value(args, "metrics"),
+        .kubeconfig = weir_args_value(args, "kubeconfig"),
+        .kubernetes = weir_args_has(args, "kubernetes") || weir_args_has(args, "kubeconfig"),
+        .kubernetes_watch_s = 300,
     };
+    const char *watch = weir_args_value(args, "kubernetes-watch");
+    uint64_t seconds;
 
     if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
         return weir_usage(args, "--flow-format %s: text or json", format);
     params.flow_format = format && strcmp(format, "json") == 0 ? WEIR_FLOW_JSON : WEIR_FLOW_TEXT;
+    if (watch) {
+        if (weir_slice_to_u64(weir_slice_from_str(watch), &seconds) || seconds < 1 || seconds > 3600)
+            return weir_usage(args, "--kubernetes-watch %s: 1 to 3600 seconds", watch);
+        params.kubernetes_watch_s = (unsigned)seconds;
+    }
     for (unsigned i = 0; i < args->n_given; i++)
         if (strcmp(args->given[i].option->name, "config") == 0)
             configs[params.n_configs++] = args->given[i].value;
     if (weir_args_has(args, "uninstall"))
         return weir_agent_uninstall(&params);
-    if (params.n_configs == 0 && !params.cgroup)
-        return weir_usage(args, "give --config PATH, or --cgroup PATH");
+    if (params.n_configs == 0 && !params.cgroup && !params.kubernetes)
+        return weir_usage(args, "give --config PATH, --cgroup PATH or --kubernetes");
     return weir_agent_run(&params);
 }

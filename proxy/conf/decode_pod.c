@@ -357,6 +357,14 @@ int weir_decode_cgroup(struct weir_dec *d, const struct weir_node *n, void *out)
     return weir_dec_copy(d, path, out);
 }
 
+/* The name of one directory. */
+static int decode_directory(struct weir_dec *d, const struct weir_node *n, void *out) {
+    if (n->text[0] == '\0' || n->text[0] == '.' || strchr(n->text, '/') != NULL) {
+        return weir_dec_error(d, n, "%s is not the name of a directory", WEIR_SHOW(n));
+    }
+    return weir_dec_copy(d, n->text, out);
+}
+
 static int decode_weight(struct weir_dec *d, const struct weir_node *n, void *out) {
     uint64_t weight;
 
@@ -383,6 +391,10 @@ static int decode_annotations(struct weir_dec *d, const struct weir_node *n,
     }
     if (r == 0) {
         r = weir_decode_annotation(d, n, "weir.dev/netns", weir_decode_path, &pod->value.netns);
+    }
+    if (r == 0) {
+        r = weir_decode_annotation(d, n, "weir.dev/proxy-cgroup", decode_directory,
+                                   &pod->value.sidecar);
     }
     if (r == 0) {
         r = weir_decode_annotation(d, n, "weir.dev/weight", decode_weight, &pod->weight);
@@ -483,6 +495,7 @@ int weir_decode_pod(struct weir_dec *d, const struct weir_node *n, void *out) {
     pod->weight = 1;
     pod->service_account_old = "";
     pod->value.service_account = pod->value.node = pod->value.cgroup = pod->value.netns = "";
+    pod->value.sidecar = "";
     pod->value.ready = true;
     int r = weir_dec_object(d, n, &pod_object, pod);
     if (r == 0) {

@@ -6,52 +6,7 @@
 #include <string.h>
 
 #include "conf/build.h"
-
-/* -1 = not of the alphabet of RFC 4648 4. */
-static int digit_of(char c) {
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/*
- * `to` has room for as many bytes as text has. Blanks and line breaks of a folded text do not count. Returns the number of bytes, or -1:
- * not base64, or a NUL in it.
- */
-static long base64_decode(const char *text, char *to) {
-    uint32_t bits = 0;
-    unsigned n = 0, padding = 0;
-    char *p = to;
-
-    for (; *text != '\0'; text++) {
-        int digit = digit_of(*text);
-        if (strchr(" \t\r\n", *text) != NULL) {
-            continue;
-        }
-        if ((digit < 0 && *text != '=') || (digit >= 0 && padding > 0)) {
-            return -1;
-        }
-        padding += *text == '=';
-        bits = bits << 6 | (digit < 0 ? 0u : (uint32_t)digit);
-        if (++n % 4 == 0) {
-            *p++ = (char)(bits >> 16);
-            *p++ = (char)(bits >> 8);
-            *p++ = (char)bits;
-        }
-    }
-    if (n % 4 != 0 || padding > 2) {
-        return -1;
-    }
-    p -= padding;
-    return memchr(to, '\0', (size_t)(p - to)) == NULL ? p - to : -1;
-}
+#include "conf/parse.h"
 
 /* As weir_dec_string, but what stands there instead is not told. */
 static int decode_text(struct weir_dec *d, const struct weir_node *n, void *out) {
@@ -69,7 +24,7 @@ static int decode_base64(struct weir_dec *d, const struct weir_node *n, void *ou
     if (r != 0 || bytes == NULL) {
         return r != 0 ? r : -ENOMEM;
     }
-    len = base64_decode(text, bytes);
+    len = weir_base64_decode(text, bytes);
     if (len < 0) {
         return weir_dec_error(d, n, "not a text in base64");
     }

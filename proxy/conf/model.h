@@ -96,6 +96,7 @@ struct weir_pod {
     const char *cgroup; /* annotation weir.dev/cgroup: "/path" below the cgroup2 mount; "" = not on
                            this node */
     const char *netns;  /* annotation weir.dev/netns: path */
+    const char *sidecar; /* annotation weir.dev/proxy-cgroup: the sidecar's directory in cgroup; "" = "weir" */
     enum weir_mesh_mode
         mode; /* own annotation/label weir.dev/mode, else the namespace's, else off */
     int join; /* annotation weir.dev/join: enum weir_join_mode; -1 = not given: the Agent's */

@@ -512,3 +512,45 @@ int weir_parse_time(const char *text, uint64_t *ret_seconds) {
     *ret_seconds = (uint64_t)seconds;
     return 0;
 }
+
+/* -1 = not of the alphabet of RFC 4648 4. */
+static int digit_of(char c) {
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+long weir_base64_decode(const char *text, char *to) {
+    uint32_t bits = 0;
+    unsigned n = 0, padding = 0;
+    char *p = to;
+
+    for (; *text != '\0'; text++) {
+        int digit = digit_of(*text);
+        if (strchr(" \t\r\n", *text) != NULL) {
+            continue;
+        }
+        if ((digit < 0 && *text != '=') || (digit >= 0 && padding > 0)) {
+            return -1;
+        }
+        padding += *text == '=';
+        bits = bits << 6 | (digit < 0 ? 0u : (uint32_t)digit);
+        if (++n % 4 == 0) {
+            *p++ = (char)(bits >> 16);
+            *p++ = (char)(bits >> 8);
+            *p++ = (char)bits;
+        }
+    }
+    if (n % 4 != 0 || padding > 2) {
+        return -1;
+    }
+    p -= padding;
+    return memchr(to, '\0', (size_t)(p - to)) == NULL ? p - to : -1;
+}

@@ -68,6 +68,8 @@ static int start(struct weir_tcp *t, const struct weir_dial *dial) {
     uv_timer_init(&t->loop->uv, &d->timer);
     d->timer.data = d;
     uv_tcp_nodelay(&t->uv, 1); /* kept by the handle until the socket is made */
+    if (dial->keepalive_s)
+        uv_tcp_keepalive(&t->uv, 1, dial->keepalive_s);
     weir_addr_to_sockaddr(&dial->ip, dial->port, &sa);
     r = uv_tcp_connect(&d->req, &t->uv, (const struct sockaddr *)&sa, on_connect);
     if (r < 0 && weir_tcp_own_lack(r))

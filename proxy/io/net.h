@@ -36,6 +36,7 @@ struct weir_dial {
     const struct weir_ip *others;
     uint32_t n_others;
     uint64_t timeout_us; /* connect, without TLS; on expiry the error is TIMEOUT_CONNECT */
+    uint32_t keepalive_s; /* TCP asks a silent peer after so long; 0 = never. One address only */
 };
 
 struct weir_net_ops {

@@ -7,9 +7,11 @@
  */
 #include "node/agent.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -21,6 +23,7 @@
 #include "helper/caps.h"
 #include "helper/helper.h"
 #include "helper/seccomp.h"
+#include "node/kube.h"
 #include "node/state.h"
 #include "sys/cgroup.h"
 #include "sys/clock.h"
@@ -48,7 +51,7 @@ int weir_agent_poll(struct weir_agent *a, struct weir_agent_source *source, uint
     return -errno;
 }
 
-static void reload(struct weir_agent *a, const char *why) {
+void weir_agent_reload(struct weir_agent *a, const char *why) {
     int r;
 
     for (size_t i = 0; i < a->params->n_configs; i++) {
@@ -62,7 +65,7 @@ static void reload(struct weir_agent *a, const char *why) {
         weir_log(WEIR_LOG_ERROR, "config_kept", "error=%s", strerror(-r));
     if (r)
         return;
-    weir_log(WEIR_LOG_INFO, "config_loaded", "generation=%llu why=%s",
+    weir_log(a->kube ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, "config_loaded", "generation=%llu why=%s",
              (unsigned long long)a->generation, why);
     r = weir_agent_join_apply(a);
     if (r)
@@ -85,7 +88,7 @@ static void signal_ready(void *arg, uint32_t events) {
     r = weir_agent_flows_open(a); /* it may have been rotated */
     if (r)
         weir_log(WEIR_LOG_ERROR, "flow_log_kept", "error=%s", strerror(-r));
-    reload(a, "signal");
+    weir_agent_reload(a, "signal");
 }
 
 static void timer_ready(void *arg, uint32_t events) {
@@ -95,6 +98,7 @@ static void timer_ready(void *arg, uint32_t events) {
     if (read(a->timer.fd, &expirations, sizeof(expirations)) != sizeof(expirations))
         return;
     weir_agent_http_tick(a);
+    weir_agent_kube_tick(a);
     (void)weir_helper_look(a->helper);
     if (a->revoke_again)
         weir_agent_revoke(a, false);
@@ -107,7 +111,7 @@ static void config_ready(void *arg, uint32_t events) {
     struct weir_agent *a = arg;
 
     if (weir_watch_drain(a->config_watch))
-        reload(a, "files");
+        weir_agent_reload(a, "files");
 }
 
 static void place_ready(void *arg, uint32_t events) {
@@ -165,6 +169,32 @@ static const char *settle(struct weir_agent *a, int slot, const char *flag, cons
     return a->owned[slot] ? a->owned[slot] : "";
 }
 
+/* In a cluster the agent has to know which Pods are its own. */
+static const char *name_node(struct weir_agent *a) {
+    const char *given = getenv("NODE_NAME");
+
+    if (given && *given)
+        return given;
+    if (gethostname(a->host_name, sizeof(a->host_name) - 1) < 0)
+        return "localhost";
+    for (char *c = a->host_name; *c; c++)
+        *c = (char)tolower((unsigned char)*c); /* as the kubelet does */
+    return a->host_name;
+}
+
+/* Where a kubelet puts its pods, with either driver. */
+static const char *find_pods(void) {
+    static const char *const usual[] = { "/kubepods.slice", "/kubepods", "/kubelet/kubepods",
+                                         "/kubelet.slice/kubelet-kubepods.slice" };
+    char path[4096];
+    uint64_t id;
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(usual); i++)
+        if (weir_cgroup_path(usual[i], path, sizeof(path)) == 0 && weir_cgroup_id(path, &id) == 0)
+            return usual[i];
+    return "";
+}
+
 static int settle_all(struct weir_agent *a, const struct weir_agent_spec *spec) {
     a->pin_dir = settle(a, 0, a->params->pin_dir, spec->pin_dir);
     a->node = settle(a, 1, a->params->node, spec->node);
@@ -172,6 +202,8 @@ static int settle_all(struct weir_agent *a, const struct weir_agent_spec *spec) 
     a->flow_log = settle(a, 3, a->params->flow_log, spec->flow_log);
     a->helper_path = settle(a, 4, a->params->helper, spec->helper);
     a->metrics_at = settle(a, 5, a->params->metrics, spec->metrics);
+    if (a->params->kubernetes && a->node[0] == '\0')
+        a->node = name_node(a);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(a->owned); i++)
         if (!a->owned[i])
             return failed("start", strerror(ENOMEM));
@@ -183,11 +215,14 @@ static int open_places(struct weir_agent *a) {
     const char *cgroup = a->params->cgroup ? a->params->cgroup : spec->cgroup;
     int r;
 
+    if (cgroup[0] == '\0' && a->params->kubernetes)
+        cgroup = find_pods();
     if (cgroup[0] == '\0')
         return failed("cgroup", "not given: --cgroup, or spec.cgroup of the Agent document");
     r = weir_enrol_init(&a->enrol, cgroup, spec->hold_us);
     if (r == -EINVAL)
         return failed("cgroup", "the root is never used: name the pods' parent below it");
+    a->enrol.opt_in = a->params->kubernetes;
     return r ? failed("pods' parent cgroup", strerror(-r)) : 0;
 }
 
@@ -257,6 +292,9 @@ static int start(struct weir_agent *a) {
     r = weir_agent_flows_open(a);
     if (r)
         return failed(a->flow_log, strerror(-r));
+    r = weir_agent_kube_open(a);
+    if (r)
+        return r > 0 ? r : failed("kubernetes", strerror(-r));
     r = weir_caps_keep(weir_caps_agent());
     if (r == 0)
         r = weir_seccomp_agent();
@@ -276,7 +314,7 @@ static int run(struct weir_agent *a) {
     weir_agent_sync(a, true);
     /* Adopted programs stay in force whatever happens here; where there are none, nothing would
      * protect anything. */
-    if (!a->attached && !a->adopted)
+    if (!a->attached && !a->adopted && weir_agent_kube_synced(a))
         return failed("start", "nothing could be put in force: see above");
     (void)weir_kern_pins(a->kern, tell_pin, NULL, &n_doubtful);
     weir_log(WEIR_LOG_INFO, "agent_ready", "generation=%llu adopted=%s pods=%u enrolled=%u",
@@ -303,6 +341,7 @@ static int run(struct weir_agent *a) {
 
 static void deinit(struct weir_agent *a) {
     weir_agent_admin_close(a);
+    weir_agent_kube_close(a);
     weir_agent_http_close(a);
     weir_agent_flows_close(a);
     weir_kern_close(a->kern);

@@ -40,6 +40,9 @@ struct weir_agent_params {
     const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
     const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
     enum weir_flow_format flow_format;
+    bool kubernetes;             /* the cluster is a source of configuration */
+    const char *kubeconfig;      /* NULL = $KUBECONFIG, else the service account of this pod */
+    unsigned kubernetes_watch_s; /* how long one watch lasts */
 };
 
 /*

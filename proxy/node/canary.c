@@ -8,6 +8,7 @@
 
 #include "helper/helper.h"
 #include "kern/proof.h"
+#include "node/kube.h"
 #include "node/state.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -70,6 +71,8 @@ const char *weir_agent_unready(const struct weir_agent *a) {
     struct weir_helper_facts helper;
 
     weir_helper_facts(a->helper, &helper);
+    if (weir_agent_kube_unready(a))
+        return weir_agent_kube_unready(a);
     if (!a->attached)
         return "the programs are not attached";
     if (a->stale)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "node/kube.h"
 #include "node/state.h"
 #include "sys/log.h"
 #include "sys/texts.h"
@@ -20,7 +21,11 @@ static void tell(struct weir_agent *a, const struct weir_problem *p, bool first_
     if (first_error)
         snprintf(a->last_refusal, sizeof(a->last_refusal), "%s: %s%s%s", at, p->field,
                  p->field[0] ? ": " : "", p->message);
-    weir_log(error ? WEIR_LOG_ERROR : WEIR_LOG_WARN, error ? "config_refused" : "config_doubtful",
+    /* A cluster is never quite in order, and each change of it would say so again. */
+    weir_log(error      ? WEIR_LOG_ERROR
+             : a->kube ? WEIR_LOG_DEBUG
+                       : WEIR_LOG_WARN,
+             error ? "config_refused" : "config_doubtful",
              "at=%s field=%s problem=%s", at, p->field[0] ? p->field : "-",
              weir_log_quote(weir_slice_from_str(p->message)).s);
 }
@@ -36,23 +41,49 @@ static void tell_all(struct weir_agent *a, const struct weir_problems *problems)
     }
 }
 
-static int build(struct weir_agent *a, const struct weir_texts *texts,
-                 struct weir_snapshot **ret_snapshot) {
-    struct weir_source *sources = weir_calloc(texts->n + 1, sizeof(*sources));
-    struct weir_problems problems = { 0 };
-    int r;
+/* One try over the files' texts and what of the cluster is in scope. */
+static int build_once(struct weir_agent *a, const struct weir_texts *texts,
+                      struct weir_snapshot **ret_snapshot, struct weir_problems *ret_problems) {
+    struct weir_source *sources, *cluster = NULL;
+    size_t n = texts->n, n_cluster = 0;
+    int r = a->kube ? weir_agent_kube_sources(a, &cluster, &n_cluster) : 0;
 
-    if (!sources)
+    if (r)
+        return r;
+    sources = weir_calloc(n + n_cluster + 1, sizeof(*sources));
+    if (!sources) {
+        weir_free(cluster);
         return -ENOMEM;
-    for (size_t i = 0; i < texts->n; i++)
+    }
+    for (size_t i = 0; i < n; i++)
         sources[i] = (struct weir_source){ .name = texts->items[i].name,
                                            .text = texts->items[i].text,
                                            .len = texts->items[i].len };
-    r = weir_snapshot_build(sources, texts->n, ret_snapshot, &problems);
+    if (n_cluster > 0)
+        memcpy(sources + n, cluster, n_cluster * sizeof(*cluster));
+    r = weir_snapshot_build(sources, n + n_cluster, ret_snapshot, ret_problems);
+    weir_free(cluster);
+    weir_free(sources);
+    return r;
+}
+
+/* An object of the cluster that is refused is left out, and what remains is tried again. */
+static int build(struct weir_agent *a, const struct weir_texts *texts,
+                 struct weir_snapshot **ret_snapshot) {
+    struct weir_problems problems = { 0 };
+    int r;
+
+    for (;;) {
+        r = build_once(a, texts, ret_snapshot, &problems);
+        if (r != WEIR_CONF_REFUSED || !weir_agent_kube_blame(a, &problems))
+            break;
+        weir_problems_deinit(&problems);
+    }
+    if (a->kube)
+        weir_agent_kube_built(a);
     a->refused += r == WEIR_CONF_REFUSED;
     tell_all(a, &problems);
     weir_problems_deinit(&problems);
-    weir_free(sources);
     return r;
 }
 

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "helper/helper.h"
 #include "kern/mapset.h"
+#include "node/places.h"
 #include "sys/cgroup.h"
 
 #define SIDECAR_DIRECTORY "weir"
@@ -27,6 +28,7 @@ static const char *const no_cgroup = "its cgroup does not exist";
 static const char *const bad_cgroup = "its cgroup is not below the pods' parent";
 static const char *const no_netns = "its network namespace cannot be opened";
 static const char *const bad_netns = "its network namespace is not one, or the node's own";
+static const char *const left_alone = "left alone: on the host's network, or its mode is off";
 static const char *const no_helper = "waits for the helper, which is away";
 
 int weir_enrol_init(struct weir_enrol *e, const char *cgroup, uint64_t hold_us) {
@@ -212,7 +214,7 @@ static const char *cgroup_look(const struct weir_enrol *e, struct weir_place_of_
         p->error = -r;
         return no_cgroup;
     }
-    sidecar = join(p->cgroup_path, "/", SIDECAR_DIRECTORY);
+    sidecar = join(p->cgroup_path, "/", p->pod->sidecar[0] ? p->pod->sidecar : SIDECAR_DIRECTORY);
     if (!sidecar || weir_cgroup_id(sidecar, &p->proxy_cgroup))
         p->proxy_cgroup = 0;
     weir_free(sidecar);
@@ -250,7 +252,10 @@ static int place_look(struct weir_enrol *e, struct weir_place_of_pod *p, bool *r
 
     if (r)
         return r;
+    p->outside = e->opt_in && (p->pod->host_network || p->pod->mode == WEIR_MESH_OFF);
     p->pending = cgroup_look(e, p);
+    if (p->outside && !p->pending)
+        p->pending = left_alone;
     if (!p->pending)
         p->pending = netns_look(e, p);
     if (p->pending)
@@ -363,7 +368,8 @@ static int strangers_look(struct weir_enrol *e, const char *directory, int depth
             r = -ENOMEM;
             break;
         }
-        relation = relation_of(e, path);
+        relation = e->opt_in && weir_uid_is_between(entry->d_name) ? LEADS_TO_POD
+                                                                  : relation_of(e, path);
         if (relation == IS_STRANGER)
             r = stranger_note(e, path, now_us, ret_changed);
         else if (relation == LEADS_TO_POD && depth < DEPTH_MAX)
@@ -404,7 +410,8 @@ int weir_enrol_look(struct weir_enrol *e, const struct weir_snapshot *snapshot, 
 int weir_enrol_facts(const struct weir_enrol *e, struct weir_plan_pod **ret_pods, uint32_t *ret_n,
                      struct weir_plan_cgroup **ret_cgroups, uint32_t *ret_n_cgroups) {
     struct weir_plan_pod *pods = weir_calloc(e->n_places + 1UL, sizeof(*pods));
-    struct weir_plan_cgroup *cgroups = weir_calloc(e->n_strangers + 1UL, sizeof(*cgroups));
+    struct weir_plan_cgroup *cgroups =
+        weir_calloc((size_t)e->n_strangers + e->n_places + 1, sizeof(*cgroups));
     uint32_t n = 0, n_cgroups = 0;
 
     if (!pods || !cgroups) {
@@ -417,6 +424,8 @@ int weir_enrol_facts(const struct weir_enrol *e, struct weir_plan_pod **ret_pods
 
         if (!p->pending)
             pods[n++] = (struct weir_plan_pod){ p->pod, p->cookie, p->cgroup, p->proxy_cgroup };
+        else if (p->outside && p->cgroup)
+            cgroups[n_cgroups++] = (struct weir_plan_cgroup){ p->cgroup, WEIR_ROLE_OUTSIDE };
     }
     WEIR_LIST_FOREACH (it, &e->strangers) {
         const struct weir_stranger *s = WEIR_CONTAINER_OF(it, struct weir_stranger, link);

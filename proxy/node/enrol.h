@@ -29,6 +29,7 @@ struct weir_place_of_pod {
     bool verified;       /* interception was proven, and not long ago */
     const char *unverified; /* why not; "" before the first try */
     uint64_t proof_due_us;
+    bool outside; /* left alone: its traffic is neither held nor looked at */
     bool seen;
 };
 
@@ -47,6 +48,9 @@ struct weir_enrol {
     /* Borrowed during a look: what is in force. A pod that it knows keeps its namespace's cookie while
      * the helper is away: an agent that starts then releases nobody. NULL: nothing is. */
     const struct weir_mapset *installed;
+    /* A pod without weir.dev/mode, or on the host's network, is left alone, and so are the directories between the parent
+     * and the pods: a cluster's pods ask for weir, they are not taken. */
+    bool opt_in;
     char mount[256];            /* cgroup2 */
     char parent[4096];          /* absolute path of the pods' parent */
     struct weir_list places;    /* struct weir_place_of_pod */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "node/kube.h"
 #include "node/state.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -46,6 +47,7 @@ void weir_agent_flow_event(void *arg, const struct weir_event *event, bool from_
     uint64_t wall = weir_clock_wall_us() - (now > at ? now - at : 0);
     struct weir_textbuf *kept = &a->flows[a->n_flows % WEIR_AGENT_FLOWS];
 
+    weir_agent_kube_flow(a, event);
     kept->len = 0;
     kept->failed = false;
     weir_flow_write(kept, WEIR_FLOW_JSON, event, &names, wall);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "core/server_listen.h"
 #include "helper/helper.h"
+#include "node/kube.h"
 #include "node/state.h"
 #include "obs/expo.h"
 #include "obs/metrics.h"
@@ -181,6 +182,7 @@ static int metrics(void *arg, struct weir_bufq *out) {
     weir_pen_begin(&pen, out);
     expose_places(a, &pen);
     expose_helper(a, &pen);
+    weir_agent_kube_expose(a, &pen);
     expose_revocation(a, &pen);
     expose_maps(a, &pen);
     expose_kernel(a, &pen);

@@ -36,6 +36,7 @@ struct weir_agent_revocation {
 };
 
 struct weir_agent_http;
+struct weir_agent_kube;
 
 struct weir_agent {
     const struct weir_agent_params *params;
@@ -66,6 +67,8 @@ struct weir_agent {
     bool revoke_again;   /* with the next tick */
 
     struct weir_agent_http *http; /* NULL = not served */
+    struct weir_agent_kube *kube; /* NULL = no cluster */
+    char host_name[256];          /* of the node, where nothing else names it */
     struct weir_watch *config_watch, *place_watch;
     struct weir_agent_source signals, timer, config_news, place_news, events, listener;
     struct weir_agent_client clients[WEIR_AGENT_CLIENTS];
@@ -78,6 +81,8 @@ struct weir_agent {
 
 /* agent.c: 0 or -errno. */
 int weir_agent_poll(struct weir_agent *a, struct weir_agent_source *source, uint32_t events);
+/* agent.c: everything is read again and put in force; what is refused changes nothing. */
+void weir_agent_reload(struct weir_agent *a, const char *why);
 /*
  * config.c: reads and checks all of it; what is in force is replaced only when all is good. 0,
  * WEIR_CONF_REFUSED (logged and counted), -ENOMEM.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "helper/helper.h"
+#include "node/kube.h"
 #include "node/state.h"
 
 static void pods(struct weir_agent *a, struct weir_textbuf *out) {
@@ -18,7 +19,8 @@ static void pods(struct weir_agent *a, struct weir_textbuf *out) {
         weir_textbuf_add(out, "{", 1);
         weir_textbuf_member(out, "name", p->name);
         weir_textbuf_member(out, "state",
-                            p->pending           ? "pending"
+                            p->outside           ? "outside"
+                            : p->pending         ? "pending"
                             : id != 0 && inbound ? "enrolled"
                                                  : "attaching");
         if (p->pending) {
@@ -127,6 +129,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_number(out, "reloads_refused", a->refused);
     if (a->last_refusal[0])
         weir_textbuf_member(out, "last_refusal", a->last_refusal);
+    weir_agent_kube_status(a, out);
     weir_textbuf_member(out, "parent_cgroup", a->enrol.parent);
     weir_textbuf_member(out, "pin_dir", a->pin_dir);
     weir_textbuf_number(out, "pods_named", a->enrol.n_places);

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 
 #include "base/mem.h"
+#include "node/kube.h"
 #include "node/state.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -162,7 +163,7 @@ static void tell_pending(const struct weir_agent *a) {
     WEIR_LIST_FOREACH (it, &a->enrol.places) {
         const struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
 
-        if (p->pending)
+        if (p->pending && !p->outside)
             weir_log(WEIR_LOG_WARN, "pod_pending", "pod=%s why=\"%s\" error=\"%s\"", p->name,
                      p->pending, p->error ? strerror(p->error) : "");
     }
@@ -180,6 +181,8 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
     bool changed = false;
     int r;
 
+    if (!weir_agent_kube_synced(a))
+        return; /* what another agent pinned stays; half a cluster is none */
     a->enrol.installed = a->installed;
     r = weir_enrol_look(&a->enrol, a->snapshot, a->node, weir_clock_mono_us(), &changed);
     a->enrol.installed = NULL;

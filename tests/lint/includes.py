@@ -24,12 +24,13 @@ ROOMS = {
     'tls': set(),
     'obs': {'conf/model.h'},
     'io': {'conf', 'tls', 'sys'},
+    'kube': {'conf', 'http', 'io', 'tls', 'sys', 'weir_config.h'},
     'helper': {'sys'},
     'kern': {'conf', 'sys', 'helper'},
     'core': {'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'weir_config.h'},
-    'node': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
-    'k8s': {'core', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
-    'cli': {'core', 'node', 'k8s', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'helper', 'weir_config.h'},
+    'node': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
+    'k8s': {'core', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
+    'cli': {'core', 'node', 'k8s', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
     'main.c': {'cli', 'core'},
 }
 
@@ -48,7 +49,7 @@ LIBRARIES = [
     (re.compile(r'^llhttp\.h$'), {'http'}),
     (re.compile(r'^openssl/'), {'tls'}),
     (re.compile(r'^yaml\.h$'), {'conf'}),
-    (re.compile(r'^jansson\.h$'), {'conf', 'inject', 'k8s'}),
+    (re.compile(r'^jansson\.h$'), {'conf', 'inject', 'k8s', 'kube'}),
     (re.compile(r'^pcre2\.h$'), {'conf', 'route'}),
     (re.compile(r'^sanitizer/'), {'base'}),
 ]

@@ -101,7 +101,7 @@ def check_own_rooms(report, room, library, exports):
             report.breach(library, 0, f'{member} of pure room {room} references {symbol} of {home}')
 
 
-IMPURE = {'sys', 'io', 'kern', 'core', 'node', 'cli', 'k8s'}
+IMPURE = {'sys', 'io', 'kern', 'core', 'node', 'cli', 'k8s', 'kube'}
 
 
 def exported(libraries):

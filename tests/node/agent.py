@@ -12,7 +12,7 @@ import time
 from world import cgroup_mount
 
 WEIR = os.environ.get("WEIR_BIN", "")
-PATIENCE = 20  # seconds until something that has to come counts as missing
+PATIENCE = 60  # seconds until something that has to come counts as missing
 SERVICE_IP = "10.96.0.9"
 
 
