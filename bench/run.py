@@ -82,7 +82,7 @@ def run(args):
     for tool in ('wrk', 'openssl', 'ninja'):
         if not shutil.which(tool):
             raise Failed(f'{tool} is not installed: tools/deps.sh bench')
-    build('bench/bench_relay', 'bench/bench_handshakes', 'bench/bench_rate')
+    build('bench/bench_relay', 'bench/bench_handshakes', 'bench/bench_rate', 'bench/bench_echo')
     folder = os.path.join(ROOT, 'build', 'bench', f'run.{os.getpid()}')
     os.makedirs(folder)
     place = contenders.Place(os.path.join(ROOT, 'build'), folder, secrets.token_hex(16), *harness.cores())

@@ -29,7 +29,8 @@
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#define TICK_SECONDS 1
+#define TICK_SECONDS   1
+#define EVENTS_WAIT_US 20000u
 
 static const char *text_of(int r) {
     return r > 0 ? weir_kern_outcome_text(r) : strerror(-r);
@@ -121,10 +122,32 @@ static void place_ready(void *arg, uint32_t events) {
         weir_agent_sync(a, false);
 }
 
+/*
+ * The kernel wakes us only for an event behind which nothing waits to be read. Reading at once would have it do so for each: twice a connection,
+ * on the core and in the middle of whoever connects. So they are left to gather, not longer than anybody waits for a line of the log.
+ */
 static void event_ready(void *arg, uint32_t events) {
     struct weir_agent *a = arg;
 
+    a->events_due = weir_clock_mono_us() + EVENTS_WAIT_US;
+    (void)weir_agent_poll(a, &a->events, 0);
+}
+
+/* How long the loop may sleep, in ms; -1 = until something happens. */
+static int patience(const struct weir_agent *a) {
+    uint64_t now = weir_clock_mono_us();
+
+    if (a->events_due == 0)
+        return -1;
+    return now >= a->events_due ? 0 : (int)((a->events_due - now) / 1000 + 1);
+}
+
+static void read_events_due(struct weir_agent *a) {
+    if (a->events_due == 0 || weir_clock_mono_us() < a->events_due)
+        return;
+    a->events_due = 0;
     (void)weir_kern_events_read(a->kern, NULL);
+    (void)weir_agent_poll(a, &a->events, EPOLLIN);
 }
 
 static int open_signals(struct weir_agent *a) {
@@ -323,7 +346,7 @@ static int run(struct weir_agent *a) {
     while (!a->stop) {
         struct epoll_event event;
         /* One at a time: what a source does may close another one. */
-        int n = epoll_wait(a->epoll_fd, &event, 1, -1);
+        int n = epoll_wait(a->epoll_fd, &event, 1, patience(a));
 
         if (n == 1) {
             const struct weir_agent_source *source = event.data.ptr;
@@ -333,6 +356,7 @@ static int run(struct weir_agent *a) {
             weir_log(WEIR_LOG_ERROR, "agent_failed", "what=epoll_wait why=\"%s\"", strerror(errno));
             break;
         }
+        read_events_due(a);
     }
     weir_log(WEIR_LOG_INFO, "agent_stopped",
              "pinned=%s effect=\"policy and redirection stay in force\"", a->pin_dir);

@@ -72,6 +72,7 @@ struct weir_agent {
     struct weir_watch *config_watch, *place_watch;
     struct weir_agent_source signals, timer, config_news, place_news, events, listener;
     struct weir_agent_client clients[WEIR_AGENT_CLIENTS];
+    uint64_t events_due; /* us, monotonic: the rings are read then; 0 = they are empty */
     int epoll_fd, flow_fd;
     struct weir_textbuf flows[WEIR_AGENT_FLOWS];
     uint64_t n_flows;      /* ever */

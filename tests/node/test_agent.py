@@ -68,6 +68,21 @@ def test_a_follower_gets_flows_as_they_come(running, web):
     assert b'"source":"default/web"' in data
 
 
+def sleeps(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches:"))
+
+
+def test_connections_do_not_wake_the_agent_one_by_one(running, web):
+    """It would run in the middle of each connect(), where the kernel tells it."""
+    before, told = sleeps(running.p.pid), running.ask("counters")[0]["seen_open"]
+    took = web.call(streams.connect_many, SERVICE_IP, 70, 400)
+    woken = sleeps(running.p.pid) - before
+    # The rings are read 50 times a second at most; its clock, our questions and what it writes add a few.
+    assert woken <= took * 60 + 60, (woken, took)
+    assert running.ask("counters")[0]["seen_open"] >= told + 400
+
+
 def test_without_the_agent_everything_stays_in_force(running, web, intruder):
     assert running.end(signal.SIGKILL) == -signal.SIGKILL
     assert refusal(web) is None
