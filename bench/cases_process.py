@@ -164,7 +164,7 @@ def run_idle(kind, bench):
         finally:
             process.stop()
 
-    return in_turn(bench, case, measure, {c.name: c for c in bench.found if takes_part(bench, c, kind)}, 1 if bench.quick else 3)
+    return in_turn(bench, case, measure, {c.name: c for c in bench.found if takes_part(bench, c, kind)}, 1 if bench.quick else 2)
 
 
 def run_start(bench):

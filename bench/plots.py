@@ -8,7 +8,7 @@ import table
 COLOURS = {'floor': '#9a9a9a', 'none': '#d0d0d0', 'weir': '#d1495b', 'nginx': '#2e7d4f', 'haproxy': '#3068a8', 'h2o': '#7d6bb0',
            'nghttpx': '#c98a2b', 'envoy': '#4a4a4a'}
 OTHER = '#7fb6c4'
-PERCENTILES = ('p50_us', 'p90_us', 'p99_us')
+PERCENTILES = ('p50_us', 'p90_us', 'p99_us', 'p999_us')
 
 
 def colour(row):
@@ -39,7 +39,7 @@ def cpu(plt, results, path):
         axis.barh(rows, values, xerr=(lower, upper), color=[colour(r) for r in rows], error_kw={'linewidth': 0.8, 'ecolor': '#333333'})
         axis.set_xlim(0, min(max(values), 4 * sorted(values)[len(values) // 2]) * 1.25)
         for i, v in enumerate(values):
-            axis.text(min(v, axis.get_xlim()[1] * 0.86), i, f' {v:.{0 if v >= 100 else 1}f}', va='center', fontsize=8)
+            axis.text(min(v + upper[i], axis.get_xlim()[1] * 0.86), i, f' {v:.{0 if v >= 100 else 1}f}', va='center', fontsize=8)
         axis.invert_yaxis()
         axis.set_title(f'{case.name}: {case.figures[0].heading}', fontsize=9)
         axis.tick_params(labelsize=8)
@@ -58,12 +58,15 @@ def latency(plt, results, path):
             m = table.medians(results.samples[case.name][row])
             points = [m[p] for p in PERCENTILES if p in m]
             axis.plot(points, [i] * len(points), color=colour(row), linewidth=2)
-            for p, mark in zip(points, 'o|D'):
+            for p, mark in zip(points, 'o|D*'):
                 axis.plot([p], [i], mark, color=colour(row), markersize=5)
+        mark999 = ', p99.9 *' if any(f.key == 'p999_us' for f in case.figures) else ''
         axis.set_xscale('log')
+        axis.xaxis.set_major_formatter('{x:g}')
+        axis.xaxis.set_minor_formatter('')
         axis.set_yticks(range(len(rows)), rows)
         axis.invert_yaxis()
-        axis.set_title(f'{case.name}: us, p50 \N{BULLET}  p90 |  p99 \N{BLACK DIAMOND}', fontsize=9)
+        axis.set_title(f'{case.name}: us at p50 \N{BULLET}, p90 |, p99 \N{BLACK DIAMOND}{mark999}', fontsize=9)
         axis.tick_params(labelsize=8)
         axis.grid(axis='x', linewidth=0.3)
     return _save(plt, figure, path)
@@ -77,6 +80,7 @@ def curve(plt, results, wanted, path):
     for label, points in lines.items():
         axis.plot(*zip(*points), marker='o', label=label, color=COLOURS.get(label), linewidth=2.2 if label == 'weir' else 1.4)
     axis.set_xscale('log')
+    axis.xaxis.set_major_formatter('{x:g}')
     axis.set_ylim(bottom=0)
     axis.set_xlabel(wanted.x)
     axis.set_ylabel(wanted.y)

@@ -30,7 +30,8 @@ def machine(root, found, args):
     git = subprocess.run(['git', '-C', root, 'rev-parse', '--short', 'HEAD'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     return {'date': datetime.date.today().isoformat(), 'kernel': platform.release(), 'cpu': _first('/proc/cpuinfo', 'model name'),
             'cores': len(os.sched_getaffinity(0)), 'commit': git.stdout.decode().strip() or '?', 'versions': versions,
-            'seconds': args.seconds, 'rounds': args.rounds, 'nice': args.nice, 'quick': args.quick, 'only': args.only or []}
+            'seconds': args.seconds, 'rounds': args.rounds, 'nice': args.nice, 'quick': args.quick, 'only': args.only or [],
+            'also': args.also + args.also_pair}
 
 
 def header(about):

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 
 import cases
 import contenders
@@ -62,8 +63,8 @@ def build(*targets):
 
 
 def measure(bench, wanted):
-    """{case: {row: [sample]}}"""
-    samples = {}
+    """({case: {row: [sample]}}, {case: seconds}). What one case does wrong, or a signal, must not cost what the others measured."""
+    samples, took = {}, {}
     for case in wanted:
         began = time.monotonic()
         try:
@@ -73,9 +74,17 @@ def measure(bench, wanted):
             bench.note(f'{case.name} is left out: {e}')
         except rounds.FAULTS as e:
             bench.fault(case.name, e)
+        except Exception as e:  # a mistake in the case
+            traceback.print_exc()
+            bench.fault(case.name, repr(e))
+        except (SystemExit, KeyboardInterrupt) as e:
+            bench.fault(case.name, f'ended by a signal ({e}): neither this case nor those after it are measured')
+            return samples, took
+        finally:
+            took[case.name] = round(time.monotonic() - began)
         rounds.say('')
-        print(f'bench: {case.name} took {time.monotonic() - began:.0f} s', file=sys.stderr, flush=True)
-    return samples
+        print(f'bench: {case.name} took {took[case.name]} s', file=sys.stderr, flush=True)
+    return samples, took
 
 
 def run(args):
@@ -95,7 +104,7 @@ def run(args):
         for line in left_out:
             bench.note(line)
         about = report.machine(ROOT, found, args)
-        samples = measure(bench, args.cases)
+        samples, about['case_took_s'] = measure(bench, args.cases)
     finally:
         if bench:
             bench.stop()
