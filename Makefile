@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static test lint fuzz test-guest test-conformance chaos demo bench micro micro-check clean install
+.PHONY: all deps build static image test-image test lint fuzz test-guest test-conformance chaos demo bench micro micro-check clean install
 
 all: build
 
@@ -24,6 +24,17 @@ build: deps $(BUILD)/build.ninja
 static: deps
 	@[ -f $(BUILD)/static/build.ninja ] || meson setup $(BUILD)/static -Dstatic_pie=true -Dtests=false
 	@ninja -C $(BUILD)/static weir
+
+# build/image/weir.tar: an OCI archive of the static binary alone, by buildah, without a daemon. The same commit gives the same digest.
+image: static
+	@tools/deps.sh image
+	@tools/image.sh
+
+# The image built twice and run by podman and containerd with nothing granted. A target of its own because of the engines.
+test-image: image
+	@tools/deps.sh test
+	@tools/deps.sh test-image
+	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/image
 
 # Lints, unit and flow tests (plain and under ASan+UBSan), kernel tests and end-to-end tests over real pods. What needs root is skipped
 # without it, and counted.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
+# tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest|image|test-image: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
@@ -14,6 +14,8 @@ bench="wrk nghttp2-client nghttp2-server openssl python3"
 plots="python3-matplotlib"
 micro="valgrind"
 browser="chromium"
+image="buildah binutils tar"
+test_image="podman containerd runc git"
 guest="qemu-system-x86 busybox-static kmod"
 
 present() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
@@ -47,7 +49,9 @@ plots) want="$plots" ;;
 micro) want="$micro" ;;
 browser) want="$browser" ;;
 guest) want="$guest" ;;
-*) echo "usage: tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest" >&2; exit 2 ;;
+image) want="$image" ;;
+test-image) want="$test_image" ;;
+*) echo "usage: tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest|image|test-image" >&2; exit 2 ;;
 esac
 
 missing=""

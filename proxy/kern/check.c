@@ -120,7 +120,7 @@ static void say_pin(void *arg, const char *what, const char *why) {
 }
 
 static void check_pins(const struct weir_check_report *r, const struct weir_kern_options *options) {
-    struct weir_bpf *bpf = weir_bpf__open();
+    struct weir_bpf *bpf = weir_skel_open(NULL);
     uint32_t n = 0;
 
     if (!bpf)

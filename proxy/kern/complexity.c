@@ -28,7 +28,7 @@ static int load_apart(struct weir_bpf *bpf) {
 }
 
 int weir_kern_complexity(weir_complexity_fn *fn, void *arg) {
-    struct weir_bpf *bpf = weir_bpf__open();
+    struct weir_bpf *bpf = weir_skel_open(NULL);
     struct bpf_program *prog;
     int r = bpf ? load_apart(bpf) : -ENOMEM;
 

@@ -108,7 +108,7 @@ static void say(struct weir_join_report *report, const char *why) {
 
 /* The programs it takes, with maps of their own. */
 static int load_apart(struct weir_bpf **ret_bpf) {
-    struct weir_bpf *bpf = weir_bpf__open();
+    struct weir_bpf *bpf = weir_skel_open(NULL);
     struct bpf_program *prog;
     struct bpf_map *map;
     int r = 0;

@@ -101,7 +101,7 @@ int weir_object_load(const char *pin_dir, uint32_t pod, uint64_t netns, struct w
     r = weir_pin_path(pin_dir, "maps", NULL, maps, sizeof(maps));
     if (r < 0)
         return r;
-    bpf = weir_bpf__open_opts(&opts);
+    bpf = weir_skel_open(&opts);
     if (!bpf)
         return errno > 0 ? -errno : -EINVAL;
     bpf->rodata->weir_lookup_pod = pod;

@@ -10,4 +10,7 @@
 #include "weir.skel.h"
 #pragma GCC diagnostic pop
 
+/* weir_bpf__open_opts, called in one place only: each file that calls it holds all programs. */
+struct weir_bpf *weir_skel_open(const struct bpf_object_open_opts *opts);
+
 #endif
