@@ -10,17 +10,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/asan.h"
 #include "base/mem.h"
 
-#define ALIGN         16u
+#define ALIGN         WEIR_ARENA_ALIGN
 #define DEFAULT_BLOCK 4096u
-
-struct weir_arena_block {
-    struct weir_arena_block *next;
-    size_t size, used;
-    _Alignas(ALIGN) char data[];
-};
 
 static struct weir_arena_block *block_new(size_t size) {
     if (size > SIZE_MAX - sizeof(struct weir_arena_block))
@@ -78,7 +71,10 @@ void weir_arena_reset(struct weir_arena *arena) {
     arena->block = kept;
 }
 
-static void *alloc_slow(struct weir_arena *arena, size_t n, size_t padded) {
+void *weir_arena_alloc_slow(struct weir_arena *arena, size_t n) {
+    if (n > SIZE_MAX / 2)
+        return NULL;
+    size_t padded = ((n ? n : 1) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     bool own = padded > arena->block_size;
     struct weir_arena_block *block = block_new(own ? padded : arena->block_size);
     if (!block)
@@ -91,16 +87,6 @@ static void *alloc_slow(struct weir_arena *arena, size_t n, size_t padded) {
         arena->block = block;
     }
     return block_take(block, n, padded);
-}
-
-void *weir_arena_alloc(struct weir_arena *arena, size_t n) {
-    if (n > SIZE_MAX / 2)
-        return NULL;
-    size_t padded = ((n ? n : 1) + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    struct weir_arena_block *block = arena->block;
-    if (block && block->size - block->used >= padded)
-        return block_take(block, n, padded);
-    return alloc_slow(arena, n, padded);
 }
 
 void *weir_arena_calloc(struct weir_arena *arena, size_t n, size_t size) {

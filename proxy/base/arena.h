@@ -6,10 +6,18 @@
 #ifndef WEIR_BASE_ARENA_H
 #define WEIR_BASE_ARENA_H
 
+#include "base/asan.h"
 #include "base/err.h"
 #include "base/slice.h"
 
-struct weir_arena_block;
+#define WEIR_ARENA_ALIGN 16u
+
+/* arena.c's own, here for the sake of weir_arena_alloc. */
+struct weir_arena_block {
+    struct weir_arena_block *next;
+    size_t size, used;
+    _Alignas(WEIR_ARENA_ALIGN) char data[];
+};
 
 struct weir_arena {
     struct weir_arena_block *block; /* newest first */
@@ -21,8 +29,19 @@ void weir_arena_init(struct weir_arena *arena, size_t block_size);
 void weir_arena_deinit(struct weir_arena *arena);
 /* Forgets all allocations but keeps one standard block. */
 void weir_arena_reset(struct weir_arena *arena);
+/* What the first block has no room for. */
+void *weir_arena_alloc_slow(struct weir_arena *arena, size_t n);
 /* 16-byte aligned, not cleared. NULL = no memory. */
-void *weir_arena_alloc(struct weir_arena *arena, size_t n);
+static inline void *weir_arena_alloc(struct weir_arena *arena, size_t n) {
+    struct weir_arena_block *block = arena->block;
+    size_t padded = ((n ? n : 1) + WEIR_ARENA_ALIGN - 1) & ~(size_t)(WEIR_ARENA_ALIGN - 1);
+    if (!block || n > block->size || block->size - block->used < padded)
+        return weir_arena_alloc_slow(arena, n);
+    void *p = block->data + block->used;
+    block->used += padded;
+    WEIR_UNPOISON(p, n);
+    return p;
+}
 void *weir_arena_calloc(struct weir_arena *arena, size_t n, size_t size);
 /* Copy of s in the arena, with a NUL behind it that is not part of the slice. ptr NULL = no memory. */
 struct weir_slice weir_arena_dup(struct weir_arena *arena, struct weir_slice s);
