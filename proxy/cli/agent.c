@@ -19,6 +19,8 @@ static const struct weir_option options[] = {
     { "admin", 'a', "PATH", "unix socket for weir status (default /run/weir/agent.sock)" },
     { "helper", 0, "PATH", "socket of a running weir helper (default: start one of its own)" },
     { "metrics", 0, "ADDR:PORT", "serve /metrics, /ready and /live there (default: nowhere)" },
+    { "identities", 0, "DIR",
+      "keys of node-mode tenants: DIR/NS/ACCOUNT/tls.crt, tls.key, ca.crt" },
     { "flow-log", 0, "FILE", "append flow records there; - is standard output" },
     { "flow-format", 0, "text|json", "of the flow log (default text)" },
     { "kubernetes", 0, NULL,
@@ -56,6 +58,7 @@ static int run(struct weir_args *args) {
         .kubeconfig = weir_args_value(args, "kubeconfig"),
         .kubernetes = weir_args_has(args, "kubernetes") || weir_args_has(args, "kubeconfig"),
         .kubernetes_watch_s = 300,
+        .identities = weir_args_value(args, "identities"),
     };
     const char *watch = weir_args_value(args, "kubernetes-watch");
     uint64_t seconds;

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* weir proxy: flags over the Proxy document, then the process. */
+#include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/mem.h"
 #include "cli/verb.h"
 #include "core/process.h"
 #include "sys/log.h"
+#include "weir_config.h"
+#if WEIR_HAVE_KERNEL
+#include "helper/seccomp.h"
+#endif
 
 static int run(struct weir_args *args);
 
@@ -30,6 +37,11 @@ static const struct weir_option options[] = {
     { "config", 'c', "PATH",
       "file, directory or - with Kubernetes documents; repeatable; watched" },
     { "pod", 0, "NS/NAME", "serve this Pod document as its sidecar" },
+#if WEIR_HAVE_KERNEL
+    { "tenant", 0, "NS/ACCOUNT",
+      "be the worker of a workload identity (weir helper starts these)" },
+    { "control", 0, "FD", "with --tenant: where it is told everything" },
+#endif
     { "identity", 0, "DIR", "tls.crt, tls.key and ca.crt of the mesh identity" },
     WEIR_OPTIONS_END,
 };
@@ -151,12 +163,41 @@ static int check(struct weir_args *args) {
     return 0;
 }
 
+/* What the documents say of listeners and places is for others. */
+static void overlay_tenant(struct weir_snapshot *s, void *arg) {
+    struct weir_proxy_spec *spec = &s->proxy;
+
+    (void)arg;
+    spec->listen = spec->pod = spec->admin = spec->identity_dir = spec->cert = spec->key = "";
+    spec->n_to = 0;
+    spec->admin_given = true;
+    weir_proxy_spec_settle(spec);
+}
+
+/* Before it is told anything: no new program, no namespace, no other user. */
+static int run_tenant(struct weir_args *args, const char *tenant) {
+    const char *control = weir_args_value(args, "control");
+    struct weir_process_params params = { .overlay = overlay_tenant,
+                                          .tenant = tenant,
+                                          .control_fd = control ? atoi(control) : -1 };
+
+    if (params.control_fd < 3)
+        return weir_usage(args, "--tenant: weir helper starts these, with --control FD");
+    (void)mallopt(M_ARENA_MAX, 1); /* most tenants have little to do */
+#if WEIR_HAVE_KERNEL
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || weir_seccomp_worker() < 0)
+        return weir_failed(args, "seccomp: %s", strerror(errno));
+#endif
+    return weir_process_run(&params);
+}
+
 static int run(struct weir_args *args) {
+    const char *tenant = weir_args_value(args, "tenant");
     const char *config[WEIR_ARGS_MAX];
     struct weir_process_params params = { .config = config, .overlay = overlay, .arg = args };
-    int r = check(args);
+    int r = tenant ? run_tenant(args, tenant) : check(args);
 
-    if (r != 0)
+    if (r != 0 || tenant)
         return r;
     for (unsigned i = 0; i < args->n_given; i++)
         if (strcmp(args->given[i].option->name, "config") == 0)

@@ -53,7 +53,7 @@ int weir_decode_annotation_word(struct weir_dec *d, const struct weir_node *n, c
 
 int weir_decode_mode(struct weir_dec *d, const struct weir_node *n, const struct weir_meta *meta,
                      int *ret_mode) {
-    static const char *const words[] = { "off", "sidecar", "node", NULL };
+    static const char *const words[] = { "off", "sidecar", "node", "kernel", NULL };
     static const char key[] = "weir.dev/mode";
     const struct weir_node *label =
         weir_node_get(weir_node_get(weir_node_get(n, "metadata"), "labels"), key);

@@ -65,6 +65,8 @@ void weir_agent_spec_default(struct weir_agent_spec *spec) {
         .flow_log = "",
         .helper = "",
         .metrics = "",
+        .identities = "",
+        .tenant_idle_us = 60 * SECOND,
         .hold_us = 10 * SECOND,
         .join = WEIR_JOIN_MODE_AUTO,
     };
@@ -386,6 +388,8 @@ static const struct weir_field agent_spec_fields[] = {
     WEIR_F("flowLog", struct weir_agent_spec, flow_log, decode_flow_log),
     WEIR_F("helper", struct weir_agent_spec, helper, weir_decode_path),
     WEIR_F("metrics", struct weir_agent_spec, metrics, decode_address),
+    WEIR_F("identities", struct weir_agent_spec, identities, weir_decode_path),
+    WEIR_F("tenantIdleTime", struct weir_agent_spec, tenant_idle_us, weir_dec_timeout),
     WEIR_F("holdTime", struct weir_agent_spec, hold_us, weir_dec_duration),
     WEIR_F("join", struct weir_agent_spec, join, decode_join),
 };

@@ -245,7 +245,8 @@ int weir_link_pods(struct weir_link *l) {
         pod->meta = draft->head.meta;
         pod->ns = weir_snapshot_namespace(s, pod->meta.namespace_);
         int mode = draft->mode >= 0 ? draft->mode : pod->ns->mode;
-        pod->mode = mode >= 0 ? (enum weir_mesh_mode)mode : WEIR_MESH_OFF;
+        pod->mode_given = mode >= 0;
+        pod->mode = mode >= 0 ? (enum weir_mesh_mode)mode : WEIR_MESH_KERNEL;
         r = weir_index_add_pod(s, pod);
         for (uint32_t j = 0; j < pod->n_ips && r == 0 && !pod->host_network && !draft->ended; j++) {
             r = claim_address(l, draft, pod, &pod->ips[j]);

@@ -63,12 +63,13 @@ bool weir_selector_matches(const struct weir_selector *s, const struct weir_kv *
 
 enum weir_proto { WEIR_PROTO_TCP = 6, WEIR_PROTO_UDP = 17 };
 
-enum weir_mesh_mode { WEIR_MESH_OFF, WEIR_MESH_SIDECAR, WEIR_MESH_NODE };
+/* How weir serves a pod: not at all; in the kernel alone (policy, plain balancing); with a sidecar; with a worker of its node. */
+enum weir_mesh_mode { WEIR_MESH_OFF, WEIR_MESH_SIDECAR, WEIR_MESH_NODE, WEIR_MESH_KERNEL };
 
 struct weir_namespace {
     struct weir_meta meta;
     bool fail_open; /* annotation weir.dev/fail-mode: open (default closed) */
-    int mode;       /* annotation or label weir.dev/mode: off | sidecar | node; -1 = not given */
+    int mode;       /* annotation or label weir.dev/mode: enum weir_mesh_mode; -1 = not given */
 };
 
 struct weir_container_port {
@@ -98,11 +99,17 @@ struct weir_pod {
     const char *netns;  /* annotation weir.dev/netns: path */
     const char *sidecar; /* annotation weir.dev/proxy-cgroup: the sidecar's directory in cgroup; "" = "weir" */
     enum weir_mesh_mode
-        mode; /* own annotation/label weir.dev/mode, else the namespace's, else off */
+        mode; /* own annotation/label weir.dev/mode, else the namespace's, else kernel */
+    bool mode_given; /* by one of those two */
     int join; /* annotation weir.dev/join: enum weir_join_mode; -1 = not given: the Agent's */
     const struct weir_namespace
         *ns; /* never NULL: a namespace without a document gets an empty one */
 };
+
+/* Is there a proxy of weir's before it, to whom mTLS may be spoken? */
+static inline bool weir_pod_meshed(const struct weir_pod *pod) {
+    return pod->mode == WEIR_MESH_SIDECAR || pod->mode == WEIR_MESH_NODE;
+}
 
 struct weir_endpoint {
     struct weir_ip ip;
@@ -531,8 +538,11 @@ struct weir_agent_spec {
     const char *helper;   /* socket of a running weir helper; "" = the agent starts its own */
     const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
     const char *kubelet_cgroup; /* as cgroup; "" = unknown: probes by address and declared port */
-    uint64_t hold_us;           /* how long SYNs of an unclassified cgroup are held back; 10 s */
-    enum weir_join_mode join;   /* of this node; off beats what pods say; auto */
+    const char *
+        identities; /* directory of tenants' keys: NAMESPACE/ACCOUNT/tls.crt, tls.key, ca.crt; "" = none */
+    uint64_t tenant_idle_us;  /* then a tenant's worker is ended until the next connection; 60 s */
+    uint64_t hold_us;         /* how long SYNs of an unclassified cgroup are held back; 10 s */
+    enum weir_join_mode join; /* of this node; off beats what pods say; auto */
     struct weir_place place;
     bool given;
 };

@@ -338,7 +338,7 @@ void weir_down_open(struct weir_conn *c) {
 void weir_down_idle(struct weir_conn *c) {
     uint64_t now = weir_worker_now(c->worker);
 
-    if (c->worker->draining && c->held == NULL) {
+    if (c->worker->draining && c->held == NULL && (weir_conn_is_h2(c) || !c->worker->patient)) {
         /* HTTP/2: the codec closes when the client has answered the notice; what it sent before that is served. */
         if (weir_conn_is_h2(c))
             weir_worker_deadline(c->worker, &c->deadline, now + DRAIN_NOTICE_US);

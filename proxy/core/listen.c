@@ -175,6 +175,8 @@ static int open_all(struct weir_thread *t, struct weir_runtime *rt) {
 int weir_thread_listen(struct weir_thread *t, struct weir_runtime *rt) {
     int r;
 
+    if (t->pod[0])
+        return 0; /* what it listens on was given to it */
     for (struct weir_listening *l = t->listening; l; l = l->next)
         l->wanted = false;
     r = open_all(t, rt);

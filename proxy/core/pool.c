@@ -41,7 +41,7 @@ struct want {
  * Is another sidecar behind this endpoint? Our own is reached in process (self.c).
  */
 static bool is_meshed(const struct weir_pod *pod, const struct weir_pod *own) {
-    if (!pod || pod->mode == WEIR_MESH_OFF)
+    if (!pod || !weir_pod_meshed(pod))
         return false;
     return !own || strcmp(pod->meta.name, own->meta.name) != 0 ||
            strcmp(pod->meta.namespace_, own->meta.namespace_) != 0;

@@ -45,12 +45,14 @@ static void *thread_main(void *arg) {
     struct weir_process *p = t->process;
 
     weir_loop_run(t->loop);
+    atomic_store(&t->ended, true);
     atomic_fetch_add(&p->n_ended, 1);
     weir_loop_post(p->loop);
     return NULL;
 }
 
-static int thread_init(struct weir_thread *t, struct weir_process *p, unsigned number) {
+int weir_thread_init(struct weir_thread *t, struct weir_process *p, unsigned number) {
+    struct weir_runtime *rt = NULL;
     uint64_t seed[2];
     int r;
 
@@ -62,19 +64,29 @@ static int thread_init(struct weir_thread *t, struct weir_process *p, unsigned n
         r = weir_loop_new(&t->pool, &t->loop);
     if (r == 0)
         r = weir_worker_init(&t->worker, weir_loop_net(t->loop), &p->quota, seed, number);
-    if (r < 0)
-        return r;
+    if (r == 0 && t->pod[0])
+        r = weir_process_runtime_of(p, t->pod, &rt);
+    if (r != 0)
+        return r < 0 ? r : -EINVAL;
+    if (!rt)
+        rt = weir_runtime_ref(p->runtime);
     t->worker.access_sink = access_sink;
     t->worker.access_arg = p;
     t->worker.on_idle = worker_idle;
     t->worker.on_taken = worker_taken;
     t->worker.on_arg = t;
-    weir_worker_offer(&t->worker, weir_runtime_ref(p->runtime));
+    weir_worker_offer(&t->worker, rt);
     r = weir_worker_take(&t->worker);
     return r == 0 ? weir_thread_listen(t, p->runtime) : r;
 }
 
-static void thread_deinit(struct weir_thread *t) {
+void weir_thread_join(struct weir_thread *t) {
+    if (t->started)
+        pthread_join(t->id, NULL);
+    t->started = false;
+}
+
+void weir_thread_deinit(struct weir_thread *t) {
     if (!t->loop)
         return;
     weir_worker_deinit(&t->worker);
@@ -83,21 +95,34 @@ static void thread_deinit(struct weir_thread *t) {
     weir_chunk_pool_deinit(&t->pool);
 }
 
-static int start_threads(struct weir_process *p) {
+int weir_thread_start(struct weir_thread *t, size_t stack) {
+    pthread_attr_t attr;
     sigset_t all, before;
-    int r = 0;
+    int r;
 
+    pthread_attr_init(&attr);
+    if (stack)
+        (void)pthread_attr_setstacksize(&attr, stack);
     /* Signals belong to the control thread. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    for (unsigned i = 0; r == 0 && i < p->n_threads; i++) {
-        struct weir_thread *t = &p->threads[i];
-
-        r = -pthread_create(&t->id, NULL, thread_main, t);
-        t->started = r == 0;
-    }
+    r = -pthread_create(&t->id, &attr, thread_main, t);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    t->started = r == 0;
     return r;
+}
+
+static uint64_t counted(const struct weir_thread *t, enum weir_counter c) {
+    return atomic_load_explicit(&t->worker.metrics.counters[c], memory_order_relaxed);
+}
+
+uint64_t weir_thread_connections(const struct weir_thread *t) {
+    return counted(t, WEIR_C_DOWN_ACTIVE);
+}
+
+uint64_t weir_thread_requests(const struct weir_thread *t) {
+    return counted(t, WEIR_C_REQUESTS) + counted(t, WEIR_C_RELAYS);
 }
 
 /* ---- admin ---- */
@@ -147,8 +172,8 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
     m.cpu_us = st.cpu_us;
     m.cert_not_after_s = cert_not_after(p->runtime);
     for (unsigned i = 0; i < p->n_threads; i++) {
-        m.unknown_original += weir_loop_unknown_original(p->threads[i].loop);
-        m.no_descriptor += weir_loop_refused_no_fd(p->threads[i].loop);
+        m.unknown_original += weir_loop_unknown_original(p->threads[i]->loop);
+        m.no_descriptor += weir_loop_refused_no_fd(p->threads[i]->loop);
     }
     return m;
 }
@@ -162,7 +187,7 @@ static int admin_metrics(void *arg, struct weir_bufq *out) {
     if (!workers)
         return -ENOMEM;
     for (unsigned i = 0; i < p->n_threads; i++)
-        workers[i] = &p->threads[i].worker.metrics;
+        workers[i] = &p->threads[i]->worker.metrics;
     r = weir_metrics_expose(workers, p->n_threads, &m, out);
     weir_free(workers);
     return r;
@@ -172,7 +197,7 @@ static uint64_t sum(const struct weir_process *p, enum weir_counter c) {
     uint64_t n = 0;
 
     for (unsigned i = 0; i < p->n_threads; i++)
-        n += atomic_load_explicit(&p->threads[i].worker.metrics.counters[c], memory_order_relaxed);
+        n += counted(p->threads[i], c);
     return n;
 }
 
@@ -216,8 +241,12 @@ static bool admin_ready(void *arg, const char **ret_why) {
 static void admin_posted(void *arg) {
     struct weir_process *p = arg;
 
+    if (p->tenancy && weir_tenancy_posted(p))
+        return;
     if (atomic_load(&p->n_ended) < p->n_threads)
         return;
+    if (p->tenancy)
+        weir_tenancy_close(p);
     weir_admin_close(&p->admin);
     p->on_term = weir_event_free(p->on_term);
     p->on_int = weir_event_free(p->on_int);
@@ -257,6 +286,21 @@ int weir_process_tickets(struct weir_process *p, uint64_t period_us) {
 
 /* ---- signals ---- */
 
+void weir_process_drain(struct weir_process *p) {
+    if (p->draining)
+        return;
+    p->draining = true;
+    weir_log(WEIR_LOG_INFO, "drain", "deadline_ms=%llu",
+             (unsigned long long)(p->runtime->snapshot->proxy.limits.drain_us / 1000));
+    for (unsigned i = 0; i < p->n_threads; i++) {
+        atomic_store(&p->threads[i]->worker.drain_wanted,
+                     p->tenancy ? WEIR_DRAIN_GENTLY : WEIR_DRAIN_NOW);
+        weir_loop_post(p->threads[i]->loop);
+    }
+    if (p->n_threads == 0)
+        weir_loop_post(p->loop);
+}
+
 static void on_term(void *arg) {
     struct weir_process *p = arg;
 
@@ -264,13 +308,7 @@ static void on_term(void *arg) {
         weir_log(WEIR_LOG_WARN, "drain", "result=cut");
         _exit(1); /* asked twice: at once, and said so by the exit code */
     }
-    p->draining = true;
-    weir_log(WEIR_LOG_INFO, "drain", "deadline_ms=%llu",
-             (unsigned long long)(p->runtime->snapshot->proxy.limits.drain_us / 1000));
-    for (unsigned i = 0; i < p->n_threads; i++) {
-        atomic_store(&p->threads[i].worker.drain_wanted, true);
-        weir_loop_post(p->threads[i].loop);
-    }
+    weir_process_drain(p);
 }
 
 static void on_hup(void *arg) {
@@ -327,6 +365,36 @@ void weir_process_settle(struct weir_process *p) {
             (unsigned long long)bytes, weir_mem_used());
 }
 
+static int start_threads(struct weir_process *p) {
+    unsigned n = thread_count(&p->runtime->snapshot->proxy);
+    int r = 0;
+
+    p->threads = weir_calloc(n, sizeof(struct weir_thread *));
+    if (!p->threads)
+        return -ENOMEM;
+    for (; r == 0 && p->n_threads < n; p->n_threads++) {
+        struct weir_thread *t = weir_calloc(1, sizeof(*t));
+
+        if (!t)
+            return -ENOMEM;
+        p->threads[p->n_threads] = t;
+        r = weir_thread_init(t, p, p->n_threads);
+    }
+    if (r == 0)
+        r = weir_process_listen_admin(p);
+    for (unsigned i = 0; r == 0 && i < n; i++)
+        r = weir_thread_start(p->threads[i], 0);
+    return r;
+}
+
+static int open_signals(struct weir_process *p) {
+    int r = weir_event_signal(p->loop, SIGTERM, on_term, p, &p->on_term);
+
+    if (r == 0)
+        r = weir_event_signal(p->loop, SIGINT, on_term, p, &p->on_int);
+    return r == 0 ? weir_event_signal(p->loop, SIGHUP, on_hup, p, &p->on_hup) : r;
+}
+
 static int start(struct weir_process *p) {
     int r = weir_loop_new(&p->pool, &p->loop);
 
@@ -334,40 +402,28 @@ static int start(struct weir_process *p) {
         return r;
     weir_admin_init(&p->admin, weir_loop_net(p->loop), &admin_ops, p);
     r = weir_names_new(p->loop, weir_process_names_changed, p, &p->names);
+    if (r == 0 && p->tenancy)
+        r = weir_tenancy_begin(p);
     if (r == 0)
         r = weir_process_load(p, &p->runtime);
     if (r != 0)
         return r;
     weir_process_settle(p);
-    p->n_threads = thread_count(&p->runtime->snapshot->proxy);
-    p->threads = weir_calloc(p->n_threads, sizeof(*p->threads));
-    if (!p->threads)
-        return -ENOMEM;
-    r = weir_event_signal(p->loop, SIGTERM, on_term, p, &p->on_term);
-    if (r == 0)
-        r = weir_event_signal(p->loop, SIGINT, on_term, p, &p->on_int);
-    if (r == 0)
-        r = weir_event_signal(p->loop, SIGHUP, on_hup, p, &p->on_hup);
-    if (r == 0)
+    r = open_signals(p);
+    if (r == 0 && !p->tenancy)
         r = weir_process_watch(p);
     if (r == 0)
         r = weir_process_tickets(p, p->runtime->snapshot->proxy.ticket_us);
-    for (unsigned i = 0; r == 0 && i < p->n_threads; i++)
-        r = thread_init(&p->threads[i], p, i);
     if (r == 0)
-        r = weir_process_listen_admin(p);
-    if (r == 0)
-        r = start_threads(p);
+        r = p->tenancy ? weir_tenancy_open(p) : start_threads(p);
     return r;
 }
 
 static void stop(struct weir_process *p) {
     for (unsigned i = 0; i < p->n_threads && p->threads; i++) {
-        struct weir_thread *t = &p->threads[i];
-
-        if (t->started)
-            pthread_join(t->id, NULL);
-        thread_deinit(t);
+        weir_thread_join(p->threads[i]);
+        weir_thread_deinit(p->threads[i]);
+        weir_free(p->threads[i]);
     }
     weir_free(p->threads);
     weir_runtime_unref(p->runtime);
@@ -383,7 +439,8 @@ static void stop(struct weir_process *p) {
 }
 
 int weir_process_run(const struct weir_process_params *params) {
-    struct weir_process p = { .params = params };
+    struct weir_tenancy tenancy = { params->tenant, params->control_fd, -1, { -1, -1, -1 } };
+    struct weir_process p = { .params = params, .tenancy = params->tenant ? &tenancy : NULL };
     uint64_t seed[2] = { 0 };
     int r;
 

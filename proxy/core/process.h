@@ -14,6 +14,9 @@ struct weir_process_params {
     /* Lays the command line's flags over what the documents say; called for each load, before anything uses it. */
     void (*overlay)(struct weir_snapshot *snapshot, void *arg);
     void *arg;
+    /* The worker of a tenant: everything comes by way of control_fd (core/tenant.h). NULL = none. */
+    const char *tenant; /* "namespace/account" */
+    int control_fd;
 };
 
 /* Runs until SIGTERM or SIGINT and the drain that follows. The exit code: 0, 1 = could not start (said on stderr). */

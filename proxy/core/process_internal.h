@@ -33,15 +33,33 @@ struct weir_thread {
     struct weir_worker worker;
     struct weir_listening *listening;
     bool started;
+    atomic_bool ended;
+    /* process_tenant.c */
+    char pod[344]; /* whose alone it is; "" = the process's */
+    struct weir_listener tenant_listeners[2];
+    unsigned pinged, posted_then;
 };
+
+/* Of `weir proxy --tenant`. Descriptors: -1 = none yet. */
+struct weir_tenancy {
+    const char *name;
+    int control_fd, documents_fd;
+    int identity_fds[3]; /* chain, key, CAs */
+    struct weir_event *on_control, *on_second;
+    unsigned n_ever; /* threads */
+    uint64_t done;   /* requests and relays of threads that have ended */
+};
+#define WEIR_TENANT_PODS  256u
+#define WEIR_TENANT_STACK (1024u * 1024u)
 
 struct weir_process {
     const struct weir_process_params *params;
     struct weir_chunk_pool pool; /* the control thread's */
     struct weir_loop *loop;
     struct weir_admin admin;
-    struct weir_thread *threads;
+    struct weir_thread **threads;
     unsigned n_threads;
+    struct weir_tenancy *tenancy; /* NULL = not a tenant's */
     _Atomic unsigned n_ended;
     struct weir_runtime *runtime; /* in force; one reference */
     struct weir_snapshot *next;   /* checked, waits for its names to be answered; or NULL */
@@ -62,6 +80,29 @@ struct weir_process {
     bool draining;
 };
 
+/* process.c: a data thread, from its loop to its listening. 0 or -errno; deinit takes one that failed half-way. */
+int weir_thread_init(struct weir_thread *t, struct weir_process *p, unsigned number);
+int weir_thread_start(struct weir_thread *t, size_t stack); /* 0 = the usual */
+void weir_thread_join(struct weir_thread *t);
+void weir_thread_deinit(struct weir_thread *t);
+/* Any thread. */
+uint64_t weir_thread_connections(const struct weir_thread *t);
+uint64_t weir_thread_requests(const struct weir_thread *t); /* and relays, so far */
+void weir_process_drain(struct weir_process *p);
+/* process_tenant.c: until there are documents; then, when the loop is there. 0 or -errno. */
+int weir_tenancy_begin(struct weir_process *p);
+int weir_tenancy_open(struct weir_process *p);
+void weir_tenancy_close(struct weir_process *p);
+/* A thread has come to its end. True: the process goes on. */
+bool weir_tenancy_posted(struct weir_process *p);
+/* A configuration was put in force, or refused. */
+void weir_tenancy_said(struct weir_process *p, bool in_force);
+/* The documents; chain, key or CAs. weir_free. 0 or -errno. */
+int weir_tenancy_read(const struct weir_process *p, char **ret_text, size_t *ret_len);
+bool weir_tenancy_has_identity(const struct weir_process *p);
+int weir_tenancy_read_pem(const struct weir_process *p, unsigned which, char **ret_text,
+                          size_t *ret_len);
+
 /* process.c: puts what the runtime says of the whole process in force: limits.memory and logLevel. */
 void weir_process_settle(struct weir_process *p);
 
@@ -71,6 +112,9 @@ int weir_process_tickets(struct weir_process *p, uint64_t period_us);
 /* reload.c */
 /* Reads, checks and compiles the configuration. 0, -errno, 1 = refused; what is wrong has been said on stderr. */
 int weir_process_load(struct weir_process *p, struct weir_runtime **ret_runtime);
+/* The configuration in force compiled for one pod. 0, -errno, 1 = refused, and said. */
+int weir_process_runtime_of(struct weir_process *p, const char *pod,
+                            struct weir_runtime **ret_runtime);
 /* Loads again and offers the result to every thread, at once or when its names are known; on failure everything stays as it is. */
 void weir_process_reload(struct weir_process *p);
 /* Of weir_names. */

@@ -47,14 +47,16 @@ static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snap
     struct weir_texts texts;
     struct weir_problems problems = { 0 };
     struct weir_source *sources = NULL;
-    size_t n = 0;
+    WEIR_CLEANUP(weir_freep)
+    char *given = NULL;
+    size_t n = 0, n_given = 0;
     int r;
 
     weir_texts_init(&texts, WEIR_CONFIG_MAX);
-    r = read_config(p, &texts);
+    r = p->tenancy ? weir_tenancy_read(p, &given, &n_given) : read_config(p, &texts);
     if (r < 0)
         goto out;
-    sources = weir_calloc(texts.n + kept->n + 1, sizeof(*sources));
+    sources = weir_calloc(texts.n + kept->n + 2, sizeof(*sources));
     if (!sources) {
         r = -ENOMEM;
         goto out;
@@ -64,6 +66,8 @@ static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snap
 
         sources[n++] = (struct weir_source){ t->name, t->text, t->len };
     }
+    if (given)
+        sources[n++] = (struct weir_source){ "agent", given, n_given };
     r = weir_snapshot_build(sources, n, ret_snapshot, &problems);
     say_problems(&problems);
     weir_problems_deinit(&problems);
@@ -75,7 +79,22 @@ out:
 
 /* ---- TLS ---- */
 
-static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *set) {
+/* The identity, from its directory or as it was given. */
+static int read_identity(const struct weir_process *p, const char *dir, struct weir_pem pem[3]) {
+    static const char *const names[3] = { "tls.crt", "tls.key", "ca.crt" };
+    char path[4096];
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+        r = weir_tenancy_has_identity(p) ? weir_tenancy_read_pem(p, i, &pem[i].text, &pem[i].len)
+                                         : weir_secret_file_read(path, &pem[i].text, &pem[i].len);
+    }
+    return r;
+}
+
+static int load_mesh(const struct weir_process *p, const struct weir_proxy_spec *spec,
+                     struct weir_tls_set *set) {
     struct weir_tls_params server = { .mode = WEIR_TLS_MESH_SERVER,
                                       .trust_domain = spec->trust_domain,
                                       .alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP
@@ -84,23 +103,20 @@ static int load_mesh(const struct weir_proxy_spec *spec, struct weir_tls_set *se
                                       .ticket_lifetime_s = (uint32_t)(spec->ticket_us / 500000),
                                       .scope = "inbound" };
     struct weir_tls_params client = server;
-    char path[3][4096];
-    const char *const names[3] = { "tls.crt", "tls.key", "ca.crt" };
-    const char *paths[3];
-    int r;
+    const char *name = p->tenancy ? p->tenancy->name : spec->identity_dir;
+    struct weir_pem pem[3] = { { 0 } };
+    int r = read_identity(p, spec->identity_dir, pem);
 
-    for (unsigned i = 0; i < 3; i++) {
-        snprintf(path[i], sizeof(path[i]), "%s/%s", spec->identity_dir, names[i]);
-        paths[i] = path[i];
-    }
     client.mode = WEIR_TLS_MESH_CLIENT;
     client.alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP);
-    r = weir_tls_from_files(&server, paths, &set->mesh_server);
     if (r == 0)
-        r = weir_tls_from_files(&client, paths, &set->mesh_client);
+        r = weir_tls_from_pems(&server, pem, name, &set->mesh_server);
+    if (r == 0)
+        r = weir_tls_from_pems(&client, pem, name, &set->mesh_client);
     client.alpn = WEIR_SLICE("\x08" WEIR_ALPN_MESH_TCP);
     if (r == 0)
-        r = weir_tls_from_files(&client, paths, &set->mesh_client_tcp);
+        r = weir_tls_from_pems(&client, pem, name, &set->mesh_client_tcp);
+    weir_pems_forget(pem);
     return r;
 }
 
@@ -184,8 +200,8 @@ static int load_tls(struct weir_process *p, const struct weir_proxy_spec *spec,
 
         r = weir_tls_from_files(&client, paths, &set->to);
     }
-    if (r == 0 && spec->identity_dir[0])
-        r = load_mesh(spec, set);
+    if (r == 0 && (spec->identity_dir[0] || weir_tenancy_has_identity(p)))
+        r = load_mesh(p, spec, set);
     return r;
 }
 
@@ -226,7 +242,7 @@ static char *read_file(const char *path, size_t *ret_len) {
 }
 
 /* What the checks of single documents cannot see. */
-static int check_whole(const struct weir_snapshot *s) {
+static int check_whole(const struct weir_process *p, const struct weir_snapshot *s) {
     const struct weir_proxy_spec *spec = &s->proxy;
 
     for (uint32_t i = 1; i < spec->n_to; i++)
@@ -244,7 +260,7 @@ static int check_whole(const struct weir_snapshot *s) {
         weir_log(WEIR_LOG_ERROR, "config", "--cert and --key go together");
         return 1;
     }
-    if (!spec->listen[0] && !spec->pod[0] && s->n_gateways == 0) {
+    if (!spec->listen[0] && !spec->pod[0] && s->n_gateways == 0 && !p->tenancy) {
         weir_log(WEIR_LOG_ERROR, "config",
                  "nothing to do: give --listen ADDR:PORT --to URL, or --config with a Gateway or a "
                  "Proxy whose spec.pod is set");
@@ -262,7 +278,7 @@ static int prepare(struct weir_process *p, struct weir_snapshot **ret_snapshot) 
         return r;
     p->params->overlay(s, p->params->arg);
     s->generation = p->generation + 1;
-    r = check_whole(s);
+    r = check_whole(p, s);
     if (r == 0)
         r = want_names(p, s);
     if (r != 0)
@@ -274,10 +290,12 @@ static int prepare(struct weir_process *p, struct weir_snapshot **ret_snapshot) 
 
 /* `tls` is taken over. */
 static int compile(struct weir_process *p, struct weir_snapshot *s, struct weir_tls_set *tls,
-                   struct weir_runtime **ret_runtime) {
-    struct weir_runtime_params params = {
-        .snapshot = s, .tls = *tls, .names = weir_names_lookup(p->names), .read_file = read_file
-    };
+                   const char *pod, struct weir_runtime **ret_runtime) {
+    struct weir_runtime_params params = { .snapshot = s,
+                                          .tls = *tls,
+                                          .names = weir_names_lookup(p->names),
+                                          .pod = pod,
+                                          .read_file = read_file };
     char *why = NULL;
     int r = weir_runtime_new(&params, ret_runtime, &why);
 
@@ -299,11 +317,18 @@ static int build(struct weir_process *p, struct weir_snapshot *s,
         weir_tls_set_deinit(&tls);
         return r;
     }
-    r = compile(p, s, &tls, ret_runtime);
+    r = compile(p, s, &tls, NULL, ret_runtime);
     p->cert_refused = r == WEIR_RUNTIME_CERTIFICATE;
     if (r == 0)
         p->generation++;
     return r;
+}
+
+int weir_process_runtime_of(struct weir_process *p, const char *pod,
+                            struct weir_runtime **ret_runtime) {
+    struct weir_tls_set tls = weir_tls_set_ref(&p->runtime->tls);
+
+    return compile(p, p->runtime->snapshot, &tls, pod, ret_runtime);
 }
 
 static bool settled(void *arg) {
@@ -331,9 +356,22 @@ static void offer(struct weir_process *p, struct weir_runtime *rt) {
     if (weir_process_tickets(p, rt->snapshot->proxy.ticket_us) < 0)
         weir_log(WEIR_LOG_ERROR, "tickets", "error=\"no timer: their key stays\"");
     for (unsigned i = 0; i < p->n_threads; i++) {
-        weir_worker_offer(&p->threads[i].worker, weir_runtime_ref(rt));
-        weir_loop_post(p->threads[i].loop);
+        struct weir_thread *t = p->threads[i];
+        struct weir_runtime *own = NULL;
+
+        /* A pod that the documents have no more keeps what it has until it is taken away. */
+        if (t->pod[0] && weir_process_runtime_of(p, t->pod, &own) != 0)
+            continue;
+        weir_worker_offer(&t->worker, own ? own : weir_runtime_ref(rt));
+        weir_loop_post(t->loop);
     }
+}
+
+static void tell_refusal(struct weir_process *p) {
+    weir_log(WEIR_LOG_ERROR, "reload", "result=refused generation=%llu",
+             (unsigned long long)p->generation);
+    if (p->tenancy)
+        weir_tenancy_said(p, false);
 }
 
 /* The configuration that waited for names is put in force. */
@@ -345,13 +383,14 @@ static void finish_reload(struct weir_process *p) {
     if (r != 0) {
         p->reload_failures++;
         p->cert_failures += p->cert_refused;
-        weir_log(WEIR_LOG_ERROR, "reload", "result=refused generation=%llu",
-                 (unsigned long long)p->generation);
+        tell_refusal(p);
         return;
     }
     p->reloads++;
     offer(p, rt);
-    if (weir_process_watch(p) < 0)
+    if (p->tenancy)
+        weir_tenancy_said(p, true);
+    else if (weir_process_watch(p) < 0)
         weir_log(WEIR_LOG_WARN, "reload",
                  "error=\"cannot watch the configuration for changes; SIGHUP works\"");
     weir_log(WEIR_LOG_INFO, "reload", "result=live generation=%llu",
@@ -363,8 +402,7 @@ void weir_process_reload(struct weir_process *p) {
 
     if (prepare(p, &s) != 0) {
         p->reload_failures++;
-        weir_log(WEIR_LOG_ERROR, "reload", "result=refused generation=%llu",
-                 (unsigned long long)p->generation);
+        tell_refusal(p);
         return;
     }
     weir_snapshot_unref(p->next);
@@ -377,7 +415,7 @@ void weir_process_reload(struct weir_process *p) {
 static void recompile(struct weir_process *p) {
     struct weir_tls_set tls = weir_tls_set_ref(&p->runtime->tls);
     struct weir_runtime *rt = NULL;
-    int r = compile(p, p->runtime->snapshot, &tls, &rt);
+    int r = compile(p, p->runtime->snapshot, &tls, NULL, &rt);
 
     if (r == 0)
         offer(p, rt);

@@ -67,7 +67,7 @@ static int at_pod(struct weir_json *j, const struct weir_routes_authz *q,
 
     if (r || !rbac)
         return r;
-    if (q->client && q->client->mode != WEIR_MESH_OFF)
+    if (q->client && weir_pod_meshed(q->client))
         prove(q, &f);
     weir_rbac_decide(rbac, &f, q->head, &a);
     put_answer(j, "Pod", &e->pod->meta, &a);
@@ -83,7 +83,7 @@ static int at_pods(struct weir_json *j, const struct weir_routes_authz *q,
     for (uint32_t i = 0; port && r == 0 && i<port->n_endpoints && * left> 0; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
 
-        if (!e->pod || e->pod->mode == WEIR_MESH_OFF)
+        if (!e->pod || !weir_pod_meshed(e->pod))
             continue;
         --*left;
         r = at_pod(j, q, e);

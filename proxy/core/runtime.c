@@ -347,8 +347,7 @@ static void build_limits(struct weir_runtime *rt) {
     rt->limits.frames_per_s = l->frames_per_s;
 }
 
-static int find_pod(struct weir_runtime *rt, char **ret_why) {
-    const char *text = rt->snapshot->proxy.pod;
+static int find_pod(struct weir_runtime *rt, const char *text, char **ret_why) {
     const char *slash = strchr(text, '/');
     struct weir_rbac_place place = { .snapshot = rt->snapshot };
     char ns[256];
@@ -374,7 +373,7 @@ static int build(struct weir_runtime *rt, const struct weir_runtime_params *para
     int r;
 
     build_limits(rt);
-    r = find_pod(rt, ret_why);
+    r = find_pod(rt, params->pod ? params->pod : s->proxy.pod, ret_why);
     if (r != 0)
         return r;
     n += count_inbound(rt);

@@ -105,6 +105,7 @@ struct weir_runtime_params {
     struct weir_snapshot *snapshot; /* a reference is taken */
     struct weir_tls_set tls;        /* taken over, also on failure */
     struct weir_lookup names;
+    const char *pod; /* "namespace/name"; NULL = the Proxy document's */
     /* Gateway certificates: reads a PEM file; NULL on failure. Freed with weir_free. Called off the data threads. */
     char *(*read_file)(const char *path, size_t *ret_len);
 };

@@ -212,7 +212,8 @@ static void drain_down(struct weir_conn *c) {
     if (c->state != WEIR_CONN_HTTP)
         return;
     if (weir_list_empty(&c->txns) && !c->held && !weir_conn_is_h2(c)) {
-        weir_conn_close(c);
+        if (!c->worker->patient)
+            weir_conn_close(c);
         return;
     }
     c->codec->ops->drain(c->codec);
@@ -229,9 +230,7 @@ static void drain_orphans(struct weir_worker *w) {
     }
 }
 
-void weir_worker_drain(struct weir_worker *w) {
-    if (w->draining)
-        return;
+static void drain(struct weir_worker *w, bool limited) {
     w->draining = true;
     w->net->ops->stop_listening(w->net);
     WEIR_LIST_FOREACH_SAFE (it, next, &w->downs) {
@@ -243,10 +242,23 @@ void weir_worker_drain(struct weir_worker *w) {
         if (c->state == WEIR_CONN_HTTP && weir_list_empty(&c->txns))
             weir_conn_close(c);
     }
-    weir_worker_deadline(w, &w->drain_deadline,
-                         weir_worker_now(w) + w->epoch->rt->snapshot->proxy.limits.drain_us);
+    if (limited)
+        weir_worker_deadline(w, &w->drain_deadline,
+                             weir_worker_now(w) + w->epoch->rt->snapshot->proxy.limits.drain_us);
     if (weir_list_empty(&w->downs) && weir_list_empty(&w->ups) && w->on_idle)
         w->on_idle(w->on_arg);
+}
+
+void weir_worker_drain(struct weir_worker *w) {
+    if (!w->draining)
+        drain(w, true);
+}
+
+void weir_worker_leave(struct weir_worker *w, bool limited) {
+    if (w->draining)
+        return;
+    w->patient = true;
+    drain(w, limited);
 }
 
 /* ---- net events ---- */
@@ -319,10 +331,15 @@ static void on_tick(void *arg) {
 
 static void on_posted(void *arg) {
     struct weir_worker *w = arg;
+    int how;
 
+    atomic_fetch_add(&w->n_posted, 1);
     take_offer(w);
-    if (atomic_load(&w->drain_wanted))
+    how = atomic_load(&w->drain_wanted);
+    if (how == WEIR_DRAIN_NOW)
         weir_worker_drain(w);
+    else if (how != WEIR_DRAIN_NONE)
+        weir_worker_leave(w, how == WEIR_DRAIN_GENTLY);
 }
 
 int weir_worker_init(struct weir_worker *w, struct weir_net *net, struct weir_quota *quota,
@@ -354,7 +371,8 @@ int weir_worker_init(struct weir_worker *w, struct weir_net *net, struct weir_qu
     weir_bufq_init(&w->out, w->pool, OUT_LIMIT);
     weir_deadline_init(&w->drain_deadline, drain_over);
     atomic_init(&w->offered, NULL);
-    atomic_init(&w->drain_wanted, false);
+    atomic_init(&w->drain_wanted, WEIR_DRAIN_NONE);
+    atomic_init(&w->n_posted, 0);
     net->events = &events;
     net->arg = w;
     return 0;

@@ -59,6 +59,7 @@ struct weir_worker {
     bool ticking;
     bool turning; /* flushing: what becomes dirty now needs no wake */
     bool draining;
+    bool patient; /* draining, and what is idle may stay */
     bool stopped;
     struct weir_list downs, ups;         /* struct weir_conn.node */
     struct weir_list dirty;              /* struct weir_conn.dirty */
@@ -86,7 +87,8 @@ struct weir_worker {
     void (*on_taken)(void *arg); /* a new configuration is in force */
     void *on_arg;
     _Atomic(struct weir_runtime *) offered;
-    atomic_bool drain_wanted;
+    atomic_int drain_wanted; /* enum weir_drain */
+    atomic_uint n_posted;    /* how often the loop has come round to what was posted */
 };
 
 /* Takes over net's events. `number`: of this worker, for ids. `quota` must outlive it. 0 or -ENOMEM. */
@@ -103,6 +105,11 @@ void weir_worker_offer(struct weir_worker *w, struct weir_runtime *rt);
 int weir_worker_take(struct weir_worker *w);
 /* Own thread: stop accepting, finish what runs, then on_idle; what is left after limits.drain_us is cut. */
 void weir_worker_drain(struct weir_worker *w);
+/* The same without closing a connection only because nothing runs on it: a kept one is told with its next answer. */
+void weir_worker_leave(struct weir_worker *w, bool limited); /* limited: by limits.drain_us */
+
+/* How another thread wants it to end, in drain_wanted. */
+enum weir_drain { WEIR_DRAIN_NONE, WEIR_DRAIN_NOW, WEIR_DRAIN_GENTLY, WEIR_DRAIN_UNLIMITED };
 
 struct weir_epoch *weir_epoch_use(struct weir_worker *w);
 void weir_epoch_unuse(struct weir_epoch *e);

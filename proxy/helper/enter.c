@@ -136,7 +136,7 @@ static void canary(const struct weir_helper_request *request, struct said *said)
 /* As many as were asked for, or as there can be. */
 static void sockets(const struct weir_helper_request *request, struct said *said) {
     while (said->error == 0 && said->n_fds < request->count) {
-        int fd = socket(request->family, request->type | SOCK_CLOEXEC, 0);
+        int fd = socket(request->family, request->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         if (fd >= 0)
             said->fds[said->n_fds++] = fd;

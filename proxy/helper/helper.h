@@ -60,7 +60,7 @@ struct weir_helper_place {
     const char *cgroup;
     int netns_fd;
 };
-/* TCP, of AF_INET or AF_INET6, neither bound nor connected. *n, from 1 to WEIR_PACKET_FDS, are asked for; at least one
+/* TCP, of AF_INET or AF_INET6, neither bound nor connected, not blocking. *n, from 1 to WEIR_PACKET_FDS, are asked for; at least one
  * is made, and *n is how many. */
 int weir_helper_sockets(struct weir_helper *h, const struct weir_helper_place *place, int family,
                         int *ret_fds, unsigned *n);

@@ -263,11 +263,23 @@ static int allow_args(scmp_filter_ctx ctx, const struct only *only, size_t n) {
     return r;
 }
 
+/* A program that is linked dynamically maps its libraries: files, and never to be written to. */
+static int allow_libraries(scmp_filter_ctx ctx) {
+    const struct scmp_arg_cmp cmp[] = {
+        { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC | PROT_WRITE, PROT_EXEC },
+        { 3, SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0 },
+    };
+
+    return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name("mmap"), 2,
+                                  cmp);
+}
+
 struct list {
     const char *const *names;
     size_t n_names;
     const struct only *args;
     size_t n_args;
+    bool spawns; /* runs programs */
 };
 
 static int install(const struct list *own, const struct list *more) {
@@ -282,6 +294,8 @@ static int install(const struct list *own, const struct list *more) {
         if (r == 0)
             r = allow_args(ctx, lists[i]->args, lists[i]->n_args);
     }
+    if (r == 0 && own->spawns)
+        r = allow_libraries(ctx);
     if (r == 0)
         r = seccomp_load(ctx);
     if (ctx)
@@ -294,7 +308,7 @@ static const struct list worker = { worker_only, WEIR_ARRAY_LEN(worker_only), wo
 
 int weir_seccomp_helper(void) {
     const struct list own = { helper_only, WEIR_ARRAY_LEN(helper_only), helper_args,
-                              WEIR_ARRAY_LEN(helper_args) };
+                              WEIR_ARRAY_LEN(helper_args), true };
 
     return install(&own, &worker);
 }

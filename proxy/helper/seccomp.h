@@ -7,7 +7,7 @@
 #define WEIR_HELPER_SECCOMP_H
 
 /* The helper: its deeds and no more; setns for network namespaces only, bpf to look at a link and to
- * make an iterator, no memory that is both new and executable, exec of a descriptor only. */
+ * make an iterator, no memory that is both new and executable but mapped files, exec of a descriptor only. */
 int weir_seccomp_helper(void);
 /* A tenant's worker: connections, threads, files that are open; no exec, no namespaces, no change of identity, no bpf. */
 int weir_seccomp_worker(void);

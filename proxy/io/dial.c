@@ -4,6 +4,8 @@
  * by the stream's `error` event, never from within the call; what is our own lack (descriptors,
  * memory, ports) is the call's result.
  */
+#include <unistd.h>
+
 #include "base/mem.h"
 #include "io/addr.h"
 #include "io/tcp.h"
@@ -14,6 +16,7 @@ static void on_timer_closed(uv_handle_t *handle) {
 
 static void let_go(struct weir_tcp_dial *d) {
     d->tcp->dial = NULL;
+    weir_list_unlink(&d->parked);
     uv_close((uv_handle_t *)&d->timer, on_timer_closed);
 }
 
@@ -55,9 +58,46 @@ bool weir_tcp_own_lack(int err) {
            err == UV_EADDRNOTAVAIL;
 }
 
+/* 0, -errno of connect() or of our lack; -ENODATA: there is no socket yet. */
+static int begin(struct weir_tcp_dial *d) {
+    struct weir_tcp *t = d->tcp;
+    int r;
+
+    if (t->loop->sockets) {
+        int fd = weir_loop_socket(t->loop, d->to.ss_family);
+
+        if (fd < 0)
+            return fd;
+        r = uv_tcp_open(&t->uv, fd);
+        if (r < 0) {
+            close(fd);
+            return r;
+        }
+    }
+    uv_tcp_nodelay(&t->uv, 1); /* without a socket kept by the handle until that is made */
+    if (d->keepalive_s)
+        uv_tcp_keepalive(&t->uv, 1, d->keepalive_s);
+    r = uv_tcp_connect(&d->req, &t->uv, (const struct sockaddr *)&d->to, on_connect);
+    d->pending = r == 0;
+    return r;
+}
+
+void weir_dials_resume(struct weir_loop *loop) {
+    WEIR_LIST_FOREACH_SAFE (it, next, &loop->parked) {
+        struct weir_tcp_dial *d = WEIR_CONTAINER_OF(it, struct weir_tcp_dial, parked);
+        int r = d->tcp->failed || d->tcp->closing ? 0 : begin(d);
+
+        if (r == -ENODATA)
+            continue;
+        weir_list_unlink(&d->parked);
+        d->err = r;
+        if (r < 0)
+            uv_timer_start(&d->timer, on_timeout, 0, 0);
+    }
+}
+
 static int start(struct weir_tcp *t, const struct weir_dial *dial) {
     struct weir_tcp_dial *d = weir_calloc(1, sizeof(*d));
-    struct sockaddr_storage sa;
     uint64_t ms = (dial->timeout_us + 999) / 1000;
     int r;
 
@@ -67,15 +107,17 @@ static int start(struct weir_tcp *t, const struct weir_dial *dial) {
     t->dial = d;
     uv_timer_init(&t->loop->uv, &d->timer);
     d->timer.data = d;
-    uv_tcp_nodelay(&t->uv, 1); /* kept by the handle until the socket is made */
-    if (dial->keepalive_s)
-        uv_tcp_keepalive(&t->uv, 1, dial->keepalive_s);
-    weir_addr_to_sockaddr(&dial->ip, dial->port, &sa);
-    r = uv_tcp_connect(&d->req, &t->uv, (const struct sockaddr *)&sa, on_connect);
+    d->keepalive_s = dial->keepalive_s;
+    weir_list_init(&d->parked);
+    weir_addr_to_sockaddr(&dial->ip, dial->port, &d->to);
+    r = begin(d);
     if (r < 0 && weir_tcp_own_lack(r))
         return r;
+    if (r == -ENODATA) {
+        weir_list_push_back(&t->loop->parked, &d->parked);
+        r = 0;
+    }
     d->err = r;
-    d->pending = r == 0;
     uv_update_time(&t->loop->uv);
     uv_timer_start(&d->timer, on_timeout, r < 0 ? 0 : ms, 0);
     return 0;

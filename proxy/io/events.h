@@ -14,7 +14,7 @@ int weir_event_readable(struct weir_loop *loop, int fd, void (*fn)(void *arg), v
                         struct weir_event **ret_event);
 int weir_event_every(struct weir_loop *loop, uint64_t period_us, void (*fn)(void *arg), void *arg,
                      struct weir_event **ret_event);
-/* Takes NULL; returns NULL. Not within its own fn; the memory goes when the loop runs its closing callbacks. */
+/* Takes NULL; returns NULL. Within its own fn as well; the memory goes when the loop runs its closing callbacks. */
 struct weir_event *weir_event_free(struct weir_event *e);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "io/addr.h"
+#include "io/sockets.h"
 #include "io/tcp.h"
 
 #define ACCEPT_BATCH 64
@@ -240,34 +241,36 @@ static int open_socket(const struct weir_listen *listen_, uint16_t *ret_port) {
     return fd;
 }
 
-int weir_loop_listen(struct weir_loop *loop, const struct weir_listen *listen_,
-                     uint16_t *ret_port) {
+int weir_loop_adopt(struct weir_loop *loop, int fd, const struct weir_listen *listen_) {
     struct weir_listener *l = weir_calloc(1, sizeof(*l));
-    uint16_t port;
     int r;
 
     if (!l)
         return -ENOMEM;
-    r = open_socket(listen_, &port);
-    if (r < 0)
-        goto fail;
-    l->fd = r;
+    l->fd = fd;
     r = uv_poll_init(&loop->uv, &l->poll, l->fd);
-    if (r < 0)
-        goto fail_fd;
+    if (r < 0) {
+        weir_free(l);
+        return r;
+    }
     l->poll.data = l;
     l->loop = loop;
     l->user = listen_->user;
     l->original_dst = listen_->original_dst;
     weir_list_push_back(&loop->listeners, &l->link);
     weir_listeners_update(loop);
-    if (ret_port)
-        *ret_port = port;
     return 0;
+}
 
-fail_fd:
-    close(l->fd);
-fail:
-    weir_free(l);
+int weir_loop_listen(struct weir_loop *loop, const struct weir_listen *listen_,
+                     uint16_t *ret_port) {
+    uint16_t port;
+    int fd = open_socket(listen_, &port);
+    int r = fd < 0 ? fd : weir_loop_adopt(loop, fd, listen_);
+
+    if (r < 0 && fd >= 0)
+        close(fd);
+    if (r == 0 && ret_port)
+        *ret_port = port;
     return r;
 }

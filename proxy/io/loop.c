@@ -149,8 +149,10 @@ static void on_check(uv_check_t *check) {
 static void on_post(uv_async_t *async) {
     struct weir_loop *loop = async->data;
 
-    if (!loop->stopping)
-        loop->net.events->posted(loop->net.arg);
+    if (loop->stopping)
+        return;
+    weir_dials_resume(loop);
+    loop->net.events->posted(loop->net.arg);
 }
 
 static int init_own(struct weir_loop *loop) {
@@ -180,6 +182,7 @@ int weir_loop_new(struct weir_chunk_pool *pool, struct weir_loop **ret_loop) {
     loop->net.pool = pool;
     weir_list_init(&loop->listeners);
     weir_list_init(&loop->deferred);
+    weir_list_init(&loop->parked);
     loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (loop->spare_fd < 0) {
         r = -errno;
@@ -219,6 +222,7 @@ struct weir_loop *weir_loop_free(struct weir_loop *loop) {
     (void)r;
     weir_tcp_outs_free(loop);
     weir_chunk_unref(loop->read_chunk);
+    weir_sockets_free(loop->sockets);
     if (loop->spare_fd >= 0)
         close(loop->spare_fd);
     return weir_free(loop);

@@ -11,7 +11,8 @@
 #include "io/addr.h"
 #include "io/tcp.h"
 
-#define DELAY_MS 250u /* Connection Attempt Delay, RFC 8305 8 */
+#define SOCKET_MS 10u
+#define DELAY_MS  250u /* Connection Attempt Delay, RFC 8305 8 */
 
 struct attempt {
     uv_poll_t poll;
@@ -114,10 +115,12 @@ static int begin(struct weir_tcp_race *r, struct attempt *a, const struct weir_i
     int err;
 
     a->race = r;
+    a->fd = -1;
     a->poll.data = r;
-    a->fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (a->fd < 0)
-        return -errno;
+    err = weir_loop_socket(r->tcp->loop, sa.ss_family);
+    if (err < 0)
+        return err;
+    a->fd = err;
     err =
         connect(a->fd, (const struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS ? -errno : 0;
     if (err == 0)
@@ -144,6 +147,11 @@ static void begin_next(struct weir_tcp_race *r) {
 
         if (err == 0) {
             uv_timer_start(&r->delay, on_delay, DELAY_MS, 0);
+            return;
+        }
+        if (err == -ENODATA) { /* one has been asked for */
+            r->n_begun--;
+            uv_timer_start(&r->delay, on_delay, SOCKET_MS, 0);
             return;
         }
         r->err = err;

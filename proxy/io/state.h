@@ -9,6 +9,7 @@
 #include "io/loop.h"
 
 struct weir_tcp_out;
+struct weir_sockets;
 
 struct weir_loop {
     struct weir_net net; /* first: weir_net_ops get this pointer */
@@ -40,7 +41,9 @@ struct weir_loop {
     struct weir_tcp_out *free_outs;
     uint32_t n_free_outs;
 
-    int spare_fd; /* given up for a moment when descriptors run out; -1 = lost */
+    int spare_fd;                 /* given up for a moment when descriptors run out; -1 = lost */
+    struct weir_sockets *sockets; /* NULL: it makes its own */
+    struct weir_list parked;      /* weir_tcp_dial.parked: they wait for one */
     uint64_t unknown_original;
     uint64_t refused_no_fd;
 };
@@ -55,7 +58,12 @@ void weir_listeners_update(struct weir_loop *loop);
 /* accept_retry's callback: descriptors may be there again. */
 void weir_listeners_retry(uv_timer_t *timer);
 
+/* sockets.c: a socket to connect with, which does not block: or -errno; -ENODATA: none is left, weir_dials_resume follows. */
+int weir_loop_socket(struct weir_loop *loop, int family);
+void weir_sockets_free(struct weir_sockets *s);
+
 /* dial.c */
+void weir_dials_resume(struct weir_loop *loop);
 int weir_loop_dial(struct weir_loop *loop, const struct weir_dial *dial,
                    struct weir_stream **ret_stream);
 

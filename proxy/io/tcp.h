@@ -23,6 +23,9 @@ struct weir_tcp_dial {
     uv_connect_t req;
     uv_timer_t timer;
     struct weir_tcp *tcp;
+    struct weir_list parked; /* no socket was there; in the loop's list */
+    struct sockaddr_storage to;
+    unsigned keepalive_s; /* 0 = not */
     int err;      /* connect() failed at once with this; told by the timer */
     bool pending; /* req's callback is still to come */
 };

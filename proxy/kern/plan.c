@@ -182,7 +182,7 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
     int join = p->join >= 0 ? p->join : (int)b->snapshot->agent.join;
     int r;
 
-    if (p->mode == WEIR_MESH_SIDECAR)
+    if (facts->meshed)
         value.flags |= WEIR_POD_MESHED;
     if (p->ns->fail_open)
         value.flags |= WEIR_POD_FAIL_OPEN;
@@ -203,6 +203,8 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
         r = put_cgroup(b, facts->cgroup, value.pod, WEIR_ROLE_APP);
     if (r == 0)
         r = put_cgroup(b, facts->proxy_cgroup, value.pod, WEIR_ROLE_PROXY);
+    if (r == 0)
+        r = put_cgroup(b, facts->node_cgroup, value.pod, WEIR_ROLE_PROXY);
     return r;
 }
 
@@ -260,7 +262,7 @@ static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_p
     for (uint32_t i = 0; i < port->n_endpoints; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
         uint32_t pod = e->pod ? b->local[e->pod - b->snapshot->pods] : 0;
-        int r = pod && e->pod->mode == WEIR_MESH_SIDECAR
+        int r = pod && weir_pod_meshed(e->pod)
                     ? put_port(b, pod, e->port, steering(b->snapshot, e->pod, e->port))
                     : 0;
 
@@ -275,7 +277,7 @@ static bool is_strict(const struct weir_snapshot *s, const struct weir_service_p
     for (uint32_t i = 0; i < port->n_endpoints; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
 
-        if (e->pod && e->pod->mode == WEIR_MESH_SIDECAR && needs_proof(s, e->pod, e->port))
+        if (e->pod && weir_pod_meshed(e->pod) && needs_proof(s, e->pod, e->port))
             return true;
     }
     return false;
@@ -381,7 +383,7 @@ static int build(struct weir_plan_builder *b) {
     for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
         r = put_pod(b, &in->pods[i]);
     for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
-        if (in->pods[i].pod->mode == WEIR_MESH_SIDECAR)
+        if (weir_pod_meshed(in->pods[i].pod))
             r = put_proof_ports(b, in->pods[i].pod, b->local[in->pods[i].pod - s->pods]);
     for (uint32_t i = 0; r == 0 && i < in->n_cgroups; i++)
         r = put_cgroup(b, in->cgroups[i].id, 0, in->cgroups[i].role);

@@ -21,6 +21,8 @@ struct weir_plan_pod {
     uint64_t netns;        /* cookie */
     uint64_t cgroup;       /* the pod's directory */
     uint64_t proxy_cgroup; /* the sidecar's, below it; 0 = none */
+    uint64_t node_cgroup;  /* of the sockets that a worker of this node has in it; 0 = none */
+    bool meshed;           /* L7 flows are steered to whoever listens */
 };
 
 /* A cgroup that is no pod's: WEIR_ROLE_OUTSIDE or WEIR_ROLE_REFUSED. */

@@ -91,6 +91,10 @@ static void client_answer(struct weir_agent_client *c) {
         flows(a, &c->out);
         if (c->follow)
             weir_textbuf_add(&c->out, "\n", 1);
+    } else if (strncmp(c->line, "replace ", 8) == 0) {
+        weir_textbuf_add(&c->out, "{", 1);
+        weir_textbuf_bool(&c->out, "found", weir_tenants_replace(a, c->line + 8));
+        weir_textbuf_add(&c->out, "}\n", 2);
     } else if (strncmp(c->line, "explain ", 8) == 0) {
         weir_agent_explain(a, c->line + 8, &c->out);
     } else {
@@ -98,7 +102,7 @@ static void client_answer(struct weir_agent_client *c) {
         weir_textbuf_member(
             &c->out, "error",
             "not a command: status, counters, generation, ready, verify, join, join on, "
-            "join off, flows, flows -f, explain");
+            "join off, flows, flows -f, replace, explain");
         weir_textbuf_add(&c->out, "}\n", 2);
     }
     client_flush(c);

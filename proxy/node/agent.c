@@ -52,6 +52,14 @@ int weir_agent_poll(struct weir_agent *a, struct weir_agent_source *source, uint
     return -errno;
 }
 
+void weir_agent_unpoll(struct weir_agent *a, struct weir_agent_source *source) {
+    if (source->fd < 0)
+        return;
+    (void)epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    close(source->fd);
+    source->fd = -1;
+}
+
 void weir_agent_reload(struct weir_agent *a, const char *why) {
     int r;
 
@@ -73,6 +81,7 @@ void weir_agent_reload(struct weir_agent *a, const char *why) {
         weir_log(WEIR_LOG_ERROR, "join_unchanged", "error=\"%s\"", strerror(-r));
     weir_agent_record_probes(a);
     weir_agent_sync(a, true);
+    weir_tenants_publish(a);
 }
 
 static void signal_ready(void *arg, uint32_t events) {
@@ -101,6 +110,7 @@ static void timer_ready(void *arg, uint32_t events) {
     weir_agent_http_tick(a);
     weir_agent_kube_tick(a);
     (void)weir_helper_look(a->helper);
+    weir_tenants_tick(a);
     if (a->revoke_again)
         weir_agent_revoke(a, false);
     weir_agent_sync(a, false);
@@ -225,6 +235,7 @@ static int settle_all(struct weir_agent *a, const struct weir_agent_spec *spec) 
     a->flow_log = settle(a, 3, a->params->flow_log, spec->flow_log);
     a->helper_path = settle(a, 4, a->params->helper, spec->helper);
     a->metrics_at = settle(a, 5, a->params->metrics, spec->metrics);
+    a->identities = settle(a, 6, a->params->identities, spec->identities);
     if (a->params->kubernetes && a->node[0] == '\0')
         a->node = name_node(a);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(a->owned); i++)
@@ -368,6 +379,7 @@ static void deinit(struct weir_agent *a) {
     weir_agent_kube_close(a);
     weir_agent_http_close(a);
     weir_agent_flows_close(a);
+    weir_tenants_close(a);
     weir_kern_close(a->kern);
     weir_helper_free(a->helper);
     weir_mapset_free(a->installed);
@@ -392,7 +404,10 @@ static struct weir_agent *agent_new(const struct weir_agent_params *params) {
     if (!a)
         return NULL;
     a->params = params;
-    a->pin_dir = a->node = a->admin_path = a->flow_log = a->helper_path = a->metrics_at = "";
+    a->pin_dir = a->node = a->admin_path = a->flow_log = a->helper_path = a->metrics_at =
+        a->identities = "";
+    a->documents_fd = -1;
+    weir_list_init(&a->tenants);
     a->epoll_fd = a->flow_fd = -1;
     a->signals = (struct weir_agent_source){ signal_ready, a, -1 };
     a->timer = (struct weir_agent_source){ timer_ready, a, -1 };

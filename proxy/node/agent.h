@@ -15,6 +15,8 @@
  *   verify      the same after interception was proven anew for every pod
  *   flows       the last flow records, one JSON object per line
  *   flows -f    those, an empty line, then each further one until the client closes
+ *   replace NAMESPACE/ACCOUNT|all
+ *               new processes for tenants' workers, of the program as it is now; the old ones finish
  *   explain SRC DST:PORT [tcp|udp]
  *               one JSON object: what the kernel decides about that flow, and by which rules
  * Anything else: {"error": "..."}.
@@ -35,10 +37,11 @@ struct weir_agent_params {
     const char *cgroup; /* pods' parent, below the cgroup2 mount */
     const char *pin_dir;
     const char *node;
-    const char *admin;    /* unix socket path; "" = none */
-    const char *helper;   /* socket of a running weir helper; "" = start one of its own */
-    const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
-    const char *flow_log; /* "-" = standard output, "" = none, else a file appended to */
+    const char *admin;      /* unix socket path; "" = none */
+    const char *helper;     /* socket of a running weir helper; "" = start one of its own */
+    const char *metrics;    /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
+    const char *identities; /* directory of the keys of tenants; "" = none */
+    const char *flow_log;   /* "-" = standard output, "" = none, else a file appended to */
     enum weir_flow_format flow_format;
     bool kubernetes;             /* the cluster is a source of configuration */
     const char *kubeconfig;      /* NULL = $KUBECONFIG, else the service account of this pod */

@@ -3,10 +3,11 @@
  * force. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "node/kube.h"
-#include "node/state.h"
+#include "node/tenants.h"
 #include "sys/log.h"
 #include "sys/texts.h"
 
@@ -125,18 +126,32 @@ static int read_all(struct weir_agent *a, struct weir_texts *texts) {
     return 0;
 }
 
+/* Is there anybody who would read them? Workers of pods that have left the mode go on with what they have. */
+static bool wants_documents(const struct weir_snapshot *s) {
+    for (uint32_t i = 0; i < s->n_pods; i++)
+        if (s->pods[i].mode == WEIR_MESH_NODE && s->pods[i].cgroup[0])
+            return true;
+    return false;
+}
+
 int weir_agent_load(struct weir_agent *a) {
     struct weir_snapshot *snapshot = NULL;
     struct weir_texts texts;
-    int r;
+    int documents = -1, r;
 
     weir_texts_init(&texts, CONFIG_MAX_BYTES);
     r = read_all(a, &texts);
     if (r == 0)
         r = build(a, &texts, &snapshot);
+    if (r == 0 && wants_documents(snapshot)) {
+        documents = weir_documents_new(&texts);
+        r = documents < 0 ? documents : 0;
+    }
     weir_texts_deinit(&texts);
     if (r == 0)
         r = check_fit(a, snapshot);
+    if (r && documents >= 0)
+        close(documents);
     if (r && snapshot) {
         weir_snapshot_unref(snapshot);
         snapshot = NULL;
@@ -145,6 +160,10 @@ int weir_agent_load(struct weir_agent *a) {
         snapshot->generation = ++a->generation;
         weir_snapshot_unref(a->snapshot);
         a->snapshot = snapshot;
+        a->tenant_idle_us = snapshot->agent.tenant_idle_us;
+        if (a->documents_fd >= 0)
+            close(a->documents_fd);
+        a->documents_fd = documents;
         a->last_refusal[0] = '\0';
     } else if (r == WEIR_CONF_REFUSED && a->snapshot) {
         weir_log(WEIR_LOG_WARN, "config_kept", "generation=%llu",

@@ -252,7 +252,8 @@ static int place_look(struct weir_enrol *e, struct weir_place_of_pod *p, bool *r
 
     if (r)
         return r;
-    p->outside = e->opt_in && (p->pod->host_network || p->pod->mode == WEIR_MESH_OFF);
+    p->outside = (e->opt_in && (p->pod->host_network || !p->pod->mode_given)) ||
+                 (p->pod->mode == WEIR_MESH_OFF && !p->steer && !p->node_cgroup);
     p->pending = cgroup_look(e, p);
     if (p->outside && !p->pending)
         p->pending = left_alone;
@@ -338,8 +339,10 @@ static int stranger_note(struct weir_enrol *e, const char *path, uint64_t now_us
 enum relation { IS_STRANGER, IS_POD, LEADS_TO_POD };
 
 static enum relation relation_of(const struct weir_enrol *e, const char *path) {
-    size_t n = strlen(path);
+    size_t n = strlen(path), at = strlen(e->parent);
 
+    if (strcmp(path + at, "/" WEIR_HELPER_TENANTS) == 0)
+        return IS_POD; /* ours */
     WEIR_LIST_FOREACH (it, &e->places) {
         const char *cgroup = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link)->cgroup_path;
 
@@ -414,6 +417,9 @@ int weir_enrol_facts(const struct weir_enrol *e, struct weir_plan_pod **ret_pods
         weir_calloc((size_t)e->n_strangers + e->n_places + 1, sizeof(*cgroups));
     uint32_t n = 0, n_cgroups = 0;
 
+    uint64_t tenants;
+    char path[sizeof(e->parent) + 32];
+
     if (!pods || !cgroups) {
         weir_free(pods);
         weir_free(cgroups);
@@ -423,7 +429,13 @@ int weir_enrol_facts(const struct weir_enrol *e, struct weir_plan_pod **ret_pods
         const struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
 
         if (!p->pending)
-            pods[n++] = (struct weir_plan_pod){ p->pod, p->cookie, p->cgroup, p->proxy_cgroup };
+            pods[n++] =
+                (struct weir_plan_pod){ .pod = p->pod,
+                                        .netns = p->cookie,
+                                        .cgroup = p->cgroup,
+                                        .proxy_cgroup = p->proxy_cgroup,
+                                        .node_cgroup = p->node_cgroup,
+                                        .meshed = p->pod->mode == WEIR_MESH_SIDECAR || p->steer };
         else if (p->outside && p->cgroup)
             cgroups[n_cgroups++] = (struct weir_plan_cgroup){ p->cgroup, WEIR_ROLE_OUTSIDE };
     }
@@ -433,6 +445,10 @@ int weir_enrol_facts(const struct weir_enrol *e, struct weir_plan_pod **ret_pods
         if (s->refused)
             cgroups[n_cgroups++] = (struct weir_plan_cgroup){ s->id, WEIR_ROLE_REFUSED };
     }
+    /* The workers themselves, and connections of pods that are gone. */
+    snprintf(path, sizeof(path), "%s/%s", e->parent, WEIR_HELPER_TENANTS);
+    if (weir_cgroup_id(path, &tenants) == 0)
+        cgroups[n_cgroups++] = (struct weir_plan_cgroup){ tenants, WEIR_ROLE_OUTSIDE };
     *ret_pods = pods;
     *ret_n = n;
     *ret_cgroups = cgroups;

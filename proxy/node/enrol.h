@@ -21,6 +21,8 @@ struct weir_place_of_pod {
     char *cgroup_path;
     char *netns_path; /* "" = the agent's own namespace: no inbound steering */
     uint64_t cgroup, proxy_cgroup, cookie;
+    uint64_t node_cgroup; /* tenants.c: of the sockets that a tenant's worker has in it; 0 = none */
+    bool steer;           /* tenants.c: node mode, and somebody listens or nothing may pass by */
     int netns_fd; /* -1 = none; held open, so that its number is not given to another namespace */
     uint64_t netns_dev, netns_ino;
     const char *pending; /* why it is not enrolled; NULL = it is */

@@ -88,6 +88,31 @@ static void expose_helper(const struct weir_agent *a, struct weir_pen *pen) {
     }
 }
 
+static void expose_tenants(const struct weir_agent *a, struct weir_pen *pen) {
+    struct weir_tenants_figures f;
+
+    weir_tenants_figures(a, &f);
+    {
+        const struct figure figures[] = {
+            { { "weir_agent_tenants", "gauge", "Workload identities with pods in node mode." },
+              f.tenants },
+            { { "weir_agent_tenants_running", "gauge", "Tenants that have a worker now." },
+              f.running },
+            { { "weir_agent_tenant_pods", "gauge", "Pods in node mode." }, f.pods },
+            { { "weir_agent_tenant_pods_unserved", "gauge",
+                "Pods in node mode in which nobody of ours listens." },
+              f.unserved },
+            { { "weir_agent_tenant_starts_total", "counter", "Workers started." }, f.starts },
+            { { "weir_agent_tenant_restarts_total", "counter", "Workers that died." }, f.restarts },
+            { { "weir_agent_tenant_stuck_total", "counter",
+                "Workers ended because they did not answer." },
+              f.stuck },
+        };
+
+        write_all(pen, figures, WEIR_ARRAY_LEN(figures));
+    }
+}
+
 static void expose_revocation(const struct weir_agent *a, struct weir_pen *pen) {
     static const struct weir_family last = {
         "weir_agent_revocation_last", "gauge",
@@ -183,6 +208,7 @@ static int metrics(void *arg, struct weir_bufq *out) {
     expose_places(a, &pen);
     expose_helper(a, &pen);
     weir_agent_kube_expose(a, &pen);
+    expose_tenants(a, &pen);
     expose_revocation(a, &pen);
     expose_maps(a, &pen);
     expose_kernel(a, &pen);

@@ -42,7 +42,8 @@ struct weir_agent {
     const struct weir_agent_params *params;
     /* of this run: flags beat the Agent document of the first configuration */
     const char *pin_dir, *node, *admin_path, *flow_log, *helper_path, *metrics_at;
-    char *owned[6]; /* copies of the six above */
+    const char *identities; /* directory of NAMESPACE/ACCOUNT/{tls.crt,tls.key,ca.crt}; "" = none */
+    char *owned[7];         /* copies of the seven above */
 
     struct weir_snapshot *snapshot;
     uint64_t generation;    /* of the configuration in force */
@@ -66,6 +67,11 @@ struct weir_agent {
     uint32_t n_verified; /* enrolled pods whose interception is proven */
     bool revoke_again;   /* with the next tick */
 
+    struct weir_list tenants; /* tenants.c */
+    int documents_fd;         /* what their workers are told; -1 = nothing yet */
+    uint64_t tenant_idle_us;
+    uint64_t tenant_starts, tenant_restarts, tenant_stuck; /* of all, so far */
+
     struct weir_agent_http *http; /* NULL = not served */
     struct weir_agent_kube *kube; /* NULL = no cluster */
     char host_name[256];          /* of the node, where nothing else names it */
@@ -84,6 +90,8 @@ struct weir_agent {
 int weir_agent_poll(struct weir_agent *a, struct weir_agent_source *source, uint32_t events);
 /* agent.c: everything is read again and put in force; what is refused changes nothing. */
 void weir_agent_reload(struct weir_agent *a, const char *why);
+/* Out of the loop and closed, whoever else has the same open file. */
+void weir_agent_unpoll(struct weir_agent *a, struct weir_agent_source *source);
 /*
  * config.c: reads and checks all of it; what is in force is replaced only when all is good. 0,
  * WEIR_CONF_REFUSED (logged and counted), -ENOMEM.
@@ -101,6 +109,22 @@ void weir_agent_sync(struct weir_agent *a, bool force);
  */
 int weir_agent_join_apply(struct weir_agent *a);
 void weir_agent_join_status(struct weir_agent *a, struct weir_textbuf *out);
+/* tenants.c: before the maps are planned; when they are in force (true: they have to follow again); once a second. */
+void weir_tenants_look(struct weir_agent *a);
+bool weir_tenants_listen(struct weir_agent *a);
+void weir_tenants_tick(struct weir_agent *a);
+/* A new configuration to all workers, when the kernel has it. */
+void weir_tenants_publish(struct weir_agent *a);
+/* A new process, of the program as it is now, for the tenant of that name or "all"; false: there is none. */
+bool weir_tenants_replace(struct weir_agent *a, const char *name);
+void weir_tenants_close(struct weir_agent *a);
+void weir_tenants_status(const struct weir_agent *a, struct weir_textbuf *out);
+struct weir_tenants_figures {
+    uint64_t tenants, running, pods, unserved, starts, restarts, stuck;
+};
+void weir_tenants_figures(const struct weir_agent *a, struct weir_tenants_figures *ret);
+/* How far a pod in node mode is; NULL = it is none. */
+const char *weir_tenants_step(struct weir_agent *a, const char *pod);
 /* flows.c */
 int weir_agent_flows_open(struct weir_agent *a);
 void weir_agent_flows_close(struct weir_agent *a);

@@ -7,11 +7,14 @@
 #include "node/state.h"
 
 static void pods(struct weir_agent *a, struct weir_textbuf *out) {
+    static const char *const modes[] = { "off", "sidecar", "node", "kernel" };
+
     weir_textbuf_name(out, "pods");
     weir_textbuf_add(out, "[", 1);
     WEIR_LIST_FOREACH (it, &a->enrol.places) {
         const struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
         uint32_t id = a->installed ? weir_plan_id(a->installed, WEIR_NAME_POD, p->name) : 0;
+        const char *step = weir_tenants_step(a, p->name);
         bool inbound = p->netns_path[0] == '\0' || p->attached != 0;
 
         if (out->ptr && out->ptr[out->len - 1] == '}')
@@ -23,7 +26,7 @@ static void pods(struct weir_agent *a, struct weir_textbuf *out) {
                             : p->pending         ? "pending"
                             : id != 0 && inbound ? "enrolled"
                                                  : "attaching");
-        if (p->pending) {
+        if (p->pending && !p->outside) {
             weir_textbuf_member(out, "why", p->pending);
             if (p->error)
                 weir_textbuf_member(out, "error", strerror(p->error));
@@ -34,7 +37,10 @@ static void pods(struct weir_agent *a, struct weir_textbuf *out) {
                 weir_textbuf_member(out, "unverified", p->unverified);
         }
         weir_textbuf_number(out, "id", id);
-        weir_textbuf_bool(out, "meshed", p->pod->mode == WEIR_MESH_SIDECAR);
+        weir_textbuf_member(out, "mode", modes[p->pod->mode]);
+        if (step)
+            weir_textbuf_member(out, "node_mode", step);
+        weir_textbuf_bool(out, "meshed", weir_pod_meshed(p->pod));
         weir_textbuf_bool(out, "sidecar", p->proxy_cgroup != 0);
         weir_textbuf_member(out, "cgroup", p->cgroup_path);
         weir_textbuf_member(out, "netns", p->netns_path);
@@ -152,6 +158,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_agent_join_status(a, out);
     weir_textbuf_add(out, "}", 1);
     pods(a, out);
+    weir_tenants_status(a, out);
     strangers(a, out);
     pins(a, out);
     weir_textbuf_add(out, "}\n", 2);

@@ -71,6 +71,13 @@ static int apply(struct weir_agent *a, struct weir_mapset *desired) {
     return 0;
 }
 
+static int put_in_force(struct weir_agent *a) {
+    struct weir_mapset *desired = NULL;
+    int r = plan(a, &desired);
+
+    return r ? r : apply(a, desired);
+}
+
 static bool attach_pods(struct weir_agent *a) {
     bool good = true;
 
@@ -177,7 +184,6 @@ static void tell_pending(const struct weir_agent *a) {
 }
 
 void weir_agent_sync(struct weir_agent *a, bool force) {
-    struct weir_mapset *desired = NULL;
     bool changed = false;
     int r;
 
@@ -189,13 +195,13 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
 
     if (r == 0 && !changed && !force && !a->stale)
         return;
+    if (r == 0)
+        weir_tenants_look(a);
     if (r == 0 && a->stale)
         r = reread(a);
     a->stale = true;
     if (r == 0)
-        r = plan(a, &desired);
-    if (r == 0)
-        r = apply(a, desired);
+        r = put_in_force(a);
     if (r) {
         weir_log(WEIR_LOG_ERROR, "sync_failed", "error=%s effect=\"what was in force stays\"",
                  weir_log_quote(weir_slice_from_str(strerror(-r))).s);
@@ -216,6 +222,9 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
         }
         a->attached = true;
     }
+    /* A listener is known by listen(), which the programs must have seen. */
+    if (weir_tenants_listen(a) && put_in_force(a))
+        return;
     if (!attach_pods(a))
         return;
     a->stale = !detach_gone(a);

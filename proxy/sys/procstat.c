@@ -108,5 +108,9 @@ uint64_t weir_memory_available(void) {
     long pages = sysconf(_SC_PHYS_PAGES);
     uint64_t all = pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
     uint64_t ours = cgroup_memory();
+    struct rlimit data;
+    if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur != RLIM_INFINITY &&
+        data.rlim_cur < ours)
+        ours = data.rlim_cur;
     return all == 0 && ours == UINT64_MAX ? 0 : all == 0 || ours < all ? ours : all;
 }

@@ -15,7 +15,7 @@ struct weir_procstat {
 /* What cannot be read (no /proc) stays 0. */
 void weir_procstat_read(struct weir_procstat *ret_stat);
 
-/* Bytes of memory this process may have: the machine's, or its cgroup's limit when that is less. 0 = unknown. */
+/* Bytes of memory this process may have: the machine's, or its cgroup's or its own (RLIMIT_DATA) when that is less. 0 = unknown. */
 uint64_t weir_memory_available(void);
 
 #endif

@@ -284,6 +284,7 @@ class Pods:
         self.id = f"weir-{kind}-{os.getpid()}-{secrets.token_hex(2)}"
         self.keep = keep
         self.pods = {}
+        self._made = 0
         self.processes = []
         self._up = False
         self._signals = {}
@@ -364,12 +365,13 @@ class Pods:
 
     def add(self, name):
         """A further pod, with its link up and its default route through the bridge."""
-        pod = Pod(self, name, 11 + len(self.pods))
+        self._made += 1
+        pod = Pod(self, name, 10 + self._made)
         for d in ("", "app", "weir"):
             os.mkdir(os.path.join(pod.cgroup, d))
         self._new_netns(pod.netns)
         # A link's name has at most 15 characters, a pod's may have more.
-        link = f"v{len(self.pods)}-{name}"[:15]
+        link = f"v{self._made - 1}-{name}"[:15]
         self._ip(self.node_netns,
                  f"link add name {link} type veth peer name eth0 netns {pod.netns}",
                  f"link set {link} master br0", f"link set {link} up")
@@ -378,6 +380,16 @@ class Pods:
                  f"route add default via {NET6}1")
         self.pods[name] = pod
         return pod
+
+    def remove(self, name):
+        """One pod ends: its processes, its link, its namespace, its cgroup."""
+        pod = self.pods.pop(name)
+        _kill_cgroup(pod.cgroup)
+        for process in [p for p in self.processes if p.poll() is not None]:
+            self.processes.remove(process)
+        _umount(pod.netns)
+        os.unlink(pod.netns)
+        _remove_cgroup(pod.cgroup)
 
     def leave(self):
         """Goes away without taking anything down."""

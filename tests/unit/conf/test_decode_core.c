@@ -178,8 +178,7 @@ static void a_namespace_says_mode_and_fail_mode(void **state) {
         "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labels: {weir.dev/mode: on}\n"
         "  annotations: {weir.dev/fail-mode: Open}\n",
         "t:5:27: error: metadata.labels[\"weir.dev/mode\"]: unknown value \"on\"; expected off, "
-        "sidecar or "
-        "node\n"
+        "sidecar, node or kernel\n"
         "t:6:37: error: metadata.annotations[\"weir.dev/fail-mode\"]: unknown value \"Open\"; "
         "expected closed "
         "or open\n");

@@ -15,7 +15,7 @@ static void a_bare_pod_has_the_defaults(void **state) {
     assert_int_equal(pod->n_ports, 0);
     assert_true(pod->ready);
     assert_false(pod->host_network);
-    assert_int_equal(pod->mode, WEIR_MESH_OFF);
+    assert_int_equal(pod->mode, WEIR_MESH_KERNEL);
     assert_string_equal(pod->ns->meta.name, "default");
     weir_snapshot_unref(s);
 }

@@ -43,7 +43,8 @@ static WEIR_UNUSED struct weir_mapset *plan_of(const struct weir_snapshot *s,
     for (uint32_t i = 0; i < s->n_pods; i++)
         if (s->pods[i].cgroup[0])
             pods[input.n_pods++] =
-                (struct weir_plan_pod){ &s->pods[i], 1000 + i, 2000 + i, 3000 + i };
+                (struct weir_plan_pod){ &s->pods[i], 1000 + i, 2000 + i,
+                                        3000 + i,    0,        weir_pod_meshed(&s->pods[i]) };
     assert_int_equal(weir_plan_build(&input, &set, report ? report : &unused), 0);
     free(pods);
     return set;

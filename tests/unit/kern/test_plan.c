@@ -277,7 +277,10 @@ static void of_two_pods_with_one_address_the_younger_or_local_one_has_it(void **
 
 static int plan_one(void *arg) {
     const struct weir_snapshot *s = arg;
-    struct weir_plan_pod pods[2] = { { &s->pods[0], 1, 2, 3 }, { &s->pods[1], 4, 5, 6 } };
+    struct weir_plan_pod pods[2] = {
+        { &s->pods[0], 1, 2, 3, 0, weir_pod_meshed(&s->pods[0]) },
+        { &s->pods[1], 4, 5, 6, 0, weir_pod_meshed(&s->pods[1]) },
+    };
     struct weir_plan_input input = { .snapshot = s, .pods = pods, .n_pods = 2 };
     struct weir_mapset *set = NULL, *again = NULL;
     struct weir_plan_report report;

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Node mode: a worker for each identity, started by the first connection; modes that change on running pods; what a
+worker's death costs its neighbours; nothing left when pods go."""
+import os
+import signal
+import time
+
+import pytest
+
+import nodemode
+import pods
+
+SPIFFE = "spiffe://cluster.local/ns/default/sa/"
+
+
+@pytest.fixture(scope="module")
+def m():
+    """web, api: node mode; plain: the kernel alone; side: a sidecar. The helper is a process of its own."""
+    with pods.Pods("nodemode") as the_pods:
+        mesh = nodemode.NodeMesh(the_pods)
+        mesh.agent_spec = {"tenantIdleTime": "4s"}
+        for name, mode in (("web", "node"), ("api", "node"), ("plain", "kernel"), ("side", "sidecar")):
+            mesh.pod(name, mode)
+        mesh.helper_start()
+        mesh.up()
+        mesh.sidecar_start(the_pods.pods["side"], "side")
+        yield mesh
+
+
+def wait(what, timeout=30):
+    return pods.wait_for(what, timeout=timeout, what="it")
+
+
+def process(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def client_of(answer):
+    fields = answer["headers"].get("x-forwarded-client-cert", "")
+    return dict(f.split("=", 1) for f in fields.split(";") if "=" in f).get("URI")
+
+
+def test_the_first_connection_starts_a_worker_and_is_not_lost(m):
+    before = m.tenants()
+    assert {n: (t["state"], t["pid"]) for n, t in before.items()} == {"web": ("idle", 0), "api": ("idle", 0)}
+    answer = m.curl("web", "api")
+    assert (answer["server"], client_of(answer)) == ("api", SPIFFE + "web")
+    after = m.tenants()
+    assert {n: (t["state"], t["starts"], t["restarts"]) for n, t in after.items()} == {
+        "web": ("running", 1, 0), "api": ("running", 1, 0)}
+
+
+def test_a_worker_has_a_user_of_its_own_and_no_privilege(m):
+    m.curl("web", "api")
+    workers = m.tenants()
+    assert len({t["uid"] for t in workers.values()}) == 2
+    for t in workers.values():
+        s = process(t["pid"])
+        assert s["Uid"].split() == s["Gid"].split() == [str(t["uid"])] * 4 and t["uid"] >= 2000000000
+        assert int(s["CapEff"], 16) == int(s["CapPrm"], 16) == 0 and s["Groups"].strip() == ""
+        assert (s["NoNewPrivs"], s["Seccomp"]) == ("1", "2")
+        # Its keys are its own: no file is open but those that were handed over.
+        files = [os.readlink(f"/proc/{t['pid']}/fd/{fd}") for fd in os.listdir(f"/proc/{t['pid']}/fd")]
+        keys = [f for f in files if f.endswith("tls.key")]
+        name = next(n for n, x in workers.items() if x is t)
+        assert [os.path.basename(os.path.dirname(k)) for k in keys] == [f"default-{name}"]
+
+
+@pytest.mark.parametrize("client, server", [("web", "side"), ("side", "api"), ("web", "api"), ("web", "plain"), ("plain", "api")])
+def test_every_pair_of_modes_speaks_and_proves_what_it_can(m, client, server):
+    answer = m.curl(client, server)
+    assert answer["server"] == server
+    meshed = "plain" not in (client, server)
+    assert client_of(answer) == (SPIFFE + client if meshed else None)
+
+
+def test_servers_see_the_pods_own_address(m):
+    assert m.curl("web", "plain")["from"].endswith(m.pods.pods["web"].ip)
+    assert m.curl("web", "side")["headers"].get("x-forwarded-for", "") in ("", m.pods.pods["web"].ip)
+
+
+def test_a_pod_that_calls_its_own_service_passes_its_own_inbound_side(m):
+    answer = m.curl("api", "api")
+    assert (answer["server"], client_of(answer)) == ("api", SPIFFE + "api")
+
+
+def test_modes_change_on_running_pods_and_no_request_fails(m):
+    with m.load("plain", "api") as plain, m.load("web", "plain") as meshed:
+        for name, mode, seen in (("api", "kernel", None), ("plain", "node", "served"), ("api", "node", "served"),
+                                 ("plain", "kernel", None), ("plain", "off", None), ("plain", "kernel", None)):
+            m.modes[name] = mode
+            m.issue()
+            m.publish()
+            wait(lambda: m.state(name)["mode"] == mode and m.state(name).get("node_mode") == seen)
+            wait(lambda: m.state(name)["state"] == ("outside" if mode == "off" else "enrolled"))
+            time.sleep(0.2)
+    assert plain.calls > 100 and plain.failures == []
+    assert meshed.calls > 100 and meshed.failures == []
+    assert client_of(m.curl("web", "api")) == SPIFFE + "web"
+
+
+def test_off_takes_even_policy_away_and_kernel_brings_it_back(m):
+    m.policies = [{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                   "metadata": {"name": "closed", "namespace": "default"},
+                   "spec": {"podSelector": {"matchLabels": {"app": "plain"}}, "policyTypes": ["Ingress"]}}]
+    m.publish()
+
+    def reaches():
+        return m.pods.pods["side"].run(["curl", "-s", "--max-time", "2", f"http://{m.pods.pods['plain'].ip}:8080/"]).returncode == 0
+    try:
+        wait(lambda: not reaches())
+        m.modes["plain"] = "off"
+        m.publish()
+        # Who calls is still asked: the caller's side knows the receiver's policy. From outside the mesh nobody is.
+        wait(lambda: m.state("plain")["state"] == "outside")
+        wait(lambda: m.outside("plain"))
+    finally:
+        m.policies, m.modes["plain"] = [], "kernel"
+        m.publish()
+        wait(lambda: m.state("plain")["state"] == "enrolled")
+
+
+def test_a_killed_worker_disturbs_no_neighbour_and_is_there_again(m):
+    m.curl("web", "api")
+    with m.load("plain", "api") as neighbour:
+        for _ in range(3):
+            m.curl("web", "plain")
+            pid = m.tenants()["web"]["pid"]
+            os.kill(pid, signal.SIGKILL)
+            wait(lambda: m.tenants()["web"]["pid"] != pid)
+            # The pause after repeated deaths: what calls meanwhile waits in the listener.
+            assert m.curl("web", "plain")["server"] == "plain"
+    assert neighbour.calls > 50 and neighbour.failures == []
+    assert m.tenants()["web"]["restarts"] == 3 and m.tenants()["api"]["restarts"] == 0
+
+
+def test_replacing_the_program_refuses_no_connection(m):
+    m.curl("plain", "api")
+    with m.load("plain", "api") as load:
+        before = wait(lambda: m.tenants()["api"]["pid"])
+        time.sleep(0.3)
+        assert '"found":true' in m.agent_ask("replace default/api")
+        wait(lambda: m.tenants()["api"]["pid"] not in (0, before))
+        wait(lambda: not os.path.exists(f"/proc/{before}"))
+        time.sleep(0.3)
+    assert load.calls > 20 and load.failures == []
+    assert '"found":false' in m.agent_ask("replace default/nobody")
+
+
+def test_an_idle_worker_ends_and_the_next_connection_starts_one(m):
+    m.curl("plain", "api")
+    starts = m.tenants()["api"]["starts"]
+    wait(lambda: m.tenants()["api"]["state"] == "idle")
+    assert m.tenants()["api"]["pid"] == 0
+    assert m.curl("plain", "api")["server"] == "api"
+    assert m.tenants()["api"]["starts"] == starts + 1
+
+
+def test_a_new_agent_goes_on_with_the_same_workers_and_nothing_fails(m):
+    m.curl("plain", "api")
+    with m.load("plain", "api") as load:
+        pid = m.tenants()["api"]["pid"]
+        m.agent_kill()
+        time.sleep(0.3)
+        m.agent_again()
+        assert m.tenants()["api"]["pid"] == pid
+        time.sleep(0.3)
+    assert load.calls > 50 and load.failures == []
+
+
+def test_pods_come_and_go_under_load_and_leave_nothing(m):
+    m.curl("plain", "api")
+    before = m.leftovers()
+    with m.load("plain", "api") as load:
+        m.churn(rounds=2, at_once=3)
+    assert load.failures == []
+    wait(lambda: m.leftovers() == before, timeout=60)
