@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "node/state.h"
+#include "node/tenants.h"
 #include "sys/log.h"
 
 #define FOLLOWER_MAX_BYTES (1024UL * 1024)

@@ -24,7 +24,7 @@
 #include "helper/helper.h"
 #include "helper/seccomp.h"
 #include "node/kube.h"
-#include "node/state.h"
+#include "node/tenants.h"
 #include "sys/cgroup.h"
 #include "sys/clock.h"
 #include "sys/log.h"

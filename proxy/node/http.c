@@ -10,7 +10,7 @@
 #include "core/server_listen.h"
 #include "helper/helper.h"
 #include "node/kube.h"
-#include "node/state.h"
+#include "node/tenants.h"
 #include "obs/expo.h"
 #include "obs/metrics.h"
 #include "sys/procstat.h"

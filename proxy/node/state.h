@@ -109,22 +109,6 @@ void weir_agent_sync(struct weir_agent *a, bool force);
  */
 int weir_agent_join_apply(struct weir_agent *a);
 void weir_agent_join_status(struct weir_agent *a, struct weir_textbuf *out);
-/* tenants.c: before the maps are planned; when they are in force (true: they have to follow again); once a second. */
-void weir_tenants_look(struct weir_agent *a);
-bool weir_tenants_listen(struct weir_agent *a);
-void weir_tenants_tick(struct weir_agent *a);
-/* A new configuration to all workers, when the kernel has it. */
-void weir_tenants_publish(struct weir_agent *a);
-/* A new process, of the program as it is now, for the tenant of that name or "all"; false: there is none. */
-bool weir_tenants_replace(struct weir_agent *a, const char *name);
-void weir_tenants_close(struct weir_agent *a);
-void weir_tenants_status(const struct weir_agent *a, struct weir_textbuf *out);
-struct weir_tenants_figures {
-    uint64_t tenants, running, pods, unserved, starts, restarts, stuck;
-};
-void weir_tenants_figures(const struct weir_agent *a, struct weir_tenants_figures *ret);
-/* How far a pod in node mode is; NULL = it is none. */
-const char *weir_tenants_step(struct weir_agent *a, const char *pod);
 /* flows.c */
 int weir_agent_flows_open(struct weir_agent *a);
 void weir_agent_flows_close(struct weir_agent *a);

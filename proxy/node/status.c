@@ -4,7 +4,7 @@
 
 #include "helper/helper.h"
 #include "node/kube.h"
-#include "node/state.h"
+#include "node/tenants.h"
 
 static void pods(struct weir_agent *a, struct weir_textbuf *out) {
     static const char *const modes[] = { "off", "sidecar", "node", "kernel" };

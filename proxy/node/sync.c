@@ -10,7 +10,7 @@
 
 #include "base/mem.h"
 #include "node/kube.h"
-#include "node/state.h"
+#include "node/tenants.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 

@@ -78,6 +78,23 @@ void weir_tenant_drain(struct weir_tenant *t);
 void weir_tenant_publish(struct weir_tenant *t); /* the documents in force, and the identity */
 void weir_tenant_worker_free(struct weir_tenant_worker *w);
 
+/* tenants.c: before the maps are planned; when they are in force (true: they have to follow again); once a second. */
+void weir_tenants_look(struct weir_agent *a);
+bool weir_tenants_listen(struct weir_agent *a);
+void weir_tenants_tick(struct weir_agent *a);
+/* A new configuration to all workers, when the kernel has it. */
+void weir_tenants_publish(struct weir_agent *a);
+/* A new process, of the program as it is now, for the tenant of that name or "all"; false: there is none. */
+bool weir_tenants_replace(struct weir_agent *a, const char *name);
+void weir_tenants_close(struct weir_agent *a);
+void weir_tenants_status(const struct weir_agent *a, struct weir_textbuf *out);
+struct weir_tenants_figures {
+    uint64_t tenants, running, pods, unserved, starts, restarts, stuck;
+};
+void weir_tenants_figures(const struct weir_agent *a, struct weir_tenants_figures *ret);
+/* How far a pod in node mode is; NULL = it is none. */
+const char *weir_tenants_step(struct weir_agent *a, const char *pod);
+
 /* documents.c: all documents but those with keys, sealed, to be sent; -errno or a descriptor that is the caller's. */
 struct weir_texts;
 int weir_documents_new(const struct weir_texts *texts);
