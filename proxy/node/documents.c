@@ -129,8 +129,12 @@ int weir_documents_new(const struct weir_texts *texts) {
     for (size_t i = 0; r == 0 && i < texts->n; i++) {
         const struct weir_text *t = &texts->items[i];
         const struct weir_source source = { t->name, t->text, t->len };
-        const struct weir_load load = { &source,   (uint32_t)i,    t->name,
-                                        &problems, write_document, &out };
+        const struct weir_load load = { .source = &source,
+                                        .index = (uint32_t)i,
+                                        .file = t->name,
+                                        .problems = &problems,
+                                        .fn = write_document,
+                                        .arg = &out };
 
         r = weir_load(&load);
     }

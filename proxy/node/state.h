@@ -98,9 +98,8 @@ void weir_agent_unpoll(struct weir_agent *a, struct weir_agent_source *source);
  */
 int weir_agent_load(struct weir_agent *a);
 /*
- * sync.c: looks at the places and makes the kernel hold what they and the configuration say.
- * Nothing is done when nothing changed, unless forced. A failure is logged and tried again with the
- * next tick.
+ * sync.c: looks at the places and makes the kernel hold what they and the configuration say; nothing when
+ * nothing changed, unless forced. A failure is logged and tried again with the next tick.
  */
 void weir_agent_sync(struct weir_agent *a, bool force);
 /*
