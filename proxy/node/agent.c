@@ -406,7 +406,7 @@ static struct weir_agent *agent_new(const struct weir_agent_params *params) {
     a->params = params;
     a->pin_dir = a->node = a->admin_path = a->flow_log = a->helper_path = a->metrics_at =
         a->identities = "";
-    a->documents_fd = -1;
+    a->documents_fd = a->documents_next = -1;
     weir_list_init(&a->tenants);
     a->epoll_fd = a->flow_fd = -1;
     a->signals = (struct weir_agent_source){ signal_ready, a, -1 };

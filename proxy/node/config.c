@@ -23,12 +23,11 @@ static void tell(struct weir_agent *a, const struct weir_problem *p, bool first_
         snprintf(a->last_refusal, sizeof(a->last_refusal), "%s: %s%s%s", at, p->field,
                  p->field[0] ? ": " : "", p->message);
     /* A cluster is never quite in order, and each change of it would say so again. */
-    weir_log(error      ? WEIR_LOG_ERROR
+    weir_log(error     ? WEIR_LOG_ERROR
              : a->kube ? WEIR_LOG_DEBUG
                        : WEIR_LOG_WARN,
-             error ? "config_refused" : "config_doubtful",
-             "at=%s field=%s problem=%s", at, p->field[0] ? p->field : "-",
-             weir_log_quote(weir_slice_from_str(p->message)).s);
+             error ? "config_refused" : "config_doubtful", "at=%s field=%s problem=%s", at,
+             p->field[0] ? p->field : "-", weir_log_quote(weir_slice_from_str(p->message)).s);
 }
 
 static void tell_all(struct weir_agent *a, const struct weir_problems *problems) {
@@ -40,6 +39,25 @@ static void tell_all(struct weir_agent *a, const struct weir_problems *problems)
         tell(a, &problems->items[i], error && first);
         first = first && !error;
     }
+}
+
+/* Is there anybody who would read them? Workers of pods that have left the mode go on with what they have. */
+static bool wants_documents(const struct weir_snapshot *s) {
+    for (uint32_t i = 0; i < s->n_pods; i++)
+        if (s->pods[i].mode == WEIR_MESH_NODE && s->pods[i].cgroup[0])
+            return true;
+    return false;
+}
+
+/* The texts of what is about to be in force. */
+static int keep_documents(struct weir_agent *a, const struct weir_snapshot *snapshot,
+                          const struct weir_source *sources, size_t n) {
+    int fd = wants_documents(snapshot) ? weir_documents_new(sources, n) : -1;
+
+    if (a->documents_next >= 0)
+        close(a->documents_next);
+    a->documents_next = fd < 0 ? -1 : fd;
+    return fd < -1 ? fd : 0;
 }
 
 /* One try over the files' texts and what of the cluster is in scope. */
@@ -63,6 +81,8 @@ static int build_once(struct weir_agent *a, const struct weir_texts *texts,
     if (n_cluster > 0)
         memcpy(sources + n, cluster, n_cluster * sizeof(*cluster));
     r = weir_snapshot_build(sources, n + n_cluster, ret_snapshot, ret_problems);
+    if (r == 0)
+        r = keep_documents(a, *ret_snapshot, sources, n + n_cluster);
     weir_free(cluster);
     weir_free(sources);
     return r;
@@ -126,32 +146,18 @@ static int read_all(struct weir_agent *a, struct weir_texts *texts) {
     return 0;
 }
 
-/* Is there anybody who would read them? Workers of pods that have left the mode go on with what they have. */
-static bool wants_documents(const struct weir_snapshot *s) {
-    for (uint32_t i = 0; i < s->n_pods; i++)
-        if (s->pods[i].mode == WEIR_MESH_NODE && s->pods[i].cgroup[0])
-            return true;
-    return false;
-}
-
 int weir_agent_load(struct weir_agent *a) {
     struct weir_snapshot *snapshot = NULL;
     struct weir_texts texts;
-    int documents = -1, r;
+    int r;
 
     weir_texts_init(&texts, CONFIG_MAX_BYTES);
     r = read_all(a, &texts);
     if (r == 0)
         r = build(a, &texts, &snapshot);
-    if (r == 0 && wants_documents(snapshot)) {
-        documents = weir_documents_new(&texts);
-        r = documents < 0 ? documents : 0;
-    }
     weir_texts_deinit(&texts);
     if (r == 0)
         r = check_fit(a, snapshot);
-    if (r && documents >= 0)
-        close(documents);
     if (r && snapshot) {
         weir_snapshot_unref(snapshot);
         snapshot = NULL;
@@ -163,7 +169,8 @@ int weir_agent_load(struct weir_agent *a) {
         a->tenant_idle_us = snapshot->agent.tenant_idle_us;
         if (a->documents_fd >= 0)
             close(a->documents_fd);
-        a->documents_fd = documents;
+        a->documents_fd = a->documents_next;
+        a->documents_next = -1;
         a->last_refusal[0] = '\0';
     } else if (r == WEIR_CONF_REFUSED && a->snapshot) {
         weir_log(WEIR_LOG_WARN, "config_kept", "generation=%llu",

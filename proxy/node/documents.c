@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "conf/node.h"
 #include "node/tenants.h"
-#include "sys/texts.h"
 
 static bool ends_with(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);
@@ -121,17 +120,15 @@ static int seal(const struct weir_textbuf *out) {
     return r ? r : fd;
 }
 
-int weir_documents_new(const struct weir_texts *texts) {
+int weir_documents_new(const struct weir_source *sources, size_t n) {
     struct weir_problem_sink problems = { 0 };
     struct weir_textbuf out = { 0 };
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < texts->n; i++) {
-        const struct weir_text *t = &texts->items[i];
-        const struct weir_source source = { t->name, t->text, t->len };
-        const struct weir_load load = { .source = &source,
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        const struct weir_load load = { .source = &sources[i],
                                         .index = (uint32_t)i,
-                                        .file = t->name,
+                                        .file = sources[i].name,
                                         .problems = &problems,
                                         .fn = write_document,
                                         .arg = &out };

@@ -371,8 +371,8 @@ static int strangers_look(struct weir_enrol *e, const char *directory, int depth
             r = -ENOMEM;
             break;
         }
-        relation = e->opt_in && weir_uid_is_between(entry->d_name) ? LEADS_TO_POD
-                                                                  : relation_of(e, path);
+        relation =
+            e->opt_in && weir_uid_is_between(entry->d_name) ? LEADS_TO_POD : relation_of(e, path);
         if (relation == IS_STRANGER)
             r = stranger_note(e, path, now_us, ret_changed);
         else if (relation == LEADS_TO_POD && depth < DEPTH_MAX)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* lint: size all that hangs off one agent */
 /* Inside of the agent: everything that hangs off one struct weir_agent, and what its files ask of
  * each other. */
 #ifndef WEIR_NODE_STATE_H
@@ -67,8 +68,8 @@ struct weir_agent {
     uint32_t n_verified; /* enrolled pods whose interception is proven */
     bool revoke_again;   /* with the next tick */
 
-    struct weir_list tenants; /* tenants.c */
-    int documents_fd;         /* what their workers are told; -1 = nothing yet */
+    struct weir_list tenants;         /* tenants.c */
+    int documents_fd, documents_next; /* what their workers are told, and will be; -1 = nothing */
     uint64_t tenant_idle_us;
     uint64_t tenant_starts, tenant_restarts, tenant_stuck; /* of all, so far */
 

@@ -96,7 +96,6 @@ void weir_tenants_figures(const struct weir_agent *a, struct weir_tenants_figure
 const char *weir_tenants_step(struct weir_agent *a, const char *pod);
 
 /* documents.c: all documents but those with keys, sealed, to be sent; -errno or a descriptor that is the caller's. */
-struct weir_texts;
-int weir_documents_new(const struct weir_texts *texts);
+int weir_documents_new(const struct weir_source *sources, size_t n);
 
 #endif
