@@ -37,7 +37,7 @@ struct weir_thread {
     /* process_tenant.c */
     char pod[344]; /* whose alone it is; "" = the process's */
     struct weir_listener tenant_listeners[2];
-    unsigned pinged, posted_then;
+    unsigned serial, pinged, posted_then;
 };
 
 /* Of `weir proxy --tenant`. Descriptors: -1 = none yet. */

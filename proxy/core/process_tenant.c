@@ -48,9 +48,11 @@ static void say_one(struct weir_process *p, enum weir_tenant_verb verb, const ch
     say(p, verb, name, values);
 }
 
+/* The one that serves; those of the same pod that finish are not it: it may have left the mode and come back. */
 static struct weir_thread *find(struct weir_process *p, const char *pod) {
     for (unsigned i = 0; i < p->n_threads; i++)
-        if (strcmp(p->threads[i]->pod, pod) == 0)
+        if (strcmp(p->threads[i]->pod, pod) == 0 &&
+            atomic_load(&p->threads[i]->worker.drain_wanted) == WEIR_DRAIN_NONE)
             return p->threads[i];
     return NULL;
 }
@@ -85,8 +87,9 @@ int weir_tenancy_read_pem(const struct weir_process *p, unsigned which, char **r
 
 static void want(void *arg, int family) {
     struct weir_thread *t = arg;
+    const uint64_t value[4] = { (uint64_t)family, t->serial };
 
-    say_one(t->process, WEIR_TENANT_WANT, t->pod, (uint64_t)family);
+    say(t->process, WEIR_TENANT_WANT, t->pod, value);
 }
 
 /* ---- pods ---- */
@@ -117,7 +120,8 @@ static int serve(struct weir_process *p, struct told *told) {
     snprintf(t->pod, sizeof(t->pod), "%s", told->packet.name);
     t->tenant_listeners[0].dir = WEIR_DIR_OUTBOUND;
     t->tenant_listeners[1].dir = WEIR_DIR_INBOUND;
-    r = weir_thread_init(t, p, p->tenancy->n_ever++ % 256);
+    t->serial = p->tenancy->n_ever++;
+    r = weir_thread_init(t, p, t->serial % 256);
     if (r == 0)
         r = weir_loop_use_sockets(t->loop, want, t);
     if (r == 0)
@@ -157,12 +161,15 @@ static void on_gone(struct weir_process *p, struct told *told) {
 }
 
 static void on_sockets(struct weir_process *p, struct told *told) {
-    struct weir_thread *t = find(p, told->packet.name);
+    for (unsigned i = 0; i < p->n_threads; i++) {
+        struct weir_thread *t = p->threads[i];
 
-    if (!t)
+        if (t->serial != told->packet.value[1] || strcmp(t->pod, told->packet.name) != 0)
+            continue;
+        weir_loop_give_sockets(t->loop, (int)told->packet.value[0], told->fds, told->n);
+        told->n = 0;
         return;
-    weir_loop_give_sockets(t->loop, (int)told->packet.value[0], told->fds, told->n);
-    told->n = 0;
+    }
 }
 
 /* A thread has come to its end. True: nothing else is to follow from that. */

@@ -20,13 +20,13 @@ enum weir_tenant_verb {
     WEIR_TENANT_IDENTITY, /* 3: certificate chain, key, CAs, as PEM; replaces those before */
     WEIR_TENANT_POD,  /* name; listeners, value[0] of them outbound, the others inbound: serve it */
     WEIR_TENANT_GONE, /* name: accept no more, finish what runs */
-    WEIR_TENANT_SOCKETS, /* name, value[0] AF_INET or AF_INET6; sockets of that pod to connect with */
-    WEIR_TENANT_PING,    /* value[0]: a number */
-    WEIR_TENANT_DRAIN,   /* all of it, then end */
+    WEIR_TENANT_SOCKETS, /* name, value[0] and [1] as in the WANT; sockets of that pod to connect with */
+    WEIR_TENANT_PING,  /* value[0]: a number */
+    WEIR_TENANT_DRAIN, /* all of it, then end */
     /* the worker says */
     WEIR_TENANT_READY, /* name: it is served; "": value[0] generations of configuration are in force */
     WEIR_TENANT_FAILED, /* name: it cannot be served; "": the configuration is refused; its log says why */
-    WEIR_TENANT_WANT, /* name, value[0] family: SOCKETS, please */
+    WEIR_TENANT_WANT, /* name, value[0] AF_INET or AF_INET6, [1] whose turn it is: SOCKETS, please */
     WEIR_TENANT_LEFT, /* name: nothing of it is left */
     /* value[0] as the PING's; [1] connections that are open, [2] requests and relays so far, [3] resident bytes */
     WEIR_TENANT_PONG,

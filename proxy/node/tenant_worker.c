@@ -21,8 +21,8 @@
 
 #define SECOND_US        1000000ULL
 #define PING_US          (3 * SECOND_US)
-#define PATIENCE_US      (15 * SECOND_US) /* for a PONG */
-#define START_US         (20 * SECOND_US) /* for the first READY */
+#define PATIENCE         5u /* PINGs without an answer: counted, since it may be us who are slow */
+#define START_PINGS      7u /* until the first READY */
 #define STEADY_US        (60 * SECOND_US) /* who lived that long begins anew */
 #define BACKOFF_US       (1 * SECOND_US)
 #define BACKOFF_MAX_US   (30 * SECOND_US)
@@ -155,7 +155,8 @@ static struct weir_tenant_pod *find_pod(const struct weir_tenant *t, const char 
 
 static void on_want(struct weir_tenant_worker *w, const struct weir_tenant_packet *q) {
     const struct weir_tenant_pod *pod = find_pod(w->tenant, q->name);
-    struct weir_tenant_packet packet = { .verb = WEIR_TENANT_SOCKETS, .value = { q->value[0] } };
+    struct weir_tenant_packet packet = { .verb = WEIR_TENANT_SOCKETS,
+                                         .value = { q->value[0], q->value[1] } };
     int fds[WEIR_PACKET_FDS];
     unsigned n = WEIR_PACKET_FDS;
 
@@ -190,9 +191,9 @@ static void on_ready(struct weir_tenant_worker *w) {
 }
 
 static void on_pong(struct weir_tenant_worker *w, const struct weir_tenant_packet *q) {
-    w->ponged_us = weir_clock_mono_us();
+    w->unanswered = 0;
     if (q->value[1] || q->value[2] != w->requests)
-        w->active_us = w->ponged_us;
+        w->active_us = weir_clock_mono_us();
     w->connections = q->value[1];
     w->requests = q->value[2];
     w->resident = q->value[3];
@@ -284,7 +285,7 @@ static struct weir_tenant_worker *worker_new(struct weir_tenant *t, int fd, pid_
     }
     *w = (struct weir_tenant_worker){ .tenant = t, .pid = pid, .source = { worker_ready, w, fd } };
     weir_list_init(&w->link);
-    w->started_us = w->ponged_us = w->active_us = weir_clock_mono_us();
+    w->started_us = w->pinged_us = w->active_us = weir_clock_mono_us();
     if (weir_agent_poll(t->agent, &w->source, EPOLLIN)) {
         weir_tenant_worker_free(w);
         return NULL;
@@ -370,7 +371,7 @@ void weir_tenant_await(struct weir_tenant *t) {
 
 static void look(struct weir_tenant_worker *w, uint64_t now) {
     struct weir_tenant *t = w->tenant;
-    bool stuck = now - w->ponged_us > PATIENCE_US || (!w->ready && now - w->started_us > START_US);
+    bool stuck = w->unanswered > PATIENCE || (!w->ready && w->pings > START_PINGS);
 
     w->wants = 0;
     if (stuck) {
@@ -378,12 +379,15 @@ static void look(struct weir_tenant_worker *w, uint64_t now) {
         t->agent->tenant_stuck++;
         weir_log(WEIR_LOG_ERROR, "tenant_stuck", "tenant=%s pid=%d effect=\"it is ended\"", t->name,
                  (int)w->pid);
-        w->ponged_us = now;
+        w->unanswered = 0;
         (void)weir_helper_stop(t->agent->helper, w->pid);
         return;
     }
-    if ((now / SECOND_US) % (PING_US / SECOND_US) == 0)
+    if (now - w->pinged_us >= PING_US) {
+        w->pinged_us = now;
+        w->unanswered++;
         say_verb(w, WEIR_TENANT_PING, ++w->pings);
+    }
     if (!w->draining && w->ready && now - w->active_us > t->agent->tenant_idle_us) {
         weir_log(WEIR_LOG_INFO, "tenant_idle", "tenant=%s pid=%d", t->name, (int)w->pid);
         drain(w);

@@ -95,6 +95,15 @@ class NodeMesh(mesh.Mesh):
 
     # ---- what is seen ----
 
+    def agent_status(self):
+        """An agent that loads programs on a busy machine does not answer at once."""
+        def answer():
+            status = super(NodeMesh, self).agent_status()
+            if status is None and self.agent.poll() is not None:
+                raise pods.PodsError("the agent ended:\n" + self.agent_log()[-3000:])
+            return status
+        return pods.wait_for(answer, timeout=60, what="the agent to answer")
+
     def tenants(self):
         return {t["identity"].removeprefix("default/"): t for t in self.agent_status()["tenants"]}
 
