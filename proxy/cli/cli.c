@@ -19,7 +19,7 @@ static const struct weir_verb *const verbs[] = {
 #if WEIR_HAVE_KERNEL
     &weir_verb_flows,    &weir_verb_explain,
 #endif
-    &weir_verb_routes,   &weir_verb_inject,  &weir_verb_webhook,
+    &weir_verb_routes,   &weir_verb_inject,  &weir_verb_webhook, &weir_verb_install,
     &weir_verb_version,
 };
 

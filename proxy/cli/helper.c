@@ -7,12 +7,14 @@
 
 #include "cli/verb.h"
 #include "kern/revoke.h"
+#include "sys/cgroup.h"
 
 static int run(struct weir_args *args);
 
 static const struct weir_option options[] = {
     { "listen", 0, "PATH", "serve agents at this unix socket (mode 0600, own user only)" },
-    { "cgroup", 0, "PATH", "the pods' parent cgroup: nothing above or beside it is touched" },
+    { "cgroup", 0, "PATH",
+      "the pods' parent cgroup: nothing above or beside it is touched (default: a kubelet's)" },
     { "uids", 0, "FIRST:COUNT", "user ids of tenants' workers (default 2000000000:10000)" },
     { "tenant-memory", 0, "MIB", "memory that the worker of one tenant may have (default 256)" },
     { "worker", 0, "FILE", "program of tenants' workers (default: this one)" },
@@ -45,7 +47,9 @@ static int run(struct weir_args *args) {
                                      .diag = !weir_kernel_destroys() };
 
     if (!o.cgroup)
-        return weir_usage(args, "give --cgroup PATH");
+        o.cgroup = weir_cgroup_pods();
+    if (!o.cgroup[0])
+        return weir_usage(args, "give --cgroup PATH: no kubelet keeps pods on this machine");
     if (!o.listen == !fd)
         return weir_usage(args, "give --listen PATH");
     if (fd)

@@ -215,19 +215,6 @@ static const char *name_node(struct weir_agent *a) {
     return a->host_name;
 }
 
-/* Where a kubelet puts its pods, with either driver. */
-static const char *find_pods(void) {
-    static const char *const usual[] = { "/kubepods.slice", "/kubepods", "/kubelet/kubepods",
-                                         "/kubelet.slice/kubelet-kubepods.slice" };
-    char path[4096];
-    uint64_t id;
-
-    for (size_t i = 0; i < WEIR_ARRAY_LEN(usual); i++)
-        if (weir_cgroup_path(usual[i], path, sizeof(path)) == 0 && weir_cgroup_id(path, &id) == 0)
-            return usual[i];
-    return "";
-}
-
 static int settle_all(struct weir_agent *a, const struct weir_agent_spec *spec) {
     a->pin_dir = settle(a, 0, a->params->pin_dir, spec->pin_dir);
     a->node = settle(a, 1, a->params->node, spec->node);
@@ -250,7 +237,7 @@ static int open_places(struct weir_agent *a) {
     int r;
 
     if (cgroup[0] == '\0' && a->params->kubernetes)
-        cgroup = find_pods();
+        cgroup = weir_cgroup_pods();
     if (cgroup[0] == '\0')
         return failed("cgroup", "not given: --cgroup, or spec.cgroup of the Agent document");
     r = weir_enrol_init(&a->enrol, cgroup, spec->hold_us);
@@ -278,6 +265,7 @@ static int open_kernel(struct weir_agent *a) {
     if (r)
         return failed("kernel half", text_of(r));
     a->adopted = weir_kern_adopted(a->kern);
+    weir_agent_kube_admit_self(a);
     weir_agent_record_probes(a);
     r = weir_plan_read(a->kern, &a->installed);
     if (r == 0)

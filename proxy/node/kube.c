@@ -13,6 +13,7 @@
 #include "node/places.h"
 #include "node/state.h"
 #include "obs/expo.h"
+#include "sys/cgroup.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -316,6 +317,20 @@ void weir_agent_kube_flow(struct weir_agent *a, const struct weir_event *event) 
 }
 
 /* ---- life ---- */
+
+void weir_agent_kube_admit_self(struct weir_agent *a) {
+    const struct weir_cgroup_value outside = { .role = WEIR_ROLE_OUTSIDE };
+    char path[1024];
+    uint64_t id;
+    int r;
+
+    if (!a->params->kubernetes || !weir_uid_places_of(a->enrol.parent, getpid(), path) ||
+        weir_cgroup_id(path, &id))
+        return;
+    r = weir_kern_put(a->kern, WEIR_MAP_CGROUP, &id, &outside);
+    weir_log(r ? WEIR_LOG_WARN : WEIR_LOG_INFO, "agent_admitted", "cgroup=%s error=\"%s\"",
+             weir_log_quote(weir_slice_from_str(path)).s, r ? strerror(-r) : "");
+}
 
 static int timer_open(struct weir_agent *a, struct weir_agent_kube *k) {
     k->timer =

@@ -16,6 +16,11 @@ struct weir_pen;
 
 /* Nothing without params->kubernetes. 0, -errno, or 1 when it was refused (logged). */
 int weir_agent_kube_open(struct weir_agent *a);
+/*
+ * What is pinned may hold back everything of a pod that nobody has classified, and such a one is the agent's own after it was
+ * deployed anew: before it asks the API server, its cgroup is put down as none of ours.
+ */
+void weir_agent_kube_admit_self(struct weir_agent *a);
 void weir_agent_kube_close(struct weir_agent *a);
 /* True: everything that is to be in force is known. Without a cluster always. */
 bool weir_agent_kube_synced(const struct weir_agent *a);

@@ -192,3 +192,44 @@ bool weir_uid_places_look(struct weir_uid_places *p, const char *mount, const ch
     weir_free(was);
     return l.changed;
 }
+
+static bool lists(const char *path, pid_t pid) {
+    DIR *dir;
+    struct dirent *entry;
+    char below[1024];
+    bool found = process_of(path, pid) == pid;
+
+    dir = found ? NULL : opendir(path);
+    while (dir && !found && (entry = readdir(dir)))
+        found = entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+                snprintf(below, sizeof(below), "%s/%s", path, entry->d_name) < (int)sizeof(below) &&
+                process_of(below, pid) == pid;
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+static bool seek(const char *directory, int depth, pid_t pid, char ret_path[1024]) {
+    DIR *dir = opendir(directory);
+    struct dirent *entry;
+    char path[1024], uid[64];
+    bool found = false;
+
+    while (dir && !found && (entry = readdir(dir))) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.' ||
+            snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name) >= (int)sizeof(path))
+            continue;
+        if (!weir_uid_of_cgroup(entry->d_name, uid))
+            found = weir_uid_is_between(entry->d_name) && depth < DEPTH_MAX &&
+                    seek(path, depth + 1, pid, ret_path);
+        else if ((found = lists(path, pid)))
+            memcpy(ret_path, path, sizeof(path));
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+bool weir_uid_places_of(const char *parent, pid_t pid, char ret_path[1024]) {
+    return seek(parent, 0, pid, ret_path);
+}

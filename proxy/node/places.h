@@ -31,6 +31,11 @@ int weir_uid_places_add(struct weir_uid_places *p, const struct weir_uid_places 
                         const char *uid, const char *sidecar_id);
 /* mount: of cgroup2; parent: the pods' parent, absolute. True: something is elsewhere than it was. */
 bool weir_uid_places_look(struct weir_uid_places *p, const char *mount, const char *parent);
+/*
+ * The pod's cgroup that a process is in, below parent: by the lists of processes, since a process in a cgroup namespace does not
+ * see its own path. False: in none.
+ */
+bool weir_uid_places_of(const char *parent, pid_t pid, char ret_path[1024]);
 /* NULL = not wanted. */
 const struct weir_uid_place *weir_uid_places_find(const struct weir_uid_places *p, const char *uid);
 /* The UID in the name of a pod's cgroup, as the API has it; false: it is not such a name. */

@@ -164,3 +164,15 @@ int weir_cgroup_enter(const char *path, pid_t pid) {
     close(fd);
     return r;
 }
+
+const char *weir_cgroup_pods(void) {
+    static const char *const usual[] = { "/kubepods.slice", "/kubepods", "/kubelet/kubepods",
+                                         "/kubelet.slice/kubelet-kubepods.slice" };
+    char path[4096];
+    uint64_t id;
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(usual); i++)
+        if (weir_cgroup_path(usual[i], path, sizeof(path)) == 0 && weir_cgroup_id(path, &id) == 0)
+            return usual[i];
+    return "";
+}

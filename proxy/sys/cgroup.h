@@ -31,4 +31,7 @@ int weir_cgroup_remove(const char *path);
 /* Moves a process (pid 0 = this process) into the cgroup. 0 or -errno. */
 int weir_cgroup_enter(const char *path, pid_t pid);
 
+/* Where a kubelet keeps its pods on this machine, with either cgroup driver: a relative path, static; "" = nowhere. */
+const char *weir_cgroup_pods(void);
+
 #endif
