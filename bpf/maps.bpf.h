@@ -41,7 +41,7 @@ struct {
 
 WEIR_HASH(weir_cgroup, 16384, __u64, struct weir_cgroup_value);
 WEIR_HASH(weir_pod, 4096, __u32, struct weir_pod_value);
-WEIR_HASH(weir_svc, 65536, struct weir_svc_key, struct weir_svc_value);
+WEIR_HASH(weir_svc, 131072, struct weir_svc_key, struct weir_svc_value);
 WEIR_HASH(weir_ep, 262144, struct weir_ep_key, struct weir_ep_value);
 WEIR_HASH(weir_maglev, 4096, struct weir_maglev_key, struct weir_maglev_value);
 WEIR_HASH(weir_ip, 131072, struct weir_addr, struct weir_ip_value);
@@ -49,7 +49,7 @@ WEIR_HASH(weir_rule, 65536, __u32, struct weir_rule_block);
 WEIR_HASH(weir_idset, 1048576, struct weir_idset_key, __u32);
 WEIR_HASH(weir_port, 65536, struct weir_port_key, __u32);
 WEIR_HASH(weir_probe, 16384, struct weir_probe_key, __u8);
-WEIR_HASH(weir_name, 65536, struct weir_name_key, struct weir_name_value);
+WEIR_HASH(weir_name, 262144, struct weir_name_key, struct weir_name_value);
 WEIR_HASH(weir_flow, 131072, struct weir_tuple, struct weir_facts);
 WEIR_HASH(weir_app_tuple, 131072, struct weir_tuple, __u8);
 WEIR_HASH(weir_canary, 4096, __u32, struct weir_canary_value);

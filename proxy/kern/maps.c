@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sys/log.h"
+
 static const struct map_kind {
     const char *name;
     size_t key, value;
@@ -56,7 +58,13 @@ size_t weir_map_value_size(enum weir_map map) {
 }
 
 int weir_kern_put(struct weir_kern *k, enum weir_map map, const void *key, const void *value) {
-    return bpf_map_update_elem(k->map_fds[map], key, value, BPF_ANY);
+    int r = bpf_map_update_elem(k->map_fds[map], key, value, BPF_ANY);
+
+    if (r == -E2BIG)
+        weir_log(WEIR_LOG_ERROR, "map_full",
+                 "map=%s entries=%u effect=\"the configuration is larger than this node can hold\"",
+                 kinds[map].name, weir_kern_capacity(k, map));
+    return r;
 }
 
 int weir_kern_get(struct weir_kern *k, enum weir_map map, const void *key, void *ret_value) {

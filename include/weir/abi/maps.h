@@ -16,7 +16,7 @@
 #include "weir/abi/types.h"
 
 /* Of all structs in this folder together. An agent that finds another number refuses to adopt. */
-#define WEIR_LAYOUT_VERSION 2
+#define WEIR_LAYOUT_VERSION 3
 #define WEIR_LAYOUT_MAGIC   0x72696577u /* "weir" */
 
 /* weir_meta: ARRAY of one. */
