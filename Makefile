@@ -85,6 +85,7 @@ demo: build
 bench: build
 	@tools/deps.sh bench
 	@$(if $(QUICK),,tools/deps.sh plots)
+	@$(if $(QUICK),,$(MAKE) --no-print-directory static >/dev/null)
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick) $(if $(RECORD),--record) $(B)
 
 # The kernel tests on Debian's packaged 6.1 kernel, in a guest under software emulation.

@@ -15,7 +15,7 @@ from rounds import Row
 
 KINDS = {'plain': frozenset(), 'tls': frozenset({'tls'}), 'h2': frozenset({'tls', 'h2'}), 'mutual': frozenset({'mutual', 'h2'})}
 WORDS = {'plain': 'HTTP/1.1', 'tls': 'TLS 1.3, HTTP/1.1', 'h2': 'TLS 1.3, HTTP/2', 'mutual': 'TLS 1.3 with a client certificate, HTTP/2, as between sidecars'}
-PLAIN, TLS, QUICK = 8000, 2000, 500  # connections at most; a proxy by default takes half of its 20,000 descriptors
+PLAIN, TLS, QUICK = 8000, 1000, 500  # connections at most; a proxy by default takes half of its 20,000 descriptors
 WARM = 100
 SETTLE_S = 0.5
 
