@@ -71,6 +71,17 @@ static int apply(struct weir_agent *a, struct weir_mapset *desired) {
     return 0;
 }
 
+/* Before the maps forget them: a program whose pod has no entry refuses everything. */
+static void detach_released(struct weir_agent *a) {
+    WEIR_LIST_FOREACH (it, &a->enrol.places) {
+        const struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
+        uint32_t id = p->outside ? weir_plan_id(a->installed, WEIR_NAME_POD, p->name) : 0;
+
+        if (id)
+            (void)weir_kern_pod_detach(a->kern, id); /* detach_gone tries again, and tells */
+    }
+}
+
 static int put_in_force(struct weir_agent *a) {
     struct weir_mapset *desired = NULL;
     int r = plan(a, &desired);
@@ -200,6 +211,8 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
     if (r == 0 && a->stale)
         r = reread(a);
     a->stale = true;
+    if (r == 0)
+        detach_released(a);
     if (r == 0)
         r = put_in_force(a);
     if (r) {

@@ -197,6 +197,14 @@ static void on_pong(struct weir_tenant_worker *w, const struct weir_tenant_packe
     w->connections = q->value[1];
     w->requests = q->value[2];
     w->resident = q->value[3];
+    w->pongs++;
+    /* The first one only says how many requests there were before us. */
+    if (w->pongs < 2 || w->draining || !w->ready ||
+        weir_clock_mono_us() - w->active_us <= w->tenant->agent->tenant_idle_us)
+        return;
+    weir_log(WEIR_LOG_INFO, "tenant_idle", "tenant=%s pid=%d", w->tenant->name, (int)w->pid);
+    drain(w);
+    weir_tenant_await(w->tenant);
 }
 
 static int hear(struct weir_tenant_worker *w) {
@@ -387,11 +395,6 @@ static void look(struct weir_tenant_worker *w, uint64_t now) {
         w->pinged_us = now;
         w->unanswered++;
         say_verb(w, WEIR_TENANT_PING, ++w->pings);
-    }
-    if (!w->draining && w->ready && now - w->active_us > t->agent->tenant_idle_us) {
-        weir_log(WEIR_LOG_INFO, "tenant_idle", "tenant=%s pid=%d", t->name, (int)w->pid);
-        drain(w);
-        weir_tenant_await(t);
     }
 }
 

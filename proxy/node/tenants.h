@@ -23,7 +23,8 @@ struct weir_tenant_worker {
     bool draining, ready; /* ready: it has said so of some pod */
     bool replaces;        /* the one before it drains when it is ready */
     uint64_t started_us, pinged_us, active_us;
-    unsigned unanswered;                             /* PINGs in a row */
+    unsigned unanswered; /* PINGs in a row */
+    unsigned pongs;
     uint64_t pings, connections, requests, resident; /* as its last PONG said */
     unsigned wants;                                  /* in this second */
 };
