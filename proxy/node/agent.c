@@ -449,6 +449,8 @@ int weir_agent_uninstall(const struct weir_agent_params *params) {
         r = weir_kern_uninstall(&options, tell_left, NULL);
         if (r)
             (void)failed("uninstall", text_of(r));
+        if (options.cgroup)
+            weir_tenants_sweep(options.cgroup);
     }
     if (r == 0) {
         if (a->admin_path[0])

@@ -7,6 +7,7 @@
  */
 #include "node/tenants.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -321,6 +322,27 @@ void weir_tenants_close(struct weir_agent *a) {
         close(a->documents_fd);
     if (a->documents_next >= 0)
         close(a->documents_next);
+}
+
+static void sweep(const char *path, unsigned depth) {
+    DIR *dir = depth > 0 ? opendir(path) : NULL;
+    struct dirent *entry;
+    char below[4096];
+
+    while (dir && (entry = readdir(dir)))
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+            snprintf(below, sizeof(below), "%s/%s", path, entry->d_name) < (int)sizeof(below))
+            sweep(below, depth - 1);
+    if (dir)
+        closedir(dir);
+    (void)weir_cgroup_remove(path);
+}
+
+void weir_tenants_sweep(const char *parent) {
+    char path[4096];
+
+    if (snprintf(path, sizeof(path), "%s/" WEIR_HELPER_TENANTS, parent) < (int)sizeof(path))
+        sweep(path, 2); /* tenants, and their places */
 }
 
 /* ---- what is said of them ---- */

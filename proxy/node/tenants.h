@@ -97,6 +97,9 @@ void weir_tenants_figures(const struct weir_agent *a, struct weir_tenants_figure
 /* How far a pod in node mode is; NULL = it is none. */
 const char *weir_tenants_step(struct weir_agent *a, const char *pod);
 
+/* Removes what tenants have left below the pods' parent (absolute path), as far as no process is in it. */
+void weir_tenants_sweep(const char *parent);
+
 /* documents.c: all documents but those with keys, sealed, to be sent; -errno or a descriptor that is the caller's. */
 int weir_documents_new(const struct weir_source *sources, size_t n);
 
