@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static image test-image test lint fuzz test-guest test-conformance chaos demo bench micro micro-check clean install
+.PHONY: all deps build static image test-image test lint fuzz test-guest test-conformance test-node chaos demo bench micro micro-check clean install
 
 all: build
 
@@ -75,6 +75,13 @@ chaos: MINUTES := 5
 chaos: build
 	@tools/deps.sh test
 	@$(PYTHON) tests/chaos/chaos.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# Three tenants of node mode, one attacked, one killed, one idle, beside a neighbour whose calls are timed; then PODS pods come and go.
+test-node: SECONDS := 10
+test-node: PODS := 200
+test-node: build
+	@tools/deps.sh test
+	@$(PYTHON) tests/node/isolation.py $(SECONDS) $(PODS)
 
 # KEEP=1 leaves the demo up.
 demo: build

@@ -251,6 +251,7 @@ class Pod:
     def __init__(self, pods, name, index):
         self.pods = pods
         self.name = name
+        self.index = index
         self.ip = NET4 + str(index)
         self.ip6 = NET6 + format(index, "x")
         self.netns = os.path.join(pods.run_dir, "netns", name)
@@ -366,7 +367,8 @@ class Pods:
     def add(self, name):
         """A further pod, with its link up and its default route through the bridge."""
         self._made += 1
-        pod = Pod(self, name, 10 + self._made)
+        taken = {p.index for p in self.pods.values()}
+        pod = Pod(self, name, next(i for i in range(11, 255) if i not in taken))
         for d in ("", "app", "weir"):
             os.mkdir(os.path.join(pod.cgroup, d))
         self._new_netns(pod.netns)
