@@ -5,22 +5,7 @@
  */
 #include "lib/call.bpf.h"
 #include "lib/arrival.bpf.h"
-
-static __always_inline bool listener_present(__u32 pod, __u16 port, __u8 family) {
-    struct weir_listener_key key = { .pod = pod, .port = port, .family = family };
-
-    for (int i = 0; i < (int)WEIR_LISTENER_SLOTS; i++) {
-        struct bpf_sock *sk;
-
-        key.slot = i;
-        sk = bpf_map_lookup_elem(&weir_listener, &key);
-        if (sk) {
-            bpf_sk_release(sk);
-            return true;
-        }
-    }
-    return false;
-}
+#include "lib/listener.bpf.h"
 
 /* One side's policy. True: denied, and c says so. */
 static __always_inline bool denied(struct weir_call *c, const struct weir_policy_slot *slot,
@@ -155,19 +140,24 @@ static __always_inline enum steering steer(struct weir_call *c, const struct wei
     c->identity = pod->identity;
     if (!(flags & WEIR_POD_MESHED))
         return STEER_NO;
-    if (!listener_present(c->pod, WEIR_PORT_OUTBOUND, v4 ? 4 : 6)) {
+    c->reason = WEIR_ALLOW_STEERED;
+    if (!weir_listener_present(c->pod, WEIR_PORT_OUTBOUND, v4 ? 4 : 6)) {
         if (flags & WEIR_POD_FAIL_OPEN) {
             weir_count_one(WEIR_ALLOW_FAIL_OPEN);
             return STEER_NO;
         }
-        weir_call_refuse(c, WEIR_DENY_NO_LISTENER, -ECONNREFUSED);
-        return STEER_REFUSED;
+        /* A mere question (no socket) begins nothing. */
+        if (!weir_wait_holds(c->pod, c->cookie != 0)) {
+            weir_call_refuse(c, WEIR_DENY_NO_LISTENER, -ECONNREFUSED);
+            return STEER_REFUSED;
+        }
+        c->state = WEIR_SOCK_WAITS;
+        c->reason = WEIR_HELD_SIDECAR;
     }
     weir_addr_set_loopback(&c->dst, v4);
     c->dport = WEIR_PORT_OUTBOUND;
     c->service = svc->service;
     c->flags |= WEIR_FLOW_STEERED;
-    c->reason = WEIR_ALLOW_STEERED;
     return STEER_YES;
 }
 
@@ -244,9 +234,9 @@ int weir_call_report(const struct weir_call *c) {
     struct weir_event e = {};
 
     weir_count_one(c->reason);
-    if (!c->error && c->reason != WEIR_ALLOW_AUDIT)
+    if (!c->error && c->reason != WEIR_ALLOW_AUDIT && c->reason != WEIR_HELD_SIDECAR)
         return 0;
-    e.kind = WEIR_EVENT_DENY;
+    e.kind = c->reason == WEIR_HELD_SIDECAR ? WEIR_EVENT_HELD : WEIR_EVENT_DENY;
     e.cookie = c->cookie;
     e.direction = c->reason == WEIR_DENY_INGRESS || c->reason == WEIR_DENY_UNPROVEN ? WEIR_INGRESS
                                                                                     : WEIR_EGRESS;

@@ -54,6 +54,7 @@ WEIR_HASH(weir_flow, 131072, struct weir_tuple, struct weir_facts);
 WEIR_HASH(weir_app_tuple, 131072, struct weir_tuple, __u8);
 WEIR_HASH(weir_canary, 4096, __u32, struct weir_canary_value);
 WEIR_HASH(weir_doomed, 65536, __u64, __u8);
+WEIR_HASH(weir_wait, 4096, __u32, __u64);
 
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -8,6 +8,7 @@
 #include "lib/addr.bpf.h"
 #include "lib/arrival.bpf.h"
 #include "lib/count.bpf.h"
+#include "lib/listener.bpf.h"
 #include "lib/policy.bpf.h"
 
 /* Set before load. */
@@ -28,7 +29,7 @@ static __noinline int refuse(const struct arrival *a, __u8 reason, __u32 policy)
     struct weir_event e = {};
 
     weir_count_one(reason);
-    e.kind = WEIR_EVENT_DENY;
+    e.kind = reason == WEIR_HELD_SIDECAR ? WEIR_EVENT_HELD : WEIR_EVENT_DENY;
     e.direction = WEIR_INGRESS;
     e.local = a->local;
     e.original = a->local;
@@ -167,6 +168,18 @@ static __always_inline bool assign(struct bpf_sk_lookup *ctx, __u8 family) {
     return false;
 }
 
+/*
+ * No sidecar listens: may the client ask again? This hook can only refuse with a reset, so the SYN goes on to the application's own
+ * listener, at which skb_ingress.bpf.c drops it. Where that would let it pass it is not held.
+ */
+static __always_inline bool held(struct arrival *a) {
+    if ((a->pod.flags & WEIR_POD_FAIL_OPEN) || is_probe(a) ||
+        !weir_wait_holds(weir_lookup_pod, true))
+        return false;
+    refuse(a, WEIR_HELD_SIDECAR, 0);
+    return true;
+}
+
 static __always_inline int deliver(struct bpf_sk_lookup *ctx, struct arrival *a) {
     __u32 port = weir_port_flags(weir_lookup_pod, a->pod.flags, a->lport, a->proto);
 
@@ -186,7 +199,23 @@ static __always_inline int deliver(struct bpf_sk_lookup *ctx, struct arrival *a)
         weir_count_one(WEIR_ALLOW_FAIL_OPEN);
         return SK_PASS;
     }
-    return refuse(a, WEIR_DENY_NO_LISTENER, 0);
+    return held(a) ? SK_PASS : refuse(a, WEIR_DENY_NO_LISTENER, 0);
+}
+
+/* What stays in the pod; but calls to its sidecar that did not come in time end with nobody else. */
+static __always_inline int deliver_inside(const struct arrival *a) {
+    if (a->proto == WEIR_IPPROTO_TCP && a->lport == WEIR_PORT_OUTBOUND) {
+        struct weir_pod_value *pod = weir_pod_find(weir_lookup_pod);
+
+        if (pod && (pod->flags & WEIR_POD_MESHED) &&
+            !weir_listener_present(weir_lookup_pod, WEIR_PORT_OUTBOUND,
+                                   weir_addr_is_v4(&a->local) ? 4 : 6)) {
+            weir_count_one(WEIR_DENY_PROXY_PORT);
+            return SK_DROP;
+        }
+    }
+    weir_count_one(WEIR_ALLOW_LOCAL);
+    return SK_PASS;
 }
 
 SEC("sk_lookup")
@@ -195,10 +224,8 @@ int weir_sk_lookup(struct bpf_sk_lookup *ctx) {
     struct arrival a;
 
     read_arrival(ctx, &a);
-    if (weir_addr_is_loopback(&a.remote)) {
-        weir_count_one(WEIR_ALLOW_LOCAL);
-        return SK_PASS;
-    }
+    if (weir_addr_is_loopback(&a.remote))
+        return deliver_inside(&a);
     if (app_bound(&a)) {
         weir_count_one(WEIR_ALLOW_APP_BOUND);
         return SK_PASS;

@@ -3,9 +3,10 @@
  * Packets leaving a socket: nothing opens a flow that no decision has allowed. A SYN or datagram of
  * a cgroup not classified yet is dropped, so TCP asks again (decisions.md 5); once classified,
  * policy is asked here for what was started before: connect() in between, or before the programs
- * were attached. Fails closed for new flows; packets of established ones pass.
+ * were attached. A SYN for a sidecar that does not listen is dropped as well, for a while. Fails closed for new flows; packets of established ones pass.
  */
 #include "lib/call.bpf.h"
+#include "lib/listener.bpf.h"
 
 #define IPV4_DADDR  16
 #define IPV6_DADDR  24
@@ -114,6 +115,37 @@ static __always_inline int judge(struct __sk_buff *skb, struct bpf_sock *sk,
     return decide_late(skb, sk, s, &c);
 }
 
+/*
+ * A SYN for the pod's own sidecar, which did not listen at connect(). When the time is over it goes where nobody
+ * listens and is answered with a reset: no packet hook can refuse (sk_lookup.bpf.c sees to it that nobody does).
+ */
+static __always_inline int await_sidecar(struct weir_sock_value *s) {
+    struct weir_call c = { .asked = s->facts.original,
+                           .dst = s->chosen,
+                           .cookie = s->facts.cookie,
+                           .asked_port = s->facts.original_port,
+                           .dport = s->chosen_port,
+                           .proto = WEIR_IPPROTO_TCP,
+                           .role = s->role,
+                           .pod = s->facts.pod,
+                           .identity = s->facts.identity,
+                           .service = s->facts.service,
+                           .flags = s->facts.flags };
+    __u8 family = weir_addr_is_v4(&s->chosen) ? 4 : 6;
+
+    if (weir_listener_present(c.pod, WEIR_PORT_OUTBOUND, family)) {
+        s->facts.reason = WEIR_ALLOW_STEERED;
+        weir_count_one(WEIR_ALLOW_STEERED);
+    } else if (weir_wait_holds(c.pod, true)) {
+        return 0;
+    } else {
+        weir_call_refuse(&c, WEIR_DENY_NO_LISTENER, -ECONNREFUSED);
+        weir_call_report(&c);
+    }
+    s->state = (s->state & ~WEIR_SOCK_WAITS) | WEIR_SOCK_DECIDED;
+    return 1;
+}
+
 /* A datagram, or a SYN (which needs no look at the packet: nothing else leaves in SYN_SENT). */
 static __always_inline bool opens(const struct bpf_sock *sk) {
     return sk->protocol == WEIR_IPPROTO_UDP ||
@@ -135,6 +167,8 @@ int weir_skb_egress(struct __sk_buff *skb) {
         return 0;
     if (s && (s->state & WEIR_SOCK_DECIDED))
         return 1;
+    if (s && (s->state & WEIR_SOCK_WAITS))
+        return await_sidecar(s);
     return judge(skb, sk, s);
 }
 

@@ -3,13 +3,57 @@
  * Packets reaching a socket: one that carries the receiver's own address (or a loopback one) as its
  * source and did not come through lo is forged; IPv4 drops it by itself, IPv6 does not
  * (decisions.md 9). Fails open for what cannot be read: policy is sk_lookup's, this closes one hole
- * before it.
+ * before it. And a SYN that only the pod's sidecar may answer gets no further at anybody else's listener: sk_lookup
+ * lets it come here while the sidecar is away, so that its sender repeats it. That fails closed.
  */
 #include "lib/addr.bpf.h"
+#include "lib/arrival.bpf.h"
+#include "lib/cgroup.bpf.h"
 #include "lib/count.bpf.h"
 
 #define IPV4_SADDR 12
 #define IPV6_SADDR 8
+#define IPV6_NEXT  6
+
+/* The sender's port, 0: unreadable. */
+static __always_inline __u16 port_of(struct __sk_buff *skb) {
+    __u32 header = 40;
+    __be16 port;
+    __u8 first;
+
+    if (skb->protocol != bpf_htons(ETH_P_IPV6)) {
+        if (bpf_skb_load_bytes(skb, 0, &first, 1))
+            return 0;
+        header = (first & 0xf) * 4;
+    } else if (bpf_skb_load_bytes(skb, IPV6_NEXT, &first, 1) || first != WEIR_IPPROTO_TCP) {
+        return 0;
+    }
+    return bpf_skb_load_bytes(skb, header, &port, sizeof(port)) ? 0 : bpf_ntohs(port);
+}
+
+/* As sk_lookup.bpf.c delivers: is this the sidecar's alone, and this is not the sidecar? */
+static __always_inline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *sk,
+                                        const struct weir_addr *src, const struct weir_addr *dst) {
+    struct weir_ip_value *here = weir_ip_find(dst);
+    struct weir_tuple key = { .src = *src, .dst = *dst, .dport = sk->src_port };
+    struct weir_cgroup_value owner;
+    struct weir_pod_value *pod;
+    __u32 id;
+
+    if (weir_addr_is_loopback(src))
+        return false;
+    weir_cgroup_of(sk, &owner);
+    id = here && here->pod ? here->pod : owner.pod;
+    pod = owner.role == WEIR_ROLE_PROXY ? NULL : weir_pod_find(id);
+    if (!pod || (pod->flags & WEIR_POD_FAIL_OPEN) ||
+        !weir_port_steered(id, pod->flags, key.dport, WEIR_IPPROTO_TCP) ||
+        weir_probe_covers(id, src, key.dport))
+        return false;
+    key.netns = pod->netns;
+    key.sport = port_of(skb);
+    return !bpf_map_lookup_elem(&weir_app_tuple, &key) &&
+           !weir_probe_recorded(src, key.sport, dst, key.dport);
+}
 
 SEC("cgroup_skb/ingress")
 int weir_skb_ingress(struct __sk_buff *skb) {
@@ -17,8 +61,6 @@ int weir_skb_ingress(struct __sk_buff *skb) {
     struct weir_addr src, dst;
     __be32 w[8];
 
-    if (skb->ifindex == LO_IFINDEX)
-        return 1;
     /* An established flow was judged when it began: only what is looking for a listener or an
      * unconnected socket (which is in state CLOSE) is read. */
     if (sk && sk->state != BPF_TCP_LISTEN && sk->state != BPF_TCP_CLOSE)
@@ -34,7 +76,10 @@ int weir_skb_ingress(struct __sk_buff *skb) {
         weir_addr_set_v4(&src, w[0]);
         weir_addr_set_v4(&dst, w[1]);
     }
-    if (!weir_addr_equal(&src, &dst) && !weir_addr_is_loopback(&src))
+    if (sk && sk->state == BPF_TCP_LISTEN && is_sidecars(skb, sk, &src, &dst))
+        return 0;
+    if (skb->ifindex == LO_IFINDEX ||
+        (!weir_addr_equal(&src, &dst) && !weir_addr_is_loopback(&src)))
         return 1;
     weir_count_one(WEIR_DENY_SPOOFED);
     return 0;

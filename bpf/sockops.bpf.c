@@ -11,6 +11,7 @@
 #include "lib/count.bpf.h"
 #include "lib/endpoint.bpf.h"
 #include "lib/join.bpf.h"
+#include "lib/listener.bpf.h"
 #include "lib/policy.bpf.h"
 
 static __always_inline void read_tuple(struct bpf_sock_ops *ctx, struct weir_tuple *t,
@@ -210,6 +211,8 @@ static __always_inline void register_listener(struct bpf_sock_ops *ctx, __u32 po
         err = bpf_sock_hash_update(ctx, &weir_listener, &key, BPF_ANY);
     }
     weir_count_one(err ? WEIR_DENY_MAP_FULL : WEIR_SEEN_LISTENER);
+    if (!err)
+        weir_wait_end(pod);
 }
 
 static __always_inline void on_listen(struct bpf_sock_ops *ctx, struct bpf_sock *sk) {

@@ -123,7 +123,11 @@ static void print_text(const json_t *j) {
     if (json_object_get(to, "service"))
         printf("service  %s, %s, %lld endpoint(s)\n", text_of(to, "service", "-"),
                is(to, "l7") ? "L7" : "plain", number_of(to, "endpoints"));
-    if (call && is(call, "steered"))
+    if (call && strcmp(text_of(call, "reason", ""), "held_sidecar") == 0)
+        printf(
+            "connect  held: the pod's sidecar does not listen; refused if it does not come within "
+            "sidecarHoldTime\n");
+    else if (call && is(call, "steered"))
         printf("connect  steered into the pod's sidecar, which picks an endpoint\n");
     else if (call && json_object_get(call, "error"))
         printf("connect  refused: %s (%s) %s\n", text_of(call, "error", "-"),

@@ -20,7 +20,7 @@ static const struct weir_option options[] = {
     { "agent", 0, "PATH", "ask the agent at this unix socket (default " AGENT_SOCKET ")" },
     { "follow", 'f', NULL, "go on with each further record" },
     { "pod", 0, "NAMESPACE/POD", "source or destination; repeatable" },
-    { "verdict", 0, "VERDICT", "allow, deny or audit; repeatable" },
+    { "verdict", 0, "VERDICT", "allow, deny, audit or held; repeatable" },
     { "event", 0, "EVENT", "open, close, deny, revoke or listen; repeatable" },
     { "since", 0, "TIME", "10s, 5m..., or as in the records: 2026-01-31T12:00:00Z" },
     { "last", 'n', "N", "only the last N of those there are" },

@@ -8,6 +8,10 @@
 #include "cli/verb.h"
 #include "conf/snapshot.h"
 #include "sys/texts.h"
+#include "weir_config.h"
+#if WEIR_HAVE_KERNEL
+#include "kern/plan.h"
+#endif
 
 #define CONFIG_MAX (256u * 1024u * 1024u)
 
@@ -84,6 +88,23 @@ static bool any_warning(const struct weir_problems *problems) {
     return false;
 }
 
+/* Also whether the kernel half could hold it; without that half nothing limits it. */
+static int build(const struct weir_source *sources, size_t n, struct weir_snapshot **ret_snapshot,
+                 struct weir_problems *problems) {
+    struct weir_snapshot *s = NULL;
+    int r = weir_snapshot_build(sources, n, &s, problems);
+
+#if WEIR_HAVE_KERNEL
+    if (r == 0)
+        r = weir_plan_fits(s, problems);
+#endif
+    if (r == 0)
+        *ret_snapshot = s;
+    else
+        weir_snapshot_unref(s);
+    return r;
+}
+
 static int validate(struct weir_args *args, const struct weir_texts *texts, bool json) {
     struct weir_source *sources = weir_calloc(texts->n + 1, sizeof(*sources));
     struct weir_problems problems = { 0 };
@@ -95,7 +116,7 @@ static int validate(struct weir_args *args, const struct weir_texts *texts, bool
     for (size_t i = 0; i < texts->n; i++)
         sources[i] =
             (struct weir_source){ texts->items[i].name, texts->items[i].text, texts->items[i].len };
-    r = weir_snapshot_build(sources, texts->n, &s, &problems);
+    r = build(sources, texts->n, &s, &problems);
     weir_free(sources);
     if (r < 0)
         return weir_failed(args, "%s", strerror(-r));

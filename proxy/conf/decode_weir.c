@@ -10,7 +10,8 @@
 #include "conf/parse.h"
 #include "conf/syntax.h"
 
-#define SECOND 1000000ULL
+#define SECOND           1000000ULL
+#define SIDECAR_HOLD_MAX (60 * SECOND)
 
 void weir_proxy_spec_default(struct weir_proxy_spec *spec) {
     *spec = (struct weir_proxy_spec){
@@ -68,6 +69,7 @@ void weir_agent_spec_default(struct weir_agent_spec *spec) {
         .identities = "",
         .tenant_idle_us = 60 * SECOND,
         .hold_us = 10 * SECOND,
+        .sidecar_hold_us = 5 * SECOND,
         .join = WEIR_JOIN_MODE_AUTO,
     };
 }
@@ -378,6 +380,15 @@ static int decode_join(struct weir_dec *d, const struct weir_node *n, void *out)
     return r;
 }
 
+/* The kernel half has milliseconds in 32 bits. */
+static int decode_sidecar_hold(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int r = weir_dec_duration(d, n, out);
+
+    if (r == 0 && *(uint64_t *)out > SIDECAR_HOLD_MAX)
+        return weir_dec_error(d, n, "at most 60s: a call that waits longer has failed already");
+    return r;
+}
+
 static const struct weir_field agent_spec_fields[] = {
     WEIR_F_REQ("cgroup", struct weir_agent_spec, cgroup, weir_decode_cgroup),
     WEIR_F("kubeletCgroup", struct weir_agent_spec, kubelet_cgroup, weir_decode_cgroup),
@@ -391,6 +402,7 @@ static const struct weir_field agent_spec_fields[] = {
     WEIR_F("identities", struct weir_agent_spec, identities, weir_decode_path),
     WEIR_F("tenantIdleTime", struct weir_agent_spec, tenant_idle_us, weir_dec_timeout),
     WEIR_F("holdTime", struct weir_agent_spec, hold_us, weir_dec_duration),
+    WEIR_F("sidecarHoldTime", struct weir_agent_spec, sidecar_hold_us, decode_sidecar_hold),
     WEIR_F("join", struct weir_agent_spec, join, decode_join),
 };
 static const struct weir_object agent_spec_object = WEIR_OBJECT("Agent.spec", agent_spec_fields);

@@ -542,6 +542,7 @@ struct weir_agent_spec {
         identities; /* directory of tenants' keys: NAMESPACE/ACCOUNT/tls.crt, tls.key, ca.crt; "" = none */
     uint64_t tenant_idle_us;  /* then a tenant's worker is ended until the next connection; 60 s */
     uint64_t hold_us;         /* how long SYNs of an unclassified cgroup are held back; 10 s */
+    uint64_t sidecar_hold_us; /* SYNs that need a sidecar that does not listen; 5 s, 0 = refused */
     enum weir_join_mode join; /* of this node; off beats what pods say; auto */
     struct weir_place place;
     bool given;

@@ -97,7 +97,7 @@ int weir_kern_settle(struct weir_kern *k);
 /* One more in weir_meta's epoch, after a change is complete. */
 int weir_kern_epoch_next(struct weir_kern *k, uint64_t *ret_epoch);
 /* WEIR_META_* flags. */
-int weir_kern_set_flags(struct weir_kern *k, uint32_t flags);
+int weir_kern_set_flags(struct weir_kern *k, uint32_t flags, uint32_t sidecar_wait_ms);
 
 /* Pods on this node. netns_fd is borrowed, cookie is that namespace's. Attaching again replaces the program without a gap. 0,
  * -errno, REFUSED. */

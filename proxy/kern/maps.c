@@ -124,7 +124,7 @@ int weir_kern_epoch_next(struct weir_kern *k, uint64_t *ret_epoch) {
     return r;
 }
 
-int weir_kern_set_flags(struct weir_kern *k, uint32_t flags) {
+int weir_kern_set_flags(struct weir_kern *k, uint32_t flags, uint32_t sidecar_wait_ms) {
     struct weir_meta_value meta;
     uint32_t zero = 0;
     int r = weir_kern_get(k, WEIR_MAP_META, &zero, &meta);
@@ -132,5 +132,6 @@ int weir_kern_set_flags(struct weir_kern *k, uint32_t flags) {
     if (r < 0)
         return r;
     meta.flags = flags;
+    meta.sidecar_wait_ms = sidecar_wait_ms;
     return weir_kern_put(k, WEIR_MAP_META, &zero, &meta);
 }

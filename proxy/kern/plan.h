@@ -63,11 +63,9 @@ int weir_plan_build(const struct weir_plan_input *input, struct weir_mapset **re
 int weir_plan_check(const struct weir_snapshot *snapshot, struct weir_plan_report *ret_report);
 /* Rules that one pod can have in one direction, counted after those alike have become one. */
 #define WEIR_PLAN_RULES (WEIR_BLOCK_RULES * WEIR_BLOCK_CHAIN)
-/* What is said then: namespace and name of the pod, WEIR_PLAN_RULES. */
-#define WEIR_PLAN_TOO_LONG                                                                         \
-    "with this policy pod %s/%s has more than %u rules in one direction that differ in more than " \
-    "their peers; name port ranges "                                                               \
-    "(endPort) instead of single ports, or use fewer combinations of identity and ipBlocks"
+/* plan_fit.c. The same for whoever reads configuration: 0, WEIR_CONF_REFUSED and one more error in *problems, with the place of
+ * the policy, or -ENOMEM. */
+int weir_plan_fits(const struct weir_snapshot *snapshot, struct weir_problems *problems);
 
 /* Id of a name in a mapset (WEIR_NAME_*); 0 = none. */
 uint32_t weir_plan_id(const struct weir_mapset *set, uint32_t kind, const char *text);

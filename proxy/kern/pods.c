@@ -101,6 +101,7 @@ int weir_kern_pod_detach(struct weir_kern *k, uint32_t pod) {
     int r = pod_path(k, pod, path, sizeof(path));
 
     (void)bpf_map_delete_elem(weir_kern_map_fd(k, "weir_canary"), &pod);
+    (void)bpf_map_delete_elem(weir_kern_map_fd(k, "weir_wait"), &pod);
     return r < 0 ? r : weir_pin_link_remove(path);
 }
 

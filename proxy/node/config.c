@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "kern/plan.h"
 #include "node/kube.h"
 #include "node/tenants.h"
 #include "sys/log.h"
@@ -81,8 +82,15 @@ static int build_once(struct weir_agent *a, const struct weir_texts *texts,
     if (n_cluster > 0)
         memcpy(sources + n, cluster, n_cluster * sizeof(*cluster));
     r = weir_snapshot_build(sources, n + n_cluster, ret_snapshot, ret_problems);
+    /* A pod whose policies the kernel could not hold would be cut off: better nothing changes. */
+    if (r == 0)
+        r = weir_plan_fits(*ret_snapshot, ret_problems);
     if (r == 0)
         r = keep_documents(a, *ret_snapshot, sources, n + n_cluster);
+    if (r && *ret_snapshot) {
+        weir_snapshot_unref(*ret_snapshot);
+        *ret_snapshot = NULL;
+    }
     weir_free(cluster);
     weir_free(sources);
     return r;
@@ -106,24 +114,6 @@ static int build(struct weir_agent *a, const struct weir_texts *texts,
     tell_all(a, &problems);
     weir_problems_deinit(&problems);
     return r;
-}
-
-/* A pod whose policies the kernel could not hold would be cut off: better nothing changes. */
-static int check_fit(struct weir_agent *a, const struct weir_snapshot *snapshot) {
-    struct weir_plan_report report = { 0 };
-    int r = weir_plan_check(snapshot, &report);
-    struct weir_problem p = { .severity = WEIR_SEVERITY_ERROR, .field = "spec" };
-    char text[640];
-
-    if (r || !report.too_many_rules)
-        return r;
-    snprintf(text, sizeof(text), WEIR_PLAN_TOO_LONG, report.too_many_rules->meta.namespace_,
-             report.too_many_rules->meta.name, WEIR_PLAN_RULES);
-    p.place = report.too_many_at->place;
-    p.message = text;
-    a->refused++;
-    tell(a, &p, true);
-    return WEIR_CONF_REFUSED;
 }
 
 static int read_all(struct weir_agent *a, struct weir_texts *texts) {
@@ -156,8 +146,6 @@ int weir_agent_load(struct weir_agent *a) {
     if (r == 0)
         r = build(a, &texts, &snapshot);
     weir_texts_deinit(&texts);
-    if (r == 0)
-        r = check_fit(a, snapshot);
     if (r && snapshot) {
         weir_snapshot_unref(snapshot);
         snapshot = NULL;

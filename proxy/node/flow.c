@@ -32,6 +32,8 @@ const char *weir_flow_verdict(const struct weir_event *event) {
         return "deny";
     case WEIR_EVENT_DENY:
         return event->reason == WEIR_ALLOW_AUDIT ? "audit" : "deny";
+    case WEIR_EVENT_HELD:
+        return "held";
     case WEIR_EVENT_OPEN:
     case WEIR_EVENT_CLOSE:
         return "allow";
@@ -48,7 +50,9 @@ static bool is_caller(const struct weir_event *event) {
 }
 
 static const char *kind_name(const struct weir_event *event) {
-    static const char *const names[] = { "", "open", "close", "deny", "listen", "revoke" };
+    static const char *const names[] = {
+        "", "open", "close", "deny", "listen", "revoke", "", "held"
+    };
 
     return event->kind < WEIR_ARRAY_LEN(names) ? names[event->kind] : "";
 }

@@ -39,7 +39,8 @@ int weir_agent_join_apply(struct weir_agent *a) {
     if (wanted && weir_join_passed(&a->join))
         flags |= WEIR_META_JOIN | (a->join.writers ? WEIR_META_JOIN_WRITERS : 0) |
                  (a->join.readers ? WEIR_META_JOIN_READERS : 0);
-    return weir_kern_set_flags(a->kern, flags);
+    return weir_kern_set_flags(a->kern, flags,
+                               (uint32_t)(a->snapshot->agent.sidecar_hold_us / 1000));
 }
 
 void weir_agent_join_status(struct weir_agent *a, struct weir_textbuf *out) {

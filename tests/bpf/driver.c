@@ -321,7 +321,8 @@ static int run(struct driver *d, char **w) {
     if (strcmp(w[0], "attach") == 0)
         return plain(weir_kern_attach(d->k));
     if (strcmp(w[0], "flags") == 0)
-        return plain(weir_kern_set_flags(d->k, (uint32_t)strtoul(w[1], NULL, 0)));
+        return plain(weir_kern_set_flags(d->k, (uint32_t)strtoul(w[1], NULL, 0),
+                                         (uint32_t)strtoul(w[2], NULL, 0)));
     if (strcmp(w[0], "epoch") == 0) {
         r = weir_kern_epoch_next(d->k, &u);
         return plain(r);

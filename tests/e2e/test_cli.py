@@ -131,3 +131,23 @@ def test_status_of_a_running_proxy(reverse):
     found = json.loads(done.stdout)["proxy"]
     assert found["pid"] == reverse.pid and found["draining"] is False
     assert "pid" in weir("status", "--admin", f"127.0.0.1:{reverse.admin}").stdout
+
+
+def test_validate_knows_what_the_kernel_can_hold(tmp_path):
+    """One rule too many of one pod, as the agent would refuse it; and the same policies of a pod of another node."""
+    ports = lambda n: ", ".join("{port: %d}" % (1 + 2 * i) for i in range(n))  # noqa: E731
+    pod = ("apiVersion: v1\nkind: Pod\nmetadata: {name: api, namespace: default, labels: {app: api}%s}\n"
+           "spec: {serviceAccountName: api}\nstatus: {podIP: 10.0.0.9}\n---\n")
+    policy = ("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: wide, namespace: default}\n"
+              "spec: {podSelector: {}, ingress: [{ports: [%s]}]}\n")
+    here = ", annotations: {weir.dev/cgroup: /a, weir.dev/netns: /n}"
+    file = tmp_path / "wide.yaml"
+    for more, n, right in ((here, 512, True), (here, 513, False), ("", 513, True)):
+        file.write_text(pod % more + policy % ports(n))
+        done = weir("validate", str(file))
+        assert (done.returncode == 0) == right, (n, done)
+    file.write_text(pod % here + policy % ports(513))
+    done = weir("validate", "-o", "json", str(file))
+    problem = json.loads(done.stdout)["problems"][0]
+    assert not json.loads(done.stdout)["valid"] and (problem["line"], problem["severity"]) == (7, "error")
+    assert "pod default/api has more than 512 rules" in problem["message"]

@@ -69,6 +69,8 @@ enum weir_reason {
     WEIR_DENY_UNPROVEN, /* what the policy asks for only a sidecar can see, and it gets not there */
     WEIR_SEEN_PROBE,    /* a connection of the kubelet to a pod here, written down */
     WEIR_SEEN_EJECTED,  /* an endpoint was left out because connections to it had failed */
+    WEIR_HELD_SIDECAR,  /* held back: it needs the sidecar, which does not listen yet. A connect()
+                           once, an arriving SYN each time it is repeated */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u
@@ -78,6 +80,7 @@ enum weir_reason {
 #define WEIR_EVENT_CLOSE  2
 #define WEIR_EVENT_DENY   3 /* also WEIR_ALLOW_AUDIT */
 #define WEIR_EVENT_LISTEN 4 /* a sidecar's listener came (flags has none) */
+#define WEIR_EVENT_HELD   7 /* not decided yet: WEIR_HELD_SIDECAR (5 and 6: revoke.h) */
 
 /* flags of a struct weir_event */
 #define WEIR_FLOW_STEERED 1u  /* application -> own sidecar */
@@ -212,6 +215,7 @@ struct weir_sock_value {
 #define WEIR_SOCK_OPEN   8u  /* TCP: established, the OPEN event was sent */
 #define WEIR_SOCK_FACTS  16u /* accepted by the sidecar, facts may be told */
 #define WEIR_SOCK_LOAD   32u /* TCP: counted in weir_ep_load */
+#define WEIR_SOCK_WAITS  64u /* for the pod's sidecar: its SYN is dropped until that listens */
 WEIR_ABI_SIZE(weir_sock_value, 120);
 WEIR_ABI_AT(weir_sock_value, facts, 0);
 WEIR_ABI_AT(weir_sock_value, chosen, 96);

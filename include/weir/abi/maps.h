@@ -25,7 +25,8 @@ struct weir_meta_value {
     __u32 version;
     __u64 epoch; /* policy epoch: the agent adds one when a change is complete; stamped on flows */
     __u32 flags; /* WEIR_META_* */
-    __u32 pad;
+    __u32
+        sidecar_wait_ms; /* how long SYNs that need a sidecar that does not listen are held back */
 };
 #define WEIR_META_HOLD                                                                             \
     1u /* unclassified cgroups: hold SYNs back (decisions.md 5); off = let them go */
@@ -40,7 +41,7 @@ WEIR_ABI_AT(weir_meta_value, magic, 0);
 WEIR_ABI_AT(weir_meta_value, version, 4);
 WEIR_ABI_AT(weir_meta_value, epoch, 8);
 WEIR_ABI_AT(weir_meta_value, flags, 16);
-WEIR_ABI_AT(weir_meta_value, pad, 20);
+WEIR_ABI_AT(weir_meta_value, sidecar_wait_ms, 20);
 
 /* weir_cgroup: HASH. Key: __u64 cgroup id (inode number of the directory). A cgroup below a listed
  * one belongs to it. */
@@ -496,6 +497,9 @@ WEIR_ABI_AT(weir_listener_key, pod, 0);
 WEIR_ABI_AT(weir_listener_key, port, 4);
 WEIR_ABI_AT(weir_listener_key, family, 6);
 WEIR_ABI_AT(weir_listener_key, slot, 7);
+
+/* weir_wait: HASH, kernel. Key: __u32 pod id. Value: __u64 ns, CLOCK_MONOTONIC: when a SYN first found no
+ * listener of its sidecar; gone when one listens again. */
 
 /*
  * Joining (docs/adr/0008): both ends of a connection on this node hand their bytes from socket to

@@ -221,11 +221,12 @@ static void every_field_of_an_agent_is_read(void **state) {
     assert_string_equal(s->agent.helper, "");
     assert_string_equal(s->agent.metrics, "");
     assert_int_equal(s->agent.hold_us, 10000000);
+    assert_int_equal(s->agent.sidecar_hold_us, 5000000);
     assert_int_equal(s->agent.join, WEIR_JOIN_MODE_AUTO);
     weir_snapshot_unref(s);
     s = conf_build(
         AGENT("{cgroup: a/b, pinDir: /sys/fs/bpf/x, node: n, admin: /run/x, flowLog: "
-              "\"-\", holdTime: 1s, join: \"off\", helper: /run/h, metrics: \":15020\"}"));
+              "\"-\", holdTime: 1s, sidecarHoldTime: 0s, join: \"off\", helper: /run/h, metrics: \":15020\"}"));
     assert_string_equal(s->agent.cgroup, "/a/b");
     assert_string_equal(s->agent.pin_dir, "/sys/fs/bpf/x");
     assert_string_equal(s->agent.node, "n");
@@ -234,6 +235,7 @@ static void every_field_of_an_agent_is_read(void **state) {
     assert_string_equal(s->agent.helper, "/run/h");
     assert_string_equal(s->agent.metrics, ":15020");
     assert_int_equal(s->agent.hold_us, 1000000);
+    assert_int_equal(s->agent.sidecar_hold_us, 0);
     assert_int_equal(s->agent.join, WEIR_JOIN_MODE_OFF);
     weir_snapshot_unref(s);
 }

@@ -312,6 +312,7 @@ static void too_many_different_rules_are_said_with_their_place(void **state) {
     size_t size;
     FILE *f = open_memstream(&text, &size);
     struct weir_plan_report report = { 0 };
+    struct weir_problems problems = { 0 };
     struct world w;
 
     for (unsigned i = 0; i < 600; i++)
@@ -327,6 +328,11 @@ static void too_many_different_rules_are_said_with_their_place(void **state) {
     assert_ptr_equal(report.too_many_rules, w.api);
     assert_int_equal(strncmp(report.too_many_at->name, "p", 1), 0);
     assert_true(report.too_many_at->place.line > 1000);
+    assert_int_equal(weir_plan_fits(w.snapshot, &problems), WEIR_CONF_REFUSED);
+    assert_int_equal(problems.n, 1);
+    assert_int_equal(problems.items[0].place.line, report.too_many_at->place.line);
+    assert_non_null(strstr(problems.items[0].message, "more than 512 rules"));
+    weir_problems_deinit(&problems);
     world_free(&w);
 }
 
