@@ -81,7 +81,7 @@ uint32_t weir_kern_capacity(const struct weir_kern *k, enum weir_map map); /* en
 size_t weir_map_key_size(enum weir_map map);
 size_t weir_map_value_size(enum weir_map map);
 
-/* Insert or replace. 0 or -errno (-E2BIG: the map is full). */
+/* Insert or replace. 0 or -errno (-E2BIG, weir_cidr -ENOSPC: the map is full). */
 int weir_kern_put(struct weir_kern *k, enum weir_map map, const void *key, const void *value);
 /* 0 or -errno (-ENOENT: none). */
 int weir_kern_get(struct weir_kern *k, enum weir_map map, const void *key, void *ret_value);

@@ -319,3 +319,7 @@ def connect_many(ip, port, n):
         s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         s.close()
     return time.monotonic() - began
+
+
+def readable_now(fd, patience=0.2):
+    return bool(select.select([fd], [], [], patience)[0])
