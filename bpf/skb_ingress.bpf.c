@@ -14,21 +14,29 @@
 #define IPV4_SADDR 12
 #define IPV6_SADDR 8
 #define IPV6_NEXT  6
+#define TCP_FLAGS  13
+#define TCP_SYN    0x02
+#define TCP_ACK    0x10
 
-/* The sender's port, 0: unreadable. */
-static __always_inline __u16 port_of(struct __sk_buff *skb) {
+/* True when this begins a connection, or cannot be read; *ret_port: the sender's. What follows an answered SYN comes to the listener
+ * as well, and was judged with it. */
+static __always_inline bool begins(struct __sk_buff *skb, __u16 *ret_port) {
     __u32 header = 40;
     __be16 port;
-    __u8 first;
+    __u8 first, flags;
 
     if (skb->protocol != bpf_htons(ETH_P_IPV6)) {
         if (bpf_skb_load_bytes(skb, 0, &first, 1))
-            return 0;
+            return true;
         header = (first & 0xf) * 4;
     } else if (bpf_skb_load_bytes(skb, IPV6_NEXT, &first, 1) || first != WEIR_IPPROTO_TCP) {
-        return 0;
+        return true;
     }
-    return bpf_skb_load_bytes(skb, header, &port, sizeof(port)) ? 0 : bpf_ntohs(port);
+    if (bpf_skb_load_bytes(skb, header, &port, sizeof(port)) ||
+        bpf_skb_load_bytes(skb, header + TCP_FLAGS, &flags, 1))
+        return true;
+    *ret_port = bpf_ntohs(port);
+    return (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /* As sk_lookup.bpf.c delivers: is this the sidecar's alone, and this is not the sidecar? */
@@ -40,7 +48,7 @@ static __always_inline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *
     struct weir_pod_value *pod;
     __u32 id;
 
-    if (weir_addr_is_loopback(src))
+    if (weir_addr_is_loopback(src) || !begins(skb, &key.sport))
         return false;
     weir_cgroup_of(sk, &owner);
     id = here && here->pod ? here->pod : owner.pod;
@@ -50,7 +58,6 @@ static __always_inline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *
         weir_probe_covers(id, src, key.dport))
         return false;
     key.netns = pod->netns;
-    key.sport = port_of(skb);
     return !bpf_map_lookup_elem(&weir_app_tuple, &key) &&
            !weir_probe_recorded(src, key.sport, dst, key.dport);
 }
