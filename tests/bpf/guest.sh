@@ -50,7 +50,7 @@ for dir in tmp run; do \$b mount -t tmpfs \$dir /h/\$dir; done
 echo +pids >/h/sys/fs/cgroup/cgroup.subtree_control
 \$b cp /run.sh /h/tmp/run.sh
 \$b chroot /h /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8 \
-    WEIR_KERN_DRIVER=$build/tests/bpf/weir-kern-driver WEIR_KERN_LOG=/tmp/kern.log /bin/sh /tmp/run.sh
+    WEIR_KERN_DRIVER=$build/tests/bpf/weir-kern-driver WEIR_KERN_LOG=/tmp/kern.log WEIR_SLOW=4 /bin/sh /tmp/run.sh
 \$b poweroff -f
 INIT
 chmod +x ir/init
@@ -61,8 +61,8 @@ chmod +x ir/init
 } >ir/run.sh
 (cd ir && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >ir.gz
 
-qemu-system-x86_64 -accel tcg -cpu max -m 1536 -smp 2 -nographic -no-reboot -nic none \
-    -kernel "k/boot/vmlinuz-$version" -initrd ir.gz -append "console=ttyS0 quiet panic=-1 no_timer_check" \
+qemu-system-x86_64 -accel tcg,thread=multi,tb-size=1024 -cpu max -m 1536 -smp 2 -nographic -no-reboot -nic none \
+    -kernel "k/boot/vmlinuz-$version" -initrd ir.gz -append "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off" \
     -fsdev local,id=host,path=/,security_model=none,readonly=on,multidevs=remap \
     -device virtio-9p-pci,fsdev=host,mount_tag=host </dev/null | tee guest.log
 grep -q 'GUEST-EXIT 0' guest.log

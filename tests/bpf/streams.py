@@ -12,9 +12,9 @@ import termios
 import threading
 import time
 
-from actor import SOCKS, _family, _keep
+from actor import SLOW, SOCKS, _family, _keep
 
-WAIT = 20  # until a stuck transfer counts as failed; never part of a verdict
+WAIT = 20 * SLOW  # until a stuck transfer counts as failed; never part of a verdict
 
 
 def pair(ip="127.0.0.1", to=None, port=0, sport=0):
