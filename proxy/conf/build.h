@@ -44,6 +44,7 @@ int weir_decode_gateway(struct weir_dec *d, const struct weir_node *n, void *out
 int weir_decode_grant(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_route_policy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_netpol(struct weir_dec *d, const struct weir_node *n, void *out);
+int weir_decode_egress_policy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_peer_auth(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_backend_policy(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_authz(struct weir_dec *d, const struct weir_node *n, void *out); /* draft_authz.h */
@@ -58,6 +59,10 @@ int weir_decode_meta(struct weir_dec *d, const struct weir_node *n, void *out);
  * weir_selector. */
 int weir_decode_selector(struct weir_dec *d, const struct weir_node *n, void *out);
 int weir_decode_match_labels(struct weir_dec *d, const struct weir_node *n, void *out);
+/* One element of a policy's ports, into a struct weir_netpol_port. */
+int weir_decode_policy_port(struct weir_dec *d, const struct weir_node *n, void *out);
+/* "ADDR" or "ADDR:PORT" into a struct weir_dns_server that a pod's answers may come from. */
+int weir_decode_dns_server(struct weir_dec *d, const struct weir_node *n, void *out);
 /* TCP or UDP into a uint8_t; SCTP is refused. */
 int weir_decode_proto(struct weir_dec *d, const struct weir_node *n, void *out);
 /* A clean absolute path; the same below the cgroup2 mount, where the leading slash may be left out.
@@ -101,6 +106,7 @@ const struct weir_object *const *weir_objects_gateway(void);
 const struct weir_object *const *weir_objects_grant(void);
 const struct weir_object *const *weir_objects_route_policy(void);
 const struct weir_object *const *weir_objects_policy(void);
+const struct weir_object *const *weir_objects_egress(void);
 const struct weir_object *const *weir_objects_backend(void);
 const struct weir_object *const *weir_objects_authz(void);
 const struct weir_object *const *weir_objects_weir(void);

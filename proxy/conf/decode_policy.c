@@ -244,7 +244,7 @@ static const struct weir_field port_fields[] = {
 static const struct weir_object port_object =
     WEIR_OBJECT("NetworkPolicy.spec.ingress[].ports[]", port_fields);
 
-static int decode_netpol_port(struct weir_dec *d, const struct weir_node *n, void *out) {
+int weir_decode_policy_port(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct port_draft port = { .value = { .proto = WEIR_PROTO_TCP, .name = "", .last = 65535 } };
     int r = weir_dec_object(d, n, &port_object, &port);
 
@@ -263,14 +263,14 @@ static int decode_netpol_port(struct weir_dec *d, const struct weir_node *n, voi
 
 static const struct weir_field ingress_fields[] = {
     WEIR_F_LIST("from", struct weir_netpol_rule, peers, n_peers, decode_peer),
-    WEIR_F_LIST("ports", struct weir_netpol_rule, ports, n_ports, decode_netpol_port),
+    WEIR_F_LIST("ports", struct weir_netpol_rule, ports, n_ports, weir_decode_policy_port),
 };
 static const struct weir_object ingress_object =
     WEIR_OBJECT("NetworkPolicy.spec.ingress[]", ingress_fields);
 
 static const struct weir_field egress_fields[] = {
     WEIR_F_LIST("to", struct weir_netpol_rule, peers, n_peers, decode_peer),
-    WEIR_F_LIST("ports", struct weir_netpol_rule, ports, n_ports, decode_netpol_port),
+    WEIR_F_LIST("ports", struct weir_netpol_rule, ports, n_ports, weir_decode_policy_port),
 };
 static const struct weir_object egress_object =
     WEIR_OBJECT("NetworkPolicy.spec.egress[]", egress_fields);

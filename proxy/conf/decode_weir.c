@@ -71,6 +71,12 @@ void weir_agent_spec_default(struct weir_agent_spec *spec) {
         .hold_us = 10 * SECOND,
         .sidecar_hold_us = 5 * SECOND,
         .join = WEIR_JOIN_MODE_AUTO,
+        .dns = {
+            .min_ttl_us = 60 * SECOND,
+            .max_ttl_us = 86400 * SECOND,
+            .grace_us = 30 * SECOND,
+            .addresses = 1000,
+        },
     };
 }
 
@@ -389,6 +395,42 @@ static int decode_sidecar_hold(struct weir_dec *d, const struct weir_node *n, vo
     return r;
 }
 
+static int decode_addresses(struct weir_dec *d, const struct weir_node *n, void *out) {
+    return weir_dec_ranged(d, n, 1, 65536, out);
+}
+
+/* Whole seconds, up to a year. */
+static int decode_ttl(struct weir_dec *d, const struct weir_node *n, void *out) {
+    uint64_t us = *(uint64_t *)out;
+    int r = weir_dec_duration(d, n, &us);
+
+    if (r == 0 && (us % SECOND != 0 || us > 365 * 86400 * SECOND)) {
+        return weir_dec_error(d, n, "must be whole seconds, up to 8760h");
+    }
+    *(uint64_t *)out = us;
+    return r;
+}
+
+#define NAMES(key, member, fn) WEIR_F(key, struct weir_names_spec, member, fn)
+static const struct weir_field names_fields[] = {
+    WEIR_F_LIST("servers", struct weir_names_spec, servers, n_servers, weir_decode_dns_server),
+    NAMES("minTTL", min_ttl_us, decode_ttl),
+    NAMES("maxTTL", max_ttl_us, decode_ttl),
+    NAMES("grace", grace_us, decode_ttl),
+    NAMES("addresses", addresses, decode_addresses),
+};
+static const struct weir_object names_object = WEIR_OBJECT("Agent.spec.dns", names_fields);
+
+static int decode_names(struct weir_dec *d, const struct weir_node *n, void *out) {
+    const struct weir_names_spec *spec = out;
+    int r = weir_dec_object(d, n, &names_object, out);
+
+    if (r == 0 && spec->min_ttl_us > spec->max_ttl_us) {
+        return weir_dec_error_in(d, n, "minTTL", "is longer than maxTTL");
+    }
+    return r;
+}
+
 static const struct weir_field agent_spec_fields[] = {
     WEIR_F_REQ("cgroup", struct weir_agent_spec, cgroup, weir_decode_cgroup),
     WEIR_F("kubeletCgroup", struct weir_agent_spec, kubelet_cgroup, weir_decode_cgroup),
@@ -404,6 +446,7 @@ static const struct weir_field agent_spec_fields[] = {
     WEIR_F("holdTime", struct weir_agent_spec, hold_us, weir_dec_duration),
     WEIR_F("sidecarHoldTime", struct weir_agent_spec, sidecar_hold_us, decode_sidecar_hold),
     WEIR_F("join", struct weir_agent_spec, join, decode_join),
+    WEIR_F("dns", struct weir_agent_spec, dns, decode_names),
 };
 static const struct weir_object agent_spec_object = WEIR_OBJECT("Agent.spec", agent_spec_fields);
 
@@ -431,8 +474,8 @@ int weir_decode_agent(struct weir_dec *d, const struct weir_node *n, void *out) 
 
 const struct weir_object *const *weir_objects_weir(void) {
     static const struct weir_object *const objects[] = {
-        &proxy_object,     &proxy_spec_object, &weir_limit_object, &dns_object,
-        &forwarded_object, &agent_object,      &agent_spec_object, NULL,
+        &proxy_object, &proxy_spec_object, &weir_limit_object, &dns_object, &forwarded_object,
+        &agent_object, &agent_spec_object, &names_object,      NULL,
     };
     return objects;
 }

@@ -28,6 +28,7 @@ enum weir_kind_id {
     WEIR_KIND_GRANT,
     WEIR_KIND_ROUTE_POLICY,
     WEIR_KIND_NETPOL,
+    WEIR_KIND_EGRESS_POLICY,
     WEIR_KIND_PEER_AUTH,
     WEIR_KIND_BACKEND_POLICY,
     WEIR_KIND_AUTHZ,
@@ -174,6 +175,11 @@ struct weir_draft_netpol {
     struct weir_draft head;
     struct weir_netpol value;
     bool types_given, egress_given;
+};
+
+struct weir_draft_egress_policy {
+    struct weir_draft head;
+    struct weir_egress_policy value;
 };
 
 struct weir_draft_peer_auth {

@@ -272,6 +272,23 @@ static int link_netpols(struct weir_link *l) {
     return 0;
 }
 
+static int link_egress_policies(struct weir_link *l) {
+    struct weir_snapshot *s = l->s;
+    uint32_t n = l->b->drafts[WEIR_KIND_EGRESS_POLICY].n;
+
+    s->egress_policies = weir_arena_calloc(&s->arena, n, sizeof(*s->egress_policies));
+    if (n > 0 && s->egress_policies == NULL) {
+        return -ENOMEM;
+    }
+    s->n_egress_policies = n;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct weir_draft *draft = l->sorted[WEIR_KIND_EGRESS_POLICY][i];
+        s->egress_policies[i] = ((const struct weir_draft_egress_policy *)draft)->value;
+        s->egress_policies[i].meta = draft->meta;
+    }
+    return 0;
+}
+
 static int link_peer_auths(struct weir_link *l) {
     struct weir_snapshot *s = l->s;
     uint32_t n = l->b->drafts[WEIR_KIND_PEER_AUTH].n, first = 0;
@@ -370,13 +387,10 @@ static int link_bootstrap(struct weir_link *l) {
 
 int weir_build_link(struct weir_build *b) {
     static int (*const steps[])(struct weir_link *) = {
-        weir_link_namespaces,     weir_link_pods,
-        weir_link_services,       weir_link_endpoints,
-        weir_link_gateways,       weir_link_routes,
-        weir_link_route_policies, link_netpols,
-        link_peer_auths,          weir_link_backend_policies,
-        weir_link_backend_tls,    link_authz,
-        link_bootstrap,
+        weir_link_namespaces, weir_link_pods,   weir_link_services,         weir_link_endpoints,
+        weir_link_gateways,   weir_link_routes, weir_link_route_policies,   link_netpols,
+        link_egress_policies, link_peer_auths,  weir_link_backend_policies, weir_link_backend_tls,
+        link_authz,           link_bootstrap,
     };
     struct weir_link l = { .b = b, .s = b->snapshot };
     int r = 0;

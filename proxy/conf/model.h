@@ -421,6 +421,30 @@ struct weir_netpol {
     uint32_t n_ingress_rules, n_egress_rules;
 };
 
+/* An address to ask names of; port 53 unless stated. */
+struct weir_dns_server {
+    struct weir_ip ip;
+    uint16_t port;
+};
+
+/* weir.dev/v1alpha1 EgressPolicy: what pods may call by name. */
+#define WEIR_EGRESS_NAME_MAX 251u /* characters */
+struct weir_egress_rule {
+    const char **names; /* "api.example.com", or "*.example.com": one label or more before it */
+    uint32_t n_names;
+    struct weir_netpol_port *ports; /* by number; none = every port of every protocol */
+    uint32_t n_ports;
+};
+struct weir_egress_policy {
+    struct weir_meta meta;
+    struct weir_selector pods;
+    bool audit;                      /* as of a NetworkPolicy */
+    struct weir_dns_server *servers; /* whose answers count; none = those of the Agent */
+    uint32_t n_servers;
+    struct weir_egress_rule *rules;
+    uint32_t n_rules;
+};
+
 /* PeerAuthentication security.istio.io/v1. */
 enum weir_mtls_mode { WEIR_MTLS_UNSET, WEIR_MTLS_DISABLE, WEIR_MTLS_PERMISSIVE, WEIR_MTLS_STRICT };
 struct weir_port_mtls {
@@ -528,6 +552,16 @@ struct weir_proxy_spec {
     bool given; /* a Proxy document was among the input */
 };
 
+/* What an EgressPolicy's names are bound by. */
+struct weir_names_spec {
+    struct weir_dns_server *servers; /* none = Service kube-system/kube-dns and the node's own */
+    uint32_t n_servers;
+    uint64_t min_ttl_us; /* an answer is held so long at least, 60 s, */
+    uint64_t max_ttl_us; /* and so long at most, 24 h, */
+    uint64_t grace_us;   /* and so much longer than that; 30 s */
+    uint32_t addresses;  /* of one pod at most; 1000 */
+};
+
 struct weir_agent_spec {
     const char *cgroup; /* the pods' parent, "/path" below the cgroup2 mount; required, never "/" */
     const char *pin_dir;  /* below a bpffs; default /sys/fs/bpf/weir */
@@ -544,6 +578,7 @@ struct weir_agent_spec {
     uint64_t hold_us;         /* how long SYNs of an unclassified cgroup are held back; 10 s */
     uint64_t sidecar_hold_us; /* SYNs that need a sidecar that does not listen; 5 s, 0 = refused */
     enum weir_join_mode join; /* of this node; off beats what pods say; auto */
+    struct weir_names_spec dns;
     struct weir_place place;
     bool given;
 };

@@ -25,6 +25,21 @@ bool weir_netpol_selects(const struct weir_netpol *policy, const struct weir_pod
            weir_selector_matches(&policy->pods, pod->meta.labels, pod->meta.n_labels);
 }
 
+bool weir_egress_selects(const struct weir_egress_policy *policy, const struct weir_pod *pod) {
+    return !pod->host_network && strcmp(policy->meta.namespace_, pod->meta.namespace_) == 0 &&
+           weir_selector_matches(&policy->pods, pod->meta.labels, pod->meta.n_labels);
+}
+
+/* "*.example.com" covers whatever ends in ".example.com" and has something before it, "*.a.example.com" too. */
+bool weir_egress_name_covers(const char *pattern, const char *name) {
+    size_t n_pattern = strlen(pattern), n_name = strlen(name);
+
+    if (strcmp(pattern, name) == 0)
+        return true;
+    return pattern[0] == '*' && n_name >= n_pattern &&
+           strcmp(pattern + 1, name + n_name - (n_pattern - 1)) == 0;
+}
+
 bool weir_netpol_peer_selects(const struct weir_netpol *policy, const struct weir_netpol_peer *peer,
                               const struct weir_pod *pod) {
     if (peer->is_block || pod->host_network)

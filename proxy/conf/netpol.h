@@ -10,6 +10,9 @@
 #include "conf/model.h"
 
 bool weir_cidr_covers(const struct weir_cidr *cidr, const struct weir_ip *ip);
+bool weir_egress_selects(const struct weir_egress_policy *policy, const struct weir_pod *pod);
+/* Does the pattern mean the name, or all that the other pattern means? Lower case, no dot at the end. */
+bool weir_egress_name_covers(const char *pattern, const char *name);
 /* Does the policy apply to this pod? Only in its own namespace; never to a pod on the host's
  * network, which has no address of its own. */
 bool weir_netpol_selects(const struct weir_netpol *policy, const struct weir_pod *pod);

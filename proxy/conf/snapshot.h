@@ -27,9 +27,11 @@ struct weir_snapshot {
     struct weir_http_route *tls_routes; /* TLSRoutes, in the same order */
     struct weir_gateway *gateways;
     struct weir_netpol *netpols;
+    struct weir_egress_policy *egress_policies;
     struct weir_peer_auth *peer_auths;
     struct weir_backend_policy *backend_policies; /* oldest first */
     uint32_t n_namespaces, n_pods, n_services, n_routes, n_gateways, n_netpols, n_peer_auths;
+    uint32_t n_egress_policies;
     struct weir_authz_policy *authz;      /* oldest first, then by namespace/name */
     struct weir_backend_tls *backend_tls; /* oldest first */
     uint32_t n_backend_policies, n_authz, n_tls_routes, n_backend_tls;

@@ -68,8 +68,8 @@ static void the_lists_of_fields_are_those_of_the_tables(void **state) {
         weir_objects_route(),   weir_objects_filter(), weir_objects_cors(),
         weir_objects_grpc(),    weir_objects_grant(),  weir_objects_gateway(),
         weir_objects_policy(),  weir_objects_weir(),   weir_objects_route_policy(),
-        weir_objects_backend(), weir_objects_authz(),  weir_objects_session(),
-        weir_objects_tls(),     weir_objects_secret(),
+        weir_objects_backend(), weir_objects_egress(), weir_objects_authz(),
+        weir_objects_session(), weir_objects_tls(),    weir_objects_secret(),
     };
     char *docs = read_docs();
     unsigned missing = 0;
