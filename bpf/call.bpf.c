@@ -27,28 +27,24 @@ static __always_inline bool denied(struct weir_call *c, const struct weir_policy
 }
 
 /*
- * The receiving side, when that pod is on this node and our own address is known (q->peer): an
+ * The receiving side, when that pod is on this node and our own address is known (a->q.peer): an
  * early answer, its own sk_lookup program decides again and tells what is only to be told.
  */
-static __always_inline void police_receiver(struct weir_call *c, const struct weir_policy_query *q,
-                                            __u32 receiver) {
-    struct weir_admission a = { .q = *q, .pod = receiver };
-
-    if (weir_addr_is_any(&q->peer))
+static __always_inline void police_receiver(struct weir_call *c, struct weir_admission *a) {
+    if (weir_addr_is_any(&a->q.peer))
         return;
-    weir_admit(&a);
-    if (a.reason == WEIR_REASON_NONE || a.reason == WEIR_DENY_NO_POD)
+    weir_admit(a);
+    if (a->reason == WEIR_REASON_NONE || a->reason == WEIR_DENY_NO_POD)
         return;
-    c->policy = a.policy;
-    weir_call_refuse(c, a.reason, -EPERM);
+    c->policy = a->policy;
+    weir_call_refuse(c, a->reason, -EPERM);
 }
 
 int weir_call_police(struct weir_call *c) {
-    struct weir_policy_query q = {};
+    struct weir_admission a = {}; /* its question is that of our own side first: stack is scarce */
     struct weir_policy_slot slot;
     struct weir_pod_value *self;
     struct weir_ip_value *peer;
-    __u32 receiver = 0;
 
     if (!c)
         return 0;
@@ -65,9 +61,9 @@ int weir_call_police(struct weir_call *c) {
     peer = weir_ip_find(&c->dst);
     if (peer) {
         c->peer_identity = peer->identity;
-        receiver = peer->pod;
+        a.pod = peer->pod;
     }
-    if (receiver == c->pod || weir_addr_equal(&c->dst, &self->addr[0]) ||
+    if (a.pod == c->pod || weir_addr_equal(&c->dst, &self->addr[0]) ||
         weir_addr_equal(&c->dst, &self->addr[1])) {
         c->flags |= WEIR_FLOW_LOCAL;
         c->reason = WEIR_ALLOW_LOCAL;
@@ -75,17 +71,20 @@ int weir_call_police(struct weir_call *c) {
     }
     if (c->answer)
         return 0;
-    q.peer = c->dst;
-    q.peer_identity = c->peer_identity;
-    q.port = c->dport;
-    q.proto = c->proto;
-    if (denied(c, &slot, &q, WEIR_DENY_EGRESS))
+    a.q.peer = c->dst;
+    a.q.peer_identity = c->peer_identity;
+    a.q.port = c->dport;
+    a.q.proto = c->proto;
+    a.q.socket = c->socket;
+    a.q.pod = c->pod;
+    if (denied(c, &slot, &a.q, WEIR_DENY_EGRESS))
         return 0;
     /* A datagram may be an answer, which only the receiver can tell. */
-    if (receiver && c->proto == WEIR_IPPROTO_TCP) {
-        q.peer = weir_addr_is_v4(&c->dst) ? self->addr[0] : self->addr[1];
-        q.peer_identity = c->identity;
-        police_receiver(c, &q, receiver);
+    if (a.pod && c->proto == WEIR_IPPROTO_TCP) {
+        a.q.peer = weir_addr_is_v4(&c->dst) ? self->addr[0] : self->addr[1];
+        a.q.peer_identity = c->identity;
+        a.q.pod = 0;
+        police_receiver(c, &a);
     }
     return 0;
 }

@@ -15,7 +15,12 @@ static struct weir_explain question;
 /* A function of its own, also so that the struct is in the type information (tests/lint/abi.py). */
 static __noinline int explain_verdict(struct weir_explain *x) {
     struct weir_policy_query q = {
-        .peer = x->peer, .peer_identity = x->peer_identity, .port = x->port, .proto = x->proto
+        .peer = x->peer,
+        .peer_identity = x->peer_identity,
+        .port = x->port,
+        .proto = x->proto,
+        .socket = WEIR_SOCKET_NONE,
+        .pod = x->pod,
     };
     struct weir_policy_answer a = {};
     struct weir_policy_slot slot = x->slot;
@@ -37,6 +42,7 @@ static __always_inline void explain_call(struct weir_explain *x) {
                            .dport = x->port,
                            .proto = x->proto,
                            .role = x->role,
+                           .socket = WEIR_SOCKET_NONE,
                            .pod = x->pod };
 
     weir_call_judge(&c);

@@ -55,6 +55,7 @@ WEIR_HASH(weir_app_tuple, 131072, struct weir_tuple, __u8);
 WEIR_HASH(weir_canary, 4096, __u32, struct weir_canary_value);
 WEIR_HASH(weir_doomed, 65536, __u64, __u8);
 WEIR_HASH(weir_wait, 4096, __u32, __u64);
+WEIR_HASH(weir_dns_bound, 65536, struct weir_dns_bound_key, struct weir_dns_bound_value);
 
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);

@@ -2,6 +2,12 @@
 /* The policy matcher of include/weir/abi/policy.h over the live maps. No hook of its own. */
 #include "lib/arrival.bpf.h"
 
+__s64 weir_verdict_peer(const struct weir_rule_item *rule, const struct weir_policy_query *query) {
+    if (!rule || !query)
+        return -1;
+    return weir_policy_peer_decide(NULL, rule, query);
+}
+
 int weir_verdict_block(const struct weir_rule_block *block, const struct weir_policy_query *query,
                        __u32 before, struct weir_policy_answer *ret) {
     if (!block || !query || !ret)

@@ -161,7 +161,7 @@ static __always_inline bool doomed(struct sock_common *sk) {
 
 /* True: to be reset, and written down. */
 static __always_inline bool revoked(struct seq_file *seq, struct sock_common *sk, __u8 proto) {
-    struct walked w = { .c.proto = proto };
+    struct walked w = { .c.proto = proto, .c.socket = WEIR_SOCKET_LIVES };
 
     read_ends(sk, &w.c);
     if (!identify(sk, &w))

@@ -5,11 +5,13 @@
  * (decisions.md 9). Fails open for what cannot be read: policy is sk_lookup's, this closes one hole
  * before it. And a SYN that only the pod's sidecar may answer gets no further at anybody else's listener: sk_lookup
  * lets it come here while the sidecar is away, so that its sender repeats it. That fails closed.
+ * On the way, DNS answers are looked at (lib/dns.bpf.h); what comes over lo is the pod's own saying.
  */
 #include "lib/addr.bpf.h"
 #include "lib/arrival.bpf.h"
 #include "lib/cgroup.bpf.h"
 #include "lib/count.bpf.h"
+#include "lib/dns.bpf.h"
 
 #define IPV4_SADDR 12
 #define IPV6_SADDR 8
@@ -68,6 +70,8 @@ int weir_skb_ingress(struct __sk_buff *skb) {
     struct weir_addr src, dst;
     __be32 w[8];
 
+    if (sk && skb->ifindex != LO_IFINDEX && weir_dns_setting_get(NULL))
+        weir_dns_see(skb);
     /* An established flow was judged when it began: only what is looking for a listener or an
      * unconnected socket (which is in state CLOSE) is read. */
     if (sk && sk->state != BPF_TCP_LISTEN && sk->state != BPF_TCP_CLOSE)

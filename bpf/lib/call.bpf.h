@@ -29,6 +29,7 @@ struct weir_call {
     __u8 passing;  /* UDP with an address on a connected socket: says nothing about the socket */
     __u32 audited; /* with WEIR_ALLOW_AUDIT: the policy that would have denied */
     __u8 policed;  /* answered by weir_call_decide: weir_call_police has to be asked as well */
+    __u8 socket;   /* WEIR_SOCKET_* (weir/abi/policy.h) */
 };
 
 /*

@@ -9,9 +9,10 @@
 
 #include "base/mem.h"
 
-int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]) {
-    int cpus = libbpf_num_possible_cpus(), fd = weir_kern_map_fd(k, "weir_count"), r = 0;
-    uint64_t sums[WEIR_REASON_SLOTS] = { 0 };
+/* A PERCPU_ARRAY of n counters. */
+static int sum_counts(const struct weir_kern *k, const char *map, uint64_t *ret_counts,
+                      uint32_t n) {
+    int cpus = libbpf_num_possible_cpus(), fd = weir_kern_map_fd(k, map), r = 0;
     uint64_t *values;
 
     if (cpus < 0 || fd < 0)
@@ -19,15 +20,22 @@ int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]
     values = weir_calloc((size_t)cpus, sizeof(*values));
     if (!values)
         return -ENOMEM;
-    for (uint32_t i = 0; i < WEIR_REASON_SLOTS && r == 0; i++) {
+    for (uint32_t i = 0; i < n && r == 0; i++) {
         r = bpf_map_lookup_elem(fd, &i, values);
+        ret_counts[i] = 0;
         for (int cpu = 0; cpu < cpus && r == 0; cpu++)
-            sums[i] += values[cpu];
+            ret_counts[i] += values[cpu];
     }
     weir_free(values);
-    if (r == 0)
-        memcpy(ret_counts, sums, sizeof(sums));
     return r;
+}
+
+int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]) {
+    return sum_counts(k, "weir_count", ret_counts, WEIR_REASON_SLOTS);
+}
+
+int weir_kern_dns_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_DNS_COUNT_SLOTS]) {
+    return sum_counts(k, "weir_dns_count", ret_counts, WEIR_DNS_COUNT_SLOTS);
 }
 
 static void deliver(struct weir_kern *k, const void *data, size_t size, bool denial) {

@@ -7,6 +7,7 @@
 
 #include "kern/priv.h"
 #include "kern/skel.h"
+#include "sys/clock.h"
 
 static const struct weir_rule_block *block_get(const struct weir_mapset *set, __u32 id) {
     return weir_mapset_get(set, WEIR_MAP_RULE, &id);
@@ -38,14 +39,41 @@ static const struct weir_cidr_value *cidr_get(const struct weir_mapset *set, __u
     }
 }
 
+struct weir_policy_query;
+static __s64 named(const struct weir_mapset *set, __u32 id, const struct weir_policy_query *q);
+
 #define WEIR_POLICY_BLOCK(env, id)             block_get(env, id)
 #define WEIR_POLICY_IN_SET(env, set, identity) in_set(env, set, identity)
 #define WEIR_POLICY_CIDR(env, set, addr)       cidr_get(env, set, addr)
+#define WEIR_POLICY_NAMED(env, set, q)         named(env, set, q)
 #include "weir/abi/policy.h"
+
+/* As weir_dns_named (bpf/dns.bpf.c). */
+static __s64 named(const struct weir_mapset *set, __u32 id, const struct weir_policy_query *q) {
+    const struct weir_dns_bound_key key = { q->peer, q->pod };
+    const struct weir_dns_bound_value *v = weir_mapset_get(set, WEIR_MAP_DNS_BOUND, &key);
+    uint64_t now_us = weir_clock_mono_us();
+
+    for (unsigned i = 0; v && q->pod != 0 && i < WEIR_DNS_SLOTS; i++) {
+        const __u32 *policy;
+
+        if (!weir_dns_slot_holds(v, &v->slots[i], q->socket == WEIR_SOCKET_LIVES, now_us * 1000))
+            continue;
+        policy = in_set(set, id, v->slots[i].pattern | WEIR_DNS_MEMBER);
+        if (policy)
+            return *policy;
+    }
+    return -1;
+}
 
 void weir_mapset_verdict(const struct weir_mapset *set, struct weir_explain *x) {
     const struct weir_policy_query q = {
-        .peer = x->peer, .peer_identity = x->peer_identity, .port = x->port, .proto = x->proto
+        .peer = x->peer,
+        .peer_identity = x->peer_identity,
+        .port = x->port,
+        .proto = x->proto,
+        .socket = WEIR_SOCKET_NONE,
+        .pod = x->pod,
     };
     struct weir_policy_answer a;
 

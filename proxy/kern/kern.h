@@ -70,10 +70,15 @@ enum weir_map {
     WEIR_MAP_IP,
     WEIR_MAP_PROBE,
     WEIR_MAP_PORT,
+    WEIR_MAP_DNS_PATTERN,
+    WEIR_MAP_DNS_SERVER,
+    WEIR_MAP_DNS_SETTING,
     WEIR_MAP_POD,
     WEIR_MAP_CGROUP,
     WEIR_MAP_SVC,
-    WEIR_MAP_META,
+    WEIR_MAP_META, /* from here on no part of a change */
+    WEIR_MAP_DNS_BOUND,
+    WEIR_MAP_DNS_USED,
     WEIR_MAP_COUNT_,
 };
 const char *weir_map_name(enum weir_map map);
@@ -108,6 +113,10 @@ int weir_kern_pod_detach(struct weir_kern *k, uint32_t pod);
 int weir_kern_pod_each(struct weir_kern *k, int (*fn)(void *arg, uint32_t pod), void *arg);
 /* Sum over cores, index enum weir_reason. */
 int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]);
+/* The same of enum weir_dns_count. */
+int weir_kern_dns_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_DNS_COUNT_SLOTS]);
+/* "truncated"; "" beyond the known ones. */
+const char *weir_dns_count_name(unsigned what);
 /* "deny_ingress"; "" beyond the known ones. */
 const char *weir_reason_name(unsigned reason);
 

@@ -26,16 +26,23 @@ static const struct map_kind {
     [WEIR_MAP_IP] = { "weir_ip", sizeof(struct weir_addr), sizeof(struct weir_ip_value) },
     [WEIR_MAP_PROBE] = { "weir_probe", sizeof(struct weir_probe_key), sizeof(__u8) },
     [WEIR_MAP_PORT] = { "weir_port", sizeof(struct weir_port_key), sizeof(__u32) },
+    [WEIR_MAP_DNS_PATTERN] = { "weir_dns_pattern", sizeof(struct weir_dns_pattern_key),
+                               sizeof(__u32) },
+    [WEIR_MAP_DNS_SERVER] = { "weir_dns_server", sizeof(struct weir_dns_server_key), sizeof(__u8) },
+    [WEIR_MAP_DNS_SETTING] = { "weir_dns_setting", sizeof(__u32), sizeof(struct weir_dns_setting) },
     [WEIR_MAP_POD] = { "weir_pod", sizeof(__u32), sizeof(struct weir_pod_value) },
     [WEIR_MAP_CGROUP] = { "weir_cgroup", sizeof(__u64), sizeof(struct weir_cgroup_value) },
     [WEIR_MAP_SVC] = { "weir_svc", sizeof(struct weir_svc_key), sizeof(struct weir_svc_value) },
     [WEIR_MAP_META] = { "weir_meta", sizeof(__u32), sizeof(struct weir_meta_value) },
+    [WEIR_MAP_DNS_BOUND] = { "weir_dns_bound", sizeof(struct weir_dns_bound_key),
+                             sizeof(struct weir_dns_bound_value) },
+    [WEIR_MAP_DNS_USED] = { "weir_dns_used", sizeof(__u32), sizeof(__u32) },
 };
 
 /* The largest key and value of the table above. */
-#define KEY_MAX   32
+#define KEY_MAX   sizeof(struct weir_dns_pattern_key)
 #define VALUE_MAX sizeof(struct weir_maglev_value)
-_Static_assert(sizeof(struct weir_cidr_key) <= KEY_MAX, "key buffer");
+_Static_assert(sizeof(struct weir_tuple) <= KEY_MAX, "key buffer");
 _Static_assert(sizeof(struct weir_rule_block) <= VALUE_MAX, "value buffer");
 
 const char *weir_map_name(enum weir_map map) {

@@ -180,6 +180,7 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
                                     .netns = facts->netns,
                                     .generation = generation_of(p) };
     int join = p->join >= 0 ? p->join : (int)b->snapshot->agent.join;
+    uint32_t n_named = b->n_named;
     int r;
 
     if (facts->meshed)
@@ -193,6 +194,8 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
     for (uint32_t k = p->n_ips; k > 0; k--)
         value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = weir_plan_addr(&p->ips[k - 1]);
     r = weir_plan_policy(b, p, value.policy);
+    if (b->n_named > n_named)
+        value.flags |= WEIR_POD_NAMES;
     if (r == 0)
         r = weir_plan_authz(b, p, &value.policy[WEIR_AUTHZ]);
     if (r == 0)
@@ -357,7 +360,7 @@ static int number_rules(struct weir_plan_builder *b) {
         if (!b->authz_ids[i])
             return -ENOMEM;
     }
-    b->report.n_policies = s->n_netpols + s->n_authz;
+    b->report.n_policies = s->n_netpols + s->n_egress_policies + s->n_authz;
     return 0;
 }
 
@@ -382,6 +385,8 @@ static int build(struct weir_plan_builder *b) {
         r = put_service(b, &s->services[i]);
     for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
         r = put_pod(b, &in->pods[i]);
+    if (r == 0)
+        r = weir_plan_names_setting(b);
     for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
         if (weir_pod_meshed(in->pods[i].pod))
             r = put_proof_ports(b, in->pods[i].pod, b->local[in->pods[i].pod - s->pods]);

@@ -42,6 +42,8 @@ struct weir_plan_input {
     const struct weir_ip
         *node_ips; /* probes come from them; none = the kubelet's connections are recorded */
     uint32_t n_node_ips;
+    const struct weir_ip *dns; /* that this node asks; no loopback address among them */
+    uint32_t n_dns;
 };
 
 struct weir_plan_report {
@@ -50,6 +52,8 @@ struct weir_plan_report {
      * none. In the snapshot; and the policy whose rule was the first too many. */
     const struct weir_pod *too_many_rules;
     const struct weir_meta *too_many_at;
+    const struct weir_pod
+        *no_dns_servers; /* has rules with names, and no server is known; NULL = none */
 };
 
 /* 0, -ENOMEM. The result borrows nothing. */

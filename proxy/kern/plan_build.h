@@ -45,12 +45,13 @@ struct weir_plan_builder {
     uint32_t n_labels;
     uint32_t *found; /* weir_plan_find: pods' identities on their way into a set */
     uint32_t n_found, cap_found;
+    uint32_t n_named; /* pods that have rules with names, so far */
 };
 
 /* One rule in the making: `set` and `cidr` of the item are filled from what they stand for. */
 struct weir_plan_rule {
     struct weir_rule_item item;
-    struct weir_plan_ids *ids;     /* with WEIR_PEER_IDENTITY, WEIR_PEER_NOT_IDENTITY */
+    struct weir_plan_ids *ids; /* with WEIR_PEER_IDENTITY, WEIR_PEER_NOT_IDENTITY, WEIR_PEER_NAME */
     struct weir_plan_cidrs *cidrs; /* with WEIR_PEER_CIDR */
     const struct weir_meta *meta;  /* of its policy */
     uint8_t stage; /* rules of one stage are alike in what they do: any order is right */
@@ -96,6 +97,11 @@ int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *t
 /* Both directions of one local pod. 0, -ENOMEM. */
 int weir_plan_policy(struct weir_plan_builder *b, const struct weir_pod *pod,
                      struct weir_policy_slot slots[2]);
+/* plan_names.c: is one of the EgressPolicies that select the pod enforced? Those that are, or those in audit mode. 0, -ENOMEM. */
+bool weir_plan_names_enforced(const struct weir_snapshot *s, const struct weir_pod *pod);
+int weir_plan_names(struct weir_plan_chain *chain, bool enforced, struct weir_policy_slot *slot);
+/* After all pods. 0, -ENOMEM. */
+int weir_plan_names_setting(struct weir_plan_builder *b);
 /* plan_authz.c: the AuthorizationPolicies of one local pod. 0, -ENOMEM. */
 int weir_plan_authz(struct weir_plan_builder *b, const struct weir_pod *pod,
                     struct weir_policy_slot *slot);

@@ -198,7 +198,7 @@ static int rule_compare(const void *pa, const void *pb) {
 
 static bool joins(const struct weir_plan_rule *r) {
     return r->item.peer == WEIR_PEER_ANY || r->item.peer == WEIR_PEER_IDENTITY ||
-           r->item.peer == WEIR_PEER_CIDR;
+           r->item.peer == WEIR_PEER_CIDR || r->item.peer == WEIR_PEER_NAME;
 }
 
 static int join_ids(struct weir_plan_builder *b, struct weir_plan_rule *rules, uint32_t n) {
@@ -253,7 +253,7 @@ static int shorten(struct weir_plan_chain *c) {
         for (end = i + 1; end < c->n && joins(&c->rules[i]); end++)
             if (kind_compare(&c->rules[i], &c->rules[end]) != 0)
                 break;
-        if (end - i > 1 && c->rules[i].item.peer == WEIR_PEER_IDENTITY)
+        if (end - i > 1 && (c->rules[i].item.peer & (WEIR_PEER_IDENTITY | WEIR_PEER_NAME)))
             r = join_ids(c->b, &c->rules[i], end - i);
         else if (end - i > 1 && c->rules[i].item.peer == WEIR_PEER_CIDR)
             r = join_cidrs(c->b, &c->rules[i], end - i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * NetworkPolicy -> rule blocks of one pod. Every policy of the pod's namespace that selects it adds
+ * NetworkPolicy -> rule blocks of one pod (EgressPolicy: plan_names.c). Every policy of the pod's namespace that selects it adds
  * its rules: they only allow, so their order does not matter, and one policy is enough to make the
  * direction isolated. One item of a block is one port range and one kind of peer: no peers anybody
  *   selector peers       one identity set per rule, the union of them
@@ -277,9 +277,13 @@ static int compile_direction(struct weir_plan_builder *b, const struct weir_pod 
 
     for (uint32_t i = 0; i < s->n_netpols && !enforced; i++)
         enforced = !s->netpols[i].audit && concerns(&s->netpols[i], pod, in);
+    if (!in)
+        enforced = enforced || weir_plan_names_enforced(s, pod);
     for (uint32_t i = 0; r == 0 && i < s->n_netpols; i++)
         if (s->netpols[i].audit != enforced && concerns(&s->netpols[i], pod, in))
             r = compile_policy(&c, &s->netpols[i], slot);
+    if (r == 0 && !in)
+        r = weir_plan_names(&c.chain, enforced, slot);
     return r ? r : weir_plan_chain_put(&c.chain, &slot->block);
 }
 

@@ -62,3 +62,17 @@ _Static_assert(WEIR_REASON_COUNT_ <= WEIR_REASON_SLOTS, "weir_count has a slot f
 const char *weir_reason_name(unsigned reason) {
     return reason < WEIR_ARRAY_LEN(names) ? names[reason] : "";
 }
+
+static const char *const dns_names[] = {
+    [WEIR_DNS_ANSWERS] = "answers",     [WEIR_DNS_OTHER] = "other",
+    [WEIR_DNS_BOUND] = "bound",         [WEIR_DNS_RENEWED] = "renewed",
+    [WEIR_DNS_UNASKED] = "unasked",     [WEIR_DNS_TRUNCATED] = "truncated",
+    [WEIR_DNS_MALFORMED] = "malformed", [WEIR_DNS_LONG] = "long",
+    [WEIR_DNS_MANY] = "many",           [WEIR_DNS_ADDRESS] = "address",
+    [WEIR_DNS_FULL] = "full",           [WEIR_DNS_SHARED] = "shared",
+};
+_Static_assert(WEIR_ARRAY_LEN(dns_names) == WEIR_DNS_COUNTS_, "every count has a name");
+
+const char *weir_dns_count_name(unsigned what) {
+    return what < WEIR_ARRAY_LEN(dns_names) ? dns_names[what] : "";
+}

@@ -6,7 +6,8 @@ import struct
 APP, PROXY, OUTSIDE, REFUSED = 1, 2, 3, 4
 MESHED, FAIL_OPEN, JOIN, JOIN_READER = 1, 2, 4, 8
 ISOLATED, AUDIT_SLOT = 1, 2
-ANY, IDENTITY, CIDR, NOT_IDENTITY = 0, 1, 2, 4
+ANY, IDENTITY, CIDR, NOT_IDENTITY, NAME = 0, 1, 2, 4, 8
+NAMES = 16
 DENY, AUDIT, PROXY_ONLY, NOTE = 1, 2, 4, 8
 OUT, IN = 1, 2
 STEER, PLAIN = 1, 2
@@ -85,6 +86,38 @@ def cidr_key(set, text):
     net = ipaddress.ip_network(text)
     prefix = net.prefixlen + (96 if net.version == 4 else 0)
     return struct.pack("=II", 32 + prefix, set) + addr(net.network_address)
+
+
+NAME_BYTES, NAME_SLOTS, NAME_MEMBER = 252, 16, 0x80000000
+
+
+def pattern_key(pod, name):
+    """Of "api.example.com" or "*.example.com"."""
+    turned = name[1:][::-1] if name.startswith("*") else name[::-1] + "\0"
+    return struct.pack("=II", 32 + 8 * len(turned), pod) + turned.encode().ljust(NAME_BYTES, b"\0")
+
+
+def name_member(set, pattern):
+    return struct.pack("=II", set, pattern | NAME_MEMBER)
+
+
+def server_key(pod, ip, port=53):
+    return addr(ip) + struct.pack("=IHH", pod, port, 0)
+
+
+def dns_setting(pods, least=60, most=86400, grace=30, addresses=1000):
+    return struct.pack("=IIIII", pods, least, most, grace, addresses)
+
+
+def bound_key(pod, ip):
+    return addr(ip) + struct.pack("=I", pod)
+
+
+class Bound:
+    def __init__(self, raw):
+        self.kept_ns, *slots = struct.unpack_from("=Q%dI" % (2 * NAME_SLOTS), raw)
+        self.until = {p: u for p, u in zip(slots[::2], slots[1::2]) if p}
+        self.asked = raw[8 + 8 * NAME_SLOTS:].split(b"\0")[0].decode()
 
 
 EVENT = struct.Struct("=QQQQQ16s16s16sHHHBBIIIIIIIIBBB5x")

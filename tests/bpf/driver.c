@@ -110,6 +110,28 @@ static int do_each(struct driver *d, char **w) {
     return r;
 }
 
+struct keys {
+    enum weir_map map;
+};
+
+static int print_key(void *arg, const void *key, const void *value) {
+    print_hex(key, weir_map_key_size(((const struct keys *)arg)->map));
+    printf("\n");
+    return 0;
+}
+
+static int do_keys(struct driver *d, char **w) {
+    int m = find_map(w[1]), r;
+    struct keys keys = { (enum weir_map)m };
+
+    if (m < 0)
+        return -EINVAL;
+    r = weir_kern_each(d->k, keys.map, print_key, &keys);
+    if (r == 0)
+        printf("ok\n");
+    return r;
+}
+
 static int do_pod(struct driver *d, char **w) {
     uint32_t pod = (uint32_t)strtoul(w[1], NULL, 10);
     uint64_t cookie;
@@ -154,6 +176,19 @@ static int do_counts(struct driver *d) {
     printf("ok");
     for (unsigned i = 0; i < WEIR_REASON_COUNT_; i++)
         printf(" %s=%llu", weir_reason_name(i), (unsigned long long)counts[i]);
+    printf("\n");
+    return 0;
+}
+
+static int do_dns_counts(struct driver *d) {
+    uint64_t counts[WEIR_DNS_COUNT_SLOTS];
+    int r = weir_kern_dns_counts(d->k, counts);
+
+    if (r != 0)
+        return r;
+    printf("ok");
+    for (unsigned i = 0; i < WEIR_DNS_COUNTS_; i++)
+        printf(" %s=%llu", weir_dns_count_name(i), (unsigned long long)counts[i]);
     printf("\n");
     return 0;
 }
@@ -337,6 +372,8 @@ static int run(struct driver *d, char **w) {
         return do_map(d, w);
     if (strcmp(w[0], "each") == 0)
         return do_each(d, w);
+    if (strcmp(w[0], "keys") == 0)
+        return do_keys(d, w);
     if (strcmp(w[0], "pod_attach") == 0 || strcmp(w[0], "pod_detach") == 0)
         return do_pod(d, w);
     if (strcmp(w[0], "pods") == 0) {
@@ -347,6 +384,8 @@ static int run(struct driver *d, char **w) {
     }
     if (strcmp(w[0], "counts") == 0)
         return do_counts(d);
+    if (strcmp(w[0], "dns_counts") == 0)
+        return do_dns_counts(d);
     if (strcmp(w[0], "look") == 0)
         return do_look(d);
     if (strcmp(w[0], "events") == 0)

@@ -77,6 +77,9 @@ class Driver:
     def counts(self):
         return {k: int(v) for k, v in (w.split("=") for w in self.ask("counts"))}
 
+    def dns_counts(self):
+        return {k: int(v) for k, v in (w.split("=") for w in self.ask("dns_counts"))}
+
     def events(self):
         return [abi.event(bytes.fromhex(w[2:])) for w in self.ask("events")]
 

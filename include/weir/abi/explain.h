@@ -11,7 +11,7 @@
 #include "weir/abi/maps.h"
 
 /*
- * VERDICT: `slot`, `peer`, `peer_identity`, `port`, `proto` -> `verdict` and what follows it.
+ * VERDICT: `slot`, `peer`, `peer_identity`, `port`, `proto`, egress `pod` -> `verdict` and what follows it.
  * CALL: a process of `pod` in `role` connects to `peer`:`port` -> `reason`, `error`, `dst`, `dport`,
  * `flags`, `service`, `set`, `policy`, identities. The endpoint of a service is picked anew.
  * ARRIVAL: `peer` has reached `port` of `pod` -> `reason`, `verdict`..., `flags`

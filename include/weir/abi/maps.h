@@ -13,7 +13,7 @@
 #ifndef WEIR_ABI_MAPS_H
 #define WEIR_ABI_MAPS_H
 
-#include "weir/abi/types.h"
+#include "weir/abi/dns.h"
 
 /* Of all structs in this folder together. An agent that finds another number refuses to adopt. */
 #define WEIR_LAYOUT_VERSION 3
@@ -103,6 +103,7 @@ struct weir_pod_value {
 #define WEIR_POD_JOIN 4u /* its sockets may be joined where that is safe without knowing it */
 #define WEIR_POD_JOIN_READER                                                                       \
     8u /* declared: its processes do not splice(2), so they may be handed joined bytes */
+#define WEIR_POD_NAMES 16u /* its egress rules have names: the DNS answers it gets are read */
 WEIR_ABI_SIZE(weir_pod_value, 104);
 WEIR_ABI_AT(weir_pod_value, pod, 0);
 WEIR_ABI_AT(weir_pod_value, identity, 4);
@@ -283,8 +284,9 @@ WEIR_ABI_AT(weir_ip_value, pad, 12);
  * Example: "from everybody on every port": {.policy = 3, .port_hi = 65535, .peer = WEIR_PEER_ANY}
  */
 struct weir_rule_item {
-    __u32 set;    /* identity set, with WEIR_PEER_IDENTITY and WEIR_PEER_NOT_IDENTITY */
-    __u32 cidr;   /* address set, with WEIR_PEER_CIDR */
+    __u32 set;  /* identity set, with WEIR_PEER_IDENTITY and WEIR_PEER_NOT_IDENTITY; of names, with
+                     WEIR_PEER_NAME */
+    __u32 cidr; /* address set, with WEIR_PEER_CIDR */
     __u32 policy; /* named in events, unless the member of the set that matched names another */
     __u16 port_lo,
         port_hi; /* inclusive; 0..65535 = every port. The DESTINATION port in both directions */
@@ -299,7 +301,10 @@ struct weir_rule_item {
     2u /* the longest prefix of cidr in weir_cidr that holds the peer says "in"                    \
         */
 #define WEIR_PEER_NOT_IDENTITY 4u /* the peer's identity is not in the set; unidentified is not */
-#define WEIR_RULE_DENY         1u
+#define WEIR_PEER_NAME                                                                             \
+    8u /* not beside one of an identity: the peer is in no identity set, and was answered to the pod for a   \
+          name that is in weir_idset {set, name} (dns.h) */
+#define WEIR_RULE_DENY 1u
 #define WEIR_RULE_AUDIT                                                                            \
     2u /* with DENY: counted and reported, and the next rule is tried. Without: it ends the rules  \
           of policies in audit mode */
@@ -435,6 +440,7 @@ struct weir_name_value {
 #define WEIR_NAME_IDENTITY 2u
 #define WEIR_NAME_POLICY   3u
 #define WEIR_NAME_SERVICE  4u
+#define WEIR_NAME_DNS      5u /* of an egress rule: "api.example.com", "*.example.com" */
 WEIR_ABI_SIZE(weir_name_key, 8);
 WEIR_ABI_AT(weir_name_key, kind, 0);
 WEIR_ABI_AT(weir_name_key, id, 4);

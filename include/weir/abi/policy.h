@@ -9,6 +9,8 @@
  * WEIR_POLICY_BLOCK(env, id)             const struct weir_rule_block *, NULL = no such block
  * WEIR_POLICY_IN_SET(env, set, identity) const __u32 *, the member's policy; NULL = no member
  * WEIR_POLICY_CIDR(env, set, addr)       const struct weir_cidr_value *, NULL = no prefix holds it
+ * WEIR_POLICY_NAMED(env, set, q)         __s64: was q->peer answered to q->pod for a name in the set? The
+ *                                        member's policy as in IN_SET; negative = no
  */
 #ifndef WEIR_ABI_POLICY_H
 #define WEIR_ABI_POLICY_H
@@ -22,8 +24,12 @@ struct weir_policy_query {
     __u32 peer_identity; /* 0 = unidentified: in no identity set */
     __u16 port;          /* destination port, host order */
     __u8 proto;          /* WEIR_IPPROTO_* */
-    __u8 pad;
+    __u8 socket;         /* WEIR_SOCKET_*: for names that have run out */
+    __u32 pod;           /* whose policy it is: names are bound for it; 0 = none are */
 };
+#define WEIR_SOCKET_NEW   0 /* is about to be made */
+#define WEIR_SOCKET_LIVES 1 /* exists: an address does not run out under it */
+#define WEIR_SOCKET_NONE  2 /* nobody's: it is only asked */
 
 /* verdict: WEIR_VERDICT_* (maps.h). policy: the rule's, or the slot's for a default deny; 0 when no
  * policy applies. */
@@ -39,41 +45,67 @@ struct weir_policy_answer {
 #ifndef WEIR_POLICY_IN_BLOCK
 #define WEIR_POLICY_IN_BLOCK(env, b, q, before, a) weir_policy_block_decide(env, b, q, before, a)
 #endif
+#ifndef WEIR_POLICY_PEER
+#define WEIR_POLICY_PEER(env, rule, q) weir_policy_peer_decide(env, rule, q)
+#endif
 #define WEIR_POLICY_INLINE static inline __attribute__((always_inline, unused))
 
-/* 1: it matches, as far as is known here, in the name of *ret_policy. */
-WEIR_POLICY_INLINE int weir_policy_rule_matches(const void *env, const struct weir_rule_item *rule,
-                                                const struct weir_policy_query *q,
-                                                __u32 *ret_policy) {
+/* Is the peer one of those the rule speaks of, as far as is known here? Negative: no; else the policy in whose name, 0 =
+ * the rule's own. */
+WEIR_POLICY_INLINE __s64 weir_policy_peer_decide(const void *env, const struct weir_rule_item *rule,
+                                                 const struct weir_policy_query *q) {
+    __s64 policy = 0;
+
     (void)env;
-    *ret_policy = rule->policy;
-    if (rule->proto != 0 && rule->proto != q->proto)
-        return 0;
-    if (q->port < rule->port_lo || q->port > rule->port_hi)
-        return 0;
-    if (rule->peer & ~(WEIR_PEER_IDENTITY | WEIR_PEER_CIDR | WEIR_PEER_NOT_IDENTITY))
-        return 0;
+    if (rule->peer &
+        ~(WEIR_PEER_IDENTITY | WEIR_PEER_CIDR | WEIR_PEER_NOT_IDENTITY | WEIR_PEER_NAME))
+        return -1;
     if (rule->peer & (WEIR_PEER_IDENTITY | WEIR_PEER_NOT_IDENTITY)) {
         if (q->peer_identity != 0) {
             const __u32 *member = WEIR_POLICY_IN_SET(env, rule->set, q->peer_identity);
 
             if (!member != !(rule->peer & WEIR_PEER_IDENTITY))
-                return 0;
-            if (member && *member)
-                *ret_policy = *member;
+                return -1;
+            if (member)
+                policy = *member;
         } else if ((rule->peer & WEIR_PEER_IDENTITY) &&
                    (rule->flags & (WEIR_RULE_PROXY | WEIR_RULE_DENY)) != WEIR_RULE_PROXY) {
-            return 0;
+            return -1;
         }
     }
     if (rule->peer & WEIR_PEER_CIDR) {
         const struct weir_cidr_value *v = WEIR_POLICY_CIDR(env, rule->cidr, &q->peer);
 
         if (!v || v->verdict != WEIR_CIDR_IN)
-            return 0;
+            return -1;
         if (v->policy)
-            *ret_policy = v->policy;
+            policy = v->policy;
     }
+    /* Who is known by identity is spoken of by identity: no name leads to a pod. */
+    if (rule->peer & WEIR_PEER_NAME) {
+        __s64 member = q->peer_identity ? -1 : WEIR_POLICY_NAMED(env, rule->set, q);
+
+        if (member)
+            policy = member;
+    }
+    return policy;
+}
+
+/* 1: it matches, as far as is known here, in the name of *ret_policy. */
+WEIR_POLICY_INLINE int weir_policy_rule_matches(const void *env, const struct weir_rule_item *rule,
+                                                const struct weir_policy_query *q,
+                                                __u32 *ret_policy) {
+    __s64 policy;
+
+    (void)env;
+    if (rule->proto != 0 && rule->proto != q->proto)
+        return 0;
+    if (q->port < rule->port_lo || q->port > rule->port_hi)
+        return 0;
+    policy = WEIR_POLICY_PEER(env, rule, q);
+    if (policy < 0)
+        return 0;
+    *ret_policy = policy ? (__u32)policy : rule->policy;
     return 1;
 }
 

@@ -83,7 +83,27 @@ static WEIR_UNUSED const struct weir_rule_block *block_of(const struct weir_maps
 #define WEIR_POLICY_BLOCK(env, id)             block_of(env, id)
 #define WEIR_POLICY_IN_SET(env, set, identity) set_has(env, set, identity)
 #define WEIR_POLICY_CIDR(env, set, addr)       cidr_says(env, set, addr)
+#define WEIR_POLICY_NAMED(env, set, q)         named_in(env, set, q)
+struct weir_policy_query;
+static WEIR_UNUSED int64_t named_in(const struct weir_mapset *set, uint32_t id,
+                                    const struct weir_policy_query *q);
 #include "weir/abi/policy.h"
+
+/* As the kernel reads a binding, were it always in time. */
+static WEIR_UNUSED int64_t named_in(const struct weir_mapset *set, uint32_t id,
+                                    const struct weir_policy_query *q) {
+    const struct weir_dns_bound_key key = { q->peer, q->pod };
+    const struct weir_dns_bound_value *v = weir_mapset_get(set, WEIR_MAP_DNS_BOUND, &key);
+
+    for (unsigned i = 0; v && i < WEIR_DNS_SLOTS; i++) {
+        const uint32_t *member =
+            v->slots[i].pattern ? set_has(set, id, v->slots[i].pattern | WEIR_DNS_MEMBER) : NULL;
+
+        if (member)
+            return *member;
+    }
+    return -1;
+}
 
 static WEIR_UNUSED struct weir_addr addr_of(const struct weir_ip *ip) {
     struct weir_addr addr;
@@ -96,7 +116,9 @@ static WEIR_UNUSED struct weir_addr addr_of(const struct weir_ip *ip) {
 static WEIR_UNUSED struct weir_policy_answer answer_of(const struct weir_mapset *set, uint32_t pod,
                                                        int direction, const struct weir_ip *peer,
                                                        uint8_t proto, uint16_t port) {
-    struct weir_policy_query q = { .peer = addr_of(peer), .proto = proto, .port = port };
+    struct weir_policy_query q = {
+        .peer = addr_of(peer), .proto = proto, .port = port, .pod = pod
+    };
     const struct weir_pod_value *value = weir_mapset_get(set, WEIR_MAP_POD, &pod);
     const struct weir_ip_value *who = weir_mapset_get(set, WEIR_MAP_IP, &q.peer);
     struct weir_policy_answer answer;

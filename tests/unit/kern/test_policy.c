@@ -90,7 +90,15 @@ static const struct weir_cidr_value *cidr_value(const struct tables *t, uint32_t
 }
 
 #define WEIR_POLICY_CIDR(env, set, addr) cidr_value(env, set, addr)
+/* One address is bound: to a name in set 2 whose member names policy 77, for pod 5. */
+#define WEIR_POLICY_NAMED(env, set, q) named_in(set, q)
+struct weir_policy_query;
+static int64_t named_in(uint32_t set, const struct weir_policy_query *q);
 #include "weir/abi/policy.h"
+
+static int64_t named_in(uint32_t set, const struct weir_policy_query *q) {
+    return set == 2 && q->pod == 5 && weir_addr_first(q->peer.w[3]) == 198 ? 77 : -1;
+}
 
 static struct weir_addr v4(unsigned a, unsigned b, unsigned c, unsigned d) {
     unsigned char bytes[16] = { [10] = 0xff,
