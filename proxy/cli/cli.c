@@ -13,7 +13,7 @@
 static const struct weir_verb *const verbs[] = {
     &weir_verb_proxy,
 #if WEIR_HAVE_KERNEL
-    &weir_verb_agent,    &weir_verb_helper,  &weir_verb_run, &weir_verb_join,
+    &weir_verb_agent,    &weir_verb_helper,  &weir_verb_run, &weir_verb_join,   &weir_verb_names,
 #endif
     &weir_verb_validate, &weir_verb_check,   &weir_verb_ca,  &weir_verb_status,
 #if WEIR_HAVE_KERNEL

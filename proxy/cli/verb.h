@@ -66,4 +66,6 @@ extern const struct weir_verb weir_verb_proxy, weir_verb_agent, weir_verb_run, w
 #define WEIR_OPTIONS_END                                                                           \
     { NULL, 0, NULL, NULL }
 
+extern const struct weir_verb weir_verb_names;
+
 #endif

@@ -95,6 +95,8 @@ static void client_answer(struct weir_agent_client *c) {
         weir_textbuf_add(&c->out, "{", 1);
         weir_textbuf_bool(&c->out, "found", weir_tenants_replace(a, c->line + 8));
         weir_textbuf_add(&c->out, "}\n", 2);
+    } else if (strcmp(c->line, "names") == 0 || strncmp(c->line, "names ", 6) == 0) {
+        weir_agent_names(a, c->line[5] ? c->line + 6 : "", &c->out);
     } else if (strncmp(c->line, "explain ", 8) == 0) {
         weir_agent_explain(a, c->line + 8, &c->out);
     } else {
@@ -102,7 +104,7 @@ static void client_answer(struct weir_agent_client *c) {
         weir_textbuf_member(
             &c->out, "error",
             "not a command: status, counters, generation, ready, verify, join, join on, "
-            "join off, flows, flows -f, replace, explain");
+            "join off, flows, flows -f, replace, names, explain");
         weir_textbuf_add(&c->out, "}\n", 2);
     }
     client_flush(c);

@@ -114,6 +114,7 @@ static void timer_ready(void *arg, uint32_t events) {
     if (a->revoke_again)
         weir_agent_revoke(a, false);
     weir_agent_sync(a, false);
+    weir_agent_names_tick(a);
     if (!a->stale)
         weir_agent_prove(a, false);
 }

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "kern/explain.h"
+#include "node/explain_rules.h"
 #include "node/state.h"
 
-#define SHOWN_NAMES     4u
 #define SHOWN_ENDPOINTS 64u
 
 struct question {
@@ -36,11 +36,6 @@ static struct weir_addr addr_of(const struct weir_ip *ip) {
     return a;
 }
 
-static void comma(struct weir_textbuf *out) {
-    if (out->len > 0 && out->ptr[out->len - 1] == '}')
-        weir_textbuf_add(out, ",", 1);
-}
-
 static void put_addr(struct weir_textbuf *out, const char *key, const struct weir_addr *addr) {
     struct weir_ip ip;
     char buf[64];
@@ -52,136 +47,6 @@ static void put_addr(struct weir_textbuf *out, const char *key, const struct wei
 static void put_known(struct weir_textbuf *out, const char *key, const char *value) {
     if (value[0])
         weir_textbuf_member(out, key, value);
-}
-
-/* --- who a rule speaks of --- */
-
-struct peers {
-    const struct weir_agent *a;
-    uint32_t set, cidr, n;
-    char text[512];
-};
-
-static void peers_add(struct peers *p, const char *text, size_t len) {
-    size_t used = strlen(p->text);
-
-    if (p->n++ < SHOWN_NAMES)
-        snprintf(p->text + used, sizeof(p->text) - used, "%s%.*s", used ? ", " : "", (int)len,
-                 text);
-}
-
-static int note_identity(void *arg, const void *key, const void *value) {
-    const struct weir_idset_key *k = key;
-    struct peers *p = arg;
-    const char *name;
-
-    (void)value;
-    if (k->set != p->set)
-        return 0;
-    name = weir_plan_name(p->a->installed, WEIR_NAME_IDENTITY, k->identity);
-    peers_add(p, name, strcspn(name, "#"));
-    return 0;
-}
-
-static int note_prefix(void *arg, const void *key, const void *value) {
-    const struct weir_cidr_key *k = key;
-    struct peers *p = arg;
-    struct weir_ip ip;
-    char buf[64], text[96];
-    unsigned prefix = k->prefix - 32;
-
-    if (k->set != p->cidr)
-        return 0;
-    memcpy(&ip, &k->addr, sizeof(ip));
-    if (weir_addr_is_v4(&k->addr) && prefix >= 96)
-        prefix -= 96;
-    snprintf(text, sizeof(text), "%s%s/%u",
-             ((const struct weir_cidr_value *)value)->verdict == WEIR_CIDR_OUT ? "except " : "",
-             weir_ip_format(&ip, buf, sizeof(buf)), prefix);
-    peers_add(p, text, strlen(text));
-    return 0;
-}
-
-static void put_list(struct weir_textbuf *out, const char *key, struct peers *p, bool wanted) {
-    size_t used = strlen(p->text);
-
-    if (p->n > SHOWN_NAMES)
-        snprintf(p->text + used, sizeof(p->text) - used, ", and %u more", p->n - SHOWN_NAMES);
-    if (wanted)
-        weir_textbuf_member(out, key, p->n ? p->text : "nobody");
-}
-
-static void put_peers(const struct weir_agent *a, struct weir_textbuf *out,
-                      const struct weir_rule_item *rule) {
-    struct peers p = { .a = a, .set = rule->set, .cidr = rule->cidr };
-
-    if (rule->peer == WEIR_PEER_ANY) {
-        weir_textbuf_member(out, "peer", "anybody");
-        return;
-    }
-    if (rule->peer & (WEIR_PEER_IDENTITY | WEIR_PEER_NOT_IDENTITY))
-        (void)weir_mapset_each(a->installed, WEIR_MAP_IDSET, note_identity, &p);
-    put_list(out, rule->peer & WEIR_PEER_NOT_IDENTITY ? "peer_not" : "peer", &p,
-             rule->peer & (WEIR_PEER_IDENTITY | WEIR_PEER_NOT_IDENTITY));
-    p.n = 0;
-    p.text[0] = '\0';
-    if (rule->peer & WEIR_PEER_CIDR)
-        (void)weir_mapset_each(a->installed, WEIR_MAP_CIDR, note_prefix, &p);
-    put_list(out, rule->peer == WEIR_PEER_CIDR ? "peer" : "address", &p,
-             rule->peer & WEIR_PEER_CIDR);
-}
-
-static void put_rule(const struct weir_agent *a, struct weir_textbuf *out,
-                     const struct weir_rule_item *rule, uint32_t number, bool decides) {
-    char ports[32] = "any";
-
-    if (rule->port_lo != 0 || rule->port_hi != 65535)
-        snprintf(ports, sizeof(ports), "%u-%u", rule->port_lo, rule->port_hi);
-    comma(out);
-    weir_textbuf_add(out, "{", 1);
-    weir_textbuf_number(out, "rule", number);
-    weir_textbuf_member(out, "policy",
-                        weir_plan_name(a->installed, WEIR_NAME_POLICY, rule->policy));
-    weir_textbuf_member(out, "action",
-                        rule->flags & WEIR_RULE_NOTE      ? "audit"
-                        : !(rule->flags & WEIR_RULE_DENY) ? "allow"
-                                                          : "deny");
-    if (rule->flags & WEIR_RULE_AUDIT)
-        weir_textbuf_bool(out, "audit_mode", true);
-    if (rule->flags & WEIR_RULE_PROXY)
-        weir_textbuf_bool(out, "decided_by_sidecar", true);
-    weir_textbuf_member(out, "protocol",
-                        rule->proto == 0                  ? "any"
-                        : rule->proto == WEIR_IPPROTO_TCP ? "tcp"
-                                                          : "udp");
-    weir_textbuf_member(out, "ports", ports);
-    put_peers(a, out, rule);
-    weir_textbuf_bool(out, "decides", decides);
-    weir_textbuf_add(out, "}", 1);
-}
-
-/* Along the chain up to the rule that decided; all of them when none did. */
-static void put_rules(const struct weir_agent *a, struct weir_textbuf *out,
-                      const struct weir_explain *x) {
-    struct weir_rule_block block;
-    uint32_t id = x->slot.block, before = 0;
-
-    weir_textbuf_name(out, "rules");
-    weir_textbuf_add(out, "[", 1);
-    for (uint32_t n = 0; id != 0 && n < WEIR_BLOCK_CHAIN; n++) {
-        if (weir_kern_get(a->kern, WEIR_MAP_RULE, &id, &block))
-            break;
-        for (uint32_t i = 0; i < block.count && i < WEIR_BLOCK_RULES; i++) {
-            uint32_t number = before + i + 1;
-
-            if (x->rule != 0 && number > x->rule)
-                break;
-            put_rule(a, out, &block.rules[i], number, number == x->rule);
-        }
-        before += WEIR_BLOCK_RULES;
-        id = x->rule != 0 && before >= x->rule ? 0 : block.next;
-    }
-    weir_textbuf_add(out, "]", 1);
 }
 
 static const char *verdict_name(uint32_t verdict) {
@@ -206,11 +71,24 @@ static void put_side(struct question *q, const char *key, const char *pod,
     put_known(q->out, "sidecar_asks", weir_plan_name(set, WEIR_NAME_POLICY, x->proxy));
     weir_textbuf_number(q->out, "rule", x->rule);
     put_known(q->out, "peer_identity", weir_plan_name(set, WEIR_NAME_IDENTITY, x->peer_identity));
-    put_rules(q->a, q->out, x);
+    weir_agent_explain_rules(q->a, q->out, x);
     weir_textbuf_add(q->out, "}", 1);
 }
 
 /* --- one hop: a destination as it goes on the wire --- */
+
+/* The names that the pod was answered this address for. */
+static void put_binding(struct question *q, const struct weir_addr *to) {
+    const struct weir_dns_bound_key key = { *to, q->source_id };
+    struct weir_dns_bound_value bound;
+
+    if (weir_kern_get(q->a->kern, WEIR_MAP_DNS_BOUND, &key, &bound))
+        return;
+    weir_textbuf_name(q->out, "answered");
+    weir_textbuf_add(q->out, "{", 1);
+    weir_agent_put_names(q->a, &bound, q->out);
+    weir_textbuf_add(q->out, "}", 1);
+}
 
 static int egress(struct question *q, const struct weir_addr *to, uint16_t port, bool *ret_denied) {
     struct weir_explain x = { .what = WEIR_EXPLAIN_VERDICT, .peer = *to, .port = port };
@@ -222,12 +100,14 @@ static int egress(struct question *q, const struct weir_addr *to, uint16_t port,
         return r;
     (void)weir_kern_get(q->a->kern, WEIR_MAP_IP, to, &ip);
     x.proto = q->proto;
+    x.pod = q->source_id;
     x.slot = pod.policy[WEIR_EGRESS];
     x.peer_identity = ip.identity;
     r = weir_kern_explain(q->a->kern, &x);
     if (r)
         return r;
     put_side(q, "egress", weir_plan_name(q->a->installed, WEIR_NAME_POD, q->source_id), &x);
+    put_binding(q, to);
     *ret_denied = x.verdict != WEIR_VERDICT_ALLOW;
     return 0;
 }
@@ -284,7 +164,7 @@ static int hop(struct question *q, const struct weir_addr *to, uint16_t port) {
     pod = weir_snapshot_pod_by_ip(q->a->snapshot, &as_ip);
     if (pod)
         snprintf(name, sizeof(name), "%s/%s", pod->meta.namespace_, pod->meta.name);
-    comma(q->out);
+    weir_agent_explain_comma(q->out);
     weir_textbuf_add(q->out, "{", 1);
     put_addr(q->out, "ip", to);
     weir_textbuf_number(q->out, "port", port);
@@ -496,8 +376,11 @@ static const char *find_destination(struct question *q, char *text) {
             (void)take_ip(q, q->service->ips, q->service->n_ips); /* none: headless */
         return problem;
     }
+    if (!pod && q->source_id && weir_agent_name_address(q->a, q->source_id, text, &q->to))
+        return NULL;
     if (!pod)
-        return "no such destination: NAMESPACE/POD, a service or an address";
+        return "no such destination: NAMESPACE/POD, a service, an address, or a name that was "
+               "answered to the source (weir names)";
     return take_ip(q, pod->ips, pod->n_ips) ? NULL
                                             : "the destination has no address of that family";
 }

@@ -187,6 +187,30 @@ static void expose_kernel(const struct weir_agent *a, struct weir_pen *pen) {
     }
 }
 
+static void expose_names(const struct weir_agent *a, struct weir_pen *pen) {
+    static const struct weir_family answers = { "weir_dns_total", "counter",
+                                                "DNS answers to pods that have rules with names, "
+                                                "and addresses in them, by what came of them." };
+    const struct figure figures[] = {
+        { { "weir_dns_addresses", "gauge", "Addresses bound to names, at the last sweep." },
+          a->names.addresses },
+        { { "weir_dns_addresses_kept", "gauge",
+            "Of them, those whose time is over and that a socket keeps." },
+          a->names.kept },
+        { { "weir_dns_expired_total", "counter",
+            "Addresses forgotten because their time was over." },
+          a->names.expired },
+    };
+    uint64_t counts[WEIR_DNS_COUNT_SLOTS] = { 0 };
+
+    if (weir_kern_dns_counts(a->kern, counts) == 0) {
+        weir_expo_head(pen, &answers);
+        for (unsigned i = 0; i < WEIR_DNS_COUNTS_; i++)
+            weir_expo_labelled(pen, &answers, "outcome", weir_dns_count_name(i), counts[i]);
+    }
+    write_all(pen, figures, WEIR_ARRAY_LEN(figures));
+}
+
 static void expose_process(struct weir_pen *pen) {
     struct weir_process_metrics m = { 0 };
     struct weir_procstat st;
@@ -212,6 +236,7 @@ static int metrics(void *arg, struct weir_bufq *out) {
     expose_revocation(a, &pen);
     expose_maps(a, &pen);
     expose_kernel(a, &pen);
+    expose_names(a, &pen);
     expose_process(&pen);
     return weir_pen_end(&pen);
 }

@@ -78,7 +78,25 @@ static bool walked(const struct weir_agent *a, const struct weir_place_of_pod *p
     return false;
 }
 
-static bool walk_all(struct weir_agent *a, struct weir_revoked *sum, uint32_t *ret_n) {
+/* Some of the pods, by local id. */
+struct chosen {
+    const uint32_t *pods;
+    uint32_t n;
+};
+
+static bool is_chosen(const struct weir_agent *a, const struct chosen *chosen,
+                      const struct weir_place_of_pod *place) {
+    uint32_t id = weir_plan_id(a->installed, WEIR_NAME_POD, place->name);
+
+    for (uint32_t i = 0; i < chosen->n; i++)
+        if (chosen->pods[i] == id)
+            return true;
+    return false;
+}
+
+/* chosen: NULL = all. */
+static bool walk(struct weir_agent *a, const struct chosen *chosen, struct weir_revoked *sum,
+                 uint32_t *ret_n) {
     struct walking w = { .a = a, .service = UINT32_MAX };
     struct weir_revoke_params params = {
         .gone = is_gone, .reset = on_reset, .breathe = breathe, .arg = &w
@@ -89,7 +107,7 @@ static bool walk_all(struct weir_agent *a, struct weir_revoked *sum, uint32_t *r
         const struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
         int r;
 
-        if (p->pending || p->netns_fd < 0 || walked(a, p))
+        if (p->pending || p->netns_fd < 0 || (chosen ? !is_chosen(a, chosen, p) : walked(a, p)))
             continue;
         ++*ret_n;
         params.netns_fd = p->netns_fd;
@@ -109,7 +127,7 @@ void weir_agent_revoke(struct weir_agent *a, bool change) {
     struct weir_revoked sum = { 0 };
     uint64_t begin = weir_clock_mono_us(), took;
     uint32_t namespaces = 0;
-    bool good = walk_all(a, &sum, &namespaces) && sum.failed == 0;
+    bool good = walk(a, NULL, &sum, &namespaces) && sum.failed == 0;
 
     took = weir_clock_mono_us() - begin;
     a->n_revoked += sum.killed;
@@ -134,4 +152,14 @@ void weir_agent_revoke(struct weir_agent *a, bool change) {
              (unsigned long long)sum.checked, (unsigned long long)sum.killed,
              (unsigned long long)sum.kept, (unsigned long long)sum.failed, namespaces,
              (unsigned long long)took);
+}
+
+bool weir_agent_walk(struct weir_agent *a, const uint32_t *pods, uint32_t n) {
+    const struct chosen chosen = { pods, n };
+    struct weir_revoked sum = { 0 };
+    uint32_t namespaces = 0;
+    bool good = walk(a, pods ? &chosen : NULL, &sum, &namespaces);
+
+    a->n_revoked += sum.killed;
+    return good;
 }

@@ -9,11 +9,13 @@
 #include "node/agent.h"
 #include "node/enrol.h"
 #include "node/flow.h"
+#include "node/names.h"
 #include "sys/watch.h"
 
-#define WEIR_AGENT_FLOWS   1024 /* records kept for `flows` */
-#define WEIR_AGENT_CLIENTS 32
-#define WEIR_AGENT_LINE    8192 /* of the admin socket, its end included */
+#define WEIR_AGENT_FLOWS    1024 /* records kept for `flows` */
+#define WEIR_AGENT_CLIENTS  32
+#define WEIR_AGENT_LINE     8192 /* of the admin socket, its end included */
+#define WEIR_AGENT_PODS_DUE 256  /* pods with an address that runs out, told apart in one sweep */
 
 /* A descriptor in the loop. */
 struct weir_agent_source {
@@ -67,6 +69,7 @@ struct weir_agent {
     uint64_t n_revoked;  /* connections reset so far */
     uint32_t n_verified; /* enrolled pods whose interception is proven */
     bool revoke_again;   /* with the next tick */
+    struct weir_agent_names names;
 
     struct weir_list tenants;         /* tenants.c */
     int documents_fd, documents_next; /* what their workers are told, and will be; -1 = nothing */
@@ -127,6 +130,8 @@ void weir_agent_admin_flow(struct weir_agent *a, const struct weir_textbuf *reco
  * the second look after that.
  */
 void weir_agent_revoke(struct weir_agent *a, bool change);
+/* The same of some pods (local ids), or of all when pods is NULL, with no change to look after. True: all were asked. */
+bool weir_agent_walk(struct weir_agent *a, const uint32_t *pods, uint32_t n);
 /* probes.c: the recorder where the configuration wants it; when that fails, by address. */
 void weir_agent_record_probes(struct weir_agent *a);
 /* Where probes come from when they are not recorded; weir_free. 0, -ENOMEM. */

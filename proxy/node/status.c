@@ -149,6 +149,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_number(out, "map_puts", a->puts);
     weir_textbuf_number(out, "map_deletes", a->deletes);
     weir_textbuf_number(out, "connections_revoked", a->n_revoked);
+    weir_textbuf_number(out, "addresses_by_name", a->names.addresses);
     revocation(a, out);
     weir_textbuf_number(out, "flows", a->n_flows);
     weir_textbuf_number(out, "flows_lost", a->n_flows_lost);
@@ -177,7 +178,7 @@ void weir_agent_ready(struct weir_agent *a, struct weir_textbuf *out) {
 }
 
 void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out) {
-    uint64_t counts[WEIR_REASON_SLOTS] = { 0 };
+    uint64_t counts[WEIR_REASON_SLOTS] = { 0 }, dns[WEIR_DNS_COUNT_SLOTS] = { 0 };
     int r = weir_kern_counts(a->kern, counts);
 
     weir_textbuf_add(out, "{", 1);
@@ -187,6 +188,13 @@ void weir_agent_counters(struct weir_agent *a, struct weir_textbuf *out) {
         weir_textbuf_number(out, weir_reason_name(i), counts[i]);
     if (r == 0)
         weir_textbuf_number(out, "connections_revoked", a->n_revoked);
+    if (r == 0 && weir_kern_dns_counts(a->kern, dns) == 0) {
+        weir_textbuf_name(out, "dns");
+        weir_textbuf_add(out, "{", 1);
+        for (unsigned i = 0; i < WEIR_DNS_COUNTS_; i++)
+            weir_textbuf_number(out, weir_dns_count_name(i), dns[i]);
+        weir_textbuf_add(out, "}", 1);
+    }
     weir_textbuf_add(out, "}\n", 2);
 }
 

@@ -31,7 +31,7 @@ static int plan(struct weir_agent *a, struct weir_mapset **ret_desired) {
                                      .node = a->node };
     struct weir_plan_pod *pods;
     struct weir_plan_cgroup *cgroups;
-    struct weir_ip *ips;
+    struct weir_ip *ips, *dns = NULL;
     int r = weir_enrol_facts(&a->enrol, &pods, &input.n_pods, &cgroups, &input.n_cgroups);
 
     if (r)
@@ -41,13 +41,22 @@ static int plan(struct weir_agent *a, struct weir_mapset **ret_desired) {
     r = weir_agent_node_ips(a, &ips, &input.n_node_ips);
     input.node_ips = ips;
     if (r == 0)
+        r = weir_agent_node_dns(&dns, &input.n_dns);
+    input.dns = dns;
+    if (r == 0)
         r = weir_plan_build(&input, ret_desired, &a->report);
+    weir_free(dns);
     weir_free(ips);
     weir_free(pods);
     weir_free(cgroups);
     if (r == 0 && a->report.too_many_rules)
         weir_log(WEIR_LOG_ERROR, "policy_too_long", "pod=%s/%s effect=\"cut off\"",
                  a->report.too_many_rules->meta.namespace_, a->report.too_many_rules->meta.name);
+    if (r == 0 && a->report.no_dns_servers)
+        weir_log(WEIR_LOG_ERROR, "no_dns_servers",
+                 "pod=%s/%s effect=\"its EgressPolicy can allow nothing: give dnsServers, or "
+                 "spec.dns.servers of the Agent\"",
+                 a->report.no_dns_servers->meta.namespace_, a->report.no_dns_servers->meta.name);
     return r;
 }
 
