@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "core/routes.h"
+#include "node/explain_rules.h"
 #include "node/state.h"
 
 /* "METHOD\tURL[\tNAME: VALUE]...", taken apart in place. */

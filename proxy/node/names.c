@@ -3,13 +3,13 @@
  * Names in egress rules, the agent's part: which servers this node asks, what has run out and may go, and what is
  * bound now, for people.
  */
-#include "kern/names.h"
+#include "node/names.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
-#include "conf/netpol.h"
+#include "kern/names.h"
 #include "node/state.h"
 #include "sys/clock.h"
 #include "sys/files.h"

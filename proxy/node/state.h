@@ -142,16 +142,6 @@ void weir_agent_prove(struct weir_agent *a, bool all);
 const char *weir_agent_unready(const struct weir_agent *a);
 /* explain.c: words is "SRC DST:PORT [tcp|udp]" and is taken apart. */
 void weir_agent_explain(struct weir_agent *a, char *words, struct weir_textbuf *out);
-/* A flow that was explained: whose, and to which port of which Service (NULL = none). */
-struct weir_explained {
-    const char *source; /* "namespace/pod"; "" = unknown */
-    const struct weir_service *service;
-    const struct weir_service_port *port;
-};
-/* explain_l7.c: adds the member "request". request: METHOD, URL and header lines between tabs, taken apart. NULL, or why not. */
-const char *weir_agent_explain_request(const struct weir_snapshot *s,
-                                       const struct weir_explained *flow, char *request,
-                                       struct weir_textbuf *out);
 /* status.c */
 uint64_t weir_agent_epoch(const struct weir_agent *a); /* of the maps; 0 = none */
 void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out);
