@@ -5,16 +5,14 @@ import json
 import os
 import signal
 import socket
-import struct
-import time
+import subprocess
 
 import pytest
 
-import abi
 import actor
 import dnsmsg
 from actor import Actor
-from agent import eventually
+from agent import WEIR, eventually
 
 UDP = socket.SOCK_DGRAM
 SERVER, SITE, MIRROR = "10.77.0.254", "198.51.100.7", "198.51.100.8"
@@ -112,11 +110,12 @@ def test_a_policy_that_goes_takes_its_connections_with_it(named):
     gone = client.call(actor.connect, SITE, 443)
     kept = client.call(actor.connect, MIRROR, 443)
     put(named, policy("*.example.org"))
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(OSError) as reset:
         client.call(actor.recv, gone)
+    assert reset.value.errno in (errno.ECONNRESET, errno.ECONNABORTED)
     assert not client.call(actor.waiting, kept)
     assert refusal(client, SITE) == errno.EPERM and refusal(client, MIRROR) is None
-    assert any(r["reason"] == "deny_egress" and r["policy"] == "default/out" for r in named.flows() if r["event"] == "revoke")
+    eventually(lambda: any("event=revoke" in line and "policy=default/out" in line for line in open(named.flow_log)))
 
 
 def test_an_agent_that_is_killed_and_started_again_loses_nothing(named):
@@ -134,14 +133,14 @@ def test_an_agent_that_is_killed_and_started_again_loses_nothing(named):
 def test_what_ran_out_goes_but_not_under_a_live_socket(named):
     document = {"apiVersion": "weir.dev/v1alpha1", "kind": "Agent", "metadata": {"name": "agent"},
                 "spec": {"cgroup": named.parent, "holdTime": "300ms",
-                         "dns": {"minTTL": "0s", "maxTTL": "1s", "grace": "0s"}}}
+                         "dns": {"minTTL": "0s", "maxTTL": "0s", "grace": "5s"}}}
     named.write("agent.yaml", document)
     put(named, policy("api.example.com", "*.example.org"))
     client = named.world.pods[0].app()
     named.outside.ask(client, dnsmsg.answer("api.example.com", SITE))
+    client.call(actor.connect, SITE, 443)
     named.outside.ask(client, dnsmsg.answer("www.example.org", MIRROR))
     assert {n["ip"] for n in names(named)} == {SITE, MIRROR}
-    client.call(actor.connect, SITE, 443)
     eventually(lambda: [n["ip"] for n in names(named)] == [SITE])
     assert refusal(client, MIRROR) == errno.EPERM and refusal(client, SITE) is None
     eventually(lambda: names(named)[0]["state"] == "kept_by_sockets")
@@ -164,11 +163,9 @@ BAD = [
 
 
 def test_bad_documents_are_refused_with_their_place(agent):
+    path = os.path.join(agent.dir, "bad.json")
     for spec, words in BAD:
-        path = os.path.join(agent.dir, "bad.json")
         with open(path, "w") as f:
             json.dump({**policy("example.com"), "spec": spec}, f)
-        import subprocess
-        from agent import WEIR
         r = subprocess.run([WEIR, "validate", path], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         assert r.returncode != 0 and "bad.json:1:" in r.stdout and words in r.stdout, (spec, r.stdout)

@@ -98,7 +98,7 @@ weir_dns_slot_holds(const struct weir_dns_bound_value *v, const struct weir_dns_
     if (slot->pattern == 0)
         return 0;
     return lives || slot->until_s * 1000000000ull >= now_ns ||
-           (v->kept_ns != 0 && now_ns - v->kept_ns < WEIR_DNS_KEEP_NS);
+           (v->kept_ns != 0 && now_ns < v->kept_ns + WEIR_DNS_KEEP_NS);
 }
 
 /* weir_dns_used: HASH. Key: __u32 pod, value __u32: addresses bound for it. Grown by the kernel, set right by
