@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one matcher against itself: random rule chains, identity sets and address sets are put into
+ * The one matcher against itself: random rule chains, identity sets, address sets and names are put into
  * the live maps and into a mapset, then random flows are asked of the kernel's copy and of the host
  * compiler's. Broken tables (missing blocks, chains too long or circular, counts beyond the block)
  * are part of it: both must read them alike.
@@ -16,6 +16,7 @@
 #define SETS     6u
 #define FIRST_ID 900000u /* no id of the tests beside it */
 #define FLOWS    400u
+#define NAMES    8u
 
 struct fuzz {
     struct weir_kern *k;
@@ -86,6 +87,30 @@ static int put_sets(struct fuzz *f) {
     return r;
 }
 
+/* Addresses bound to names of two pods: in time, run out, kept by a socket. */
+static int put_names(struct fuzz *f) {
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < SETS * 2; i++) {
+        const struct weir_idset_key key = { FIRST_ID + below(f, SETS),
+                                            (1 + below(f, NAMES)) | WEIR_DNS_MEMBER };
+        const __u32 policy = below(f, 2) ? 400 + below(f, 9) : 0;
+
+        r = put(f, WEIR_MAP_IDSET, &key, &policy);
+    }
+    for (uint32_t i = 0; r == 0 && i < 24; i++) {
+        const struct weir_dns_bound_key key = { address(f), FIRST_ID + below(f, 2) };
+        struct weir_dns_bound_value value = { .kept_ns = below(f, 3) ? below(f, 2) : 1ULL << 62 };
+
+        for (uint32_t k = 0; k < WEIR_DNS_SLOTS; k++)
+            if (below(f, 4) == 0)
+                value.slots[k] =
+                    (struct weir_dns_slot){ 1 + below(f, NAMES), below(f, 2) ? UINT32_MAX : 1 };
+        r = put(f, WEIR_MAP_DNS_BOUND, &key, &value);
+    }
+    return r;
+}
+
 static struct weir_rule_item rule(struct fuzz *f) {
     struct weir_rule_item r = { .set = FIRST_ID + below(f, SETS + 1),
                                 .cidr = FIRST_ID + below(f, SETS + 1),
@@ -94,7 +119,7 @@ static struct weir_rule_item rule(struct fuzz *f) {
     r.port_lo = (__u16)(below(f, 3) ? 0 : 80 + below(f, 4));
     r.port_hi = (__u16)(r.port_lo == 0 ? 65535 : r.port_lo + below(f, 3));
     r.proto = (__u8)(below(f, 2) ? 0 : below(f, 2) ? WEIR_IPPROTO_TCP : WEIR_IPPROTO_UDP);
-    r.peer = (__u8)(below(f, 12) ? below(f, 8) : below(f, 256));
+    r.peer = (__u8)(below(f, 12) ? below(f, 16) : below(f, 256));
     r.flags = (__u8)(below(f, 2) ? 0 : below(f, 3) ? below(f, 16) : WEIR_RULE_DENY);
     return r;
 }
@@ -136,7 +161,8 @@ static int forget(void *arg, const void *key, const void *value) {
 }
 
 static void clean(struct fuzz *f) {
-    static const enum weir_map maps[] = { WEIR_MAP_RULE, WEIR_MAP_IDSET, WEIR_MAP_CIDR };
+    static const enum weir_map maps[] = { WEIR_MAP_RULE, WEIR_MAP_IDSET, WEIR_MAP_CIDR,
+                                          WEIR_MAP_DNS_BOUND };
 
     for (size_t i = 0; i < WEIR_ARRAY_LEN(maps); i++) {
         struct forgetting g = { f->k, maps[i] };
@@ -153,7 +179,8 @@ static int ask(struct fuzz *f, uint32_t verdicts[4]) {
     kernel.slot.policy = 100 + below(f, 9);
     kernel.slot.flags = below(f, 4);
     kernel.peer = address(f);
-    kernel.peer_identity = below(f, 12);
+    kernel.peer_identity = below(f, 3) ? below(f, 12) : 0;
+    kernel.pod = below(f, 3) ? FIRST_ID + below(f, 2) : 0;
     kernel.port = (__u16)(78 + below(f, 9));
     kernel.proto = below(f, 2) ? WEIR_IPPROTO_TCP : WEIR_IPPROTO_UDP;
     user = kernel;
@@ -176,6 +203,8 @@ int weir_fuzz_run(struct weir_kern *k, uint64_t seed, uint32_t rounds, uint32_t 
         if (r)
             return r;
         r = put_sets(&f);
+        if (r == 0)
+            r = put_names(&f);
         if (r == 0)
             r = put_blocks(&f);
         for (uint32_t i = 0; r == 0 && i < FLOWS; i++)
