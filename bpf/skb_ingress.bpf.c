@@ -41,9 +41,9 @@ static __always_inline bool begins(struct __sk_buff *skb, __u16 *ret_port) {
     return (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/* As sk_lookup.bpf.c delivers: is this the sidecar's alone, and this is not the sidecar? */
-static __always_inline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *sk,
-                                        const struct weir_addr *src, const struct weir_addr *dst) {
+/* As sk_lookup.bpf.c delivers: is this the sidecar's alone, and this is not the sidecar? With a stack of its own. */
+static __noinline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *sk,
+                                   const struct weir_addr *src, const struct weir_addr *dst) {
     struct weir_ip_value *here = weir_ip_find(dst);
     struct weir_tuple key = { .src = *src, .dst = *dst, .dport = sk->src_port };
     struct weir_cgroup_value owner;
