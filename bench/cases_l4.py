@@ -126,8 +126,8 @@ class Node:
         if p.stdout.readline() != b'ready\n':
             raise Failed('the server of the pods does not start')
 
-    def measure(self, what):
-        p = self.run(self.client, self.bench.place.load_core, what, self.to, str(PORT), str(int(self.bench.seconds * 1000)))
+    def measure(self, what, *words):
+        p = self.run(self.client, self.bench.place.load_core, what, self.to, str(PORT), str(int(self.bench.seconds * 1000)), *words)
         out = p.communicate(timeout=self.bench.seconds + 30)[0].decode()
         if p.returncode != 0:
             raise Failed(f'{self.entries:,} entries: {out.strip()}')
@@ -194,36 +194,36 @@ class Nodes:
                 self.made.popitem()[1].stop()
 
 
-def rows(bench, what, nodes):
+def rows(bench, nodes, *words):
     sizes = SIZES[:2] if bench.quick else SIZES
-    starters = {'no weir': lambda: Row(functools.partial(nodes.get(bench, 0).measure, what))}
+    starters = {'no weir': lambda: Row(functools.partial(nodes.get(bench, 0).measure, *words))}
     for n in sizes:
-        starters[row_of(n)] = lambda n=n: Row(functools.partial(nodes.get(bench, n).measure, what))
+        starters[row_of(n)] = lambda n=n: Row(functools.partial(nodes.get(bench, n).measure, *words))
     return starters
 
 
 def run_connect(bench):
     nodes = Nodes()
     try:
-        starters = rows(bench, 'connect', nodes)
+        starters = rows(bench, nodes, 'connect')
         starters[f'{row_of(1000)}, changing'] = lambda: Row(functools.partial(nodes.get(bench, 1000).measure_changing, 'connect'))
         return bench.alternate('l4-connect', starters)
     finally:
         nodes.stop()
 
 
-def run_trips(bench):
-    nodes = Nodes()
+def run_trips(connections, bench):
+    nodes, words = Nodes(), ('trips', str(connections))
 
     def joined():
         node = nodes.get(bench, 1, True)
-        node.measure('trips')
+        node.measure(*words)
         if not node.counter('join_began'):
             raise Failed('nothing was joined')
-        return Row(functools.partial(node.measure, 'trips'))
+        return Row(functools.partial(node.measure, *words))
 
     try:
-        return bench.alternate('l4-trips', {**rows(bench, 'trips', nodes), 'joined': joined})
+        return bench.alternate(f'l4-trips-c{connections}', {**rows(bench, nodes, *words), 'joined': joined})
     finally:
         nodes.stop()
 
@@ -232,8 +232,11 @@ register(Case('l4-connect', group='l4', what='connect() to a service, one echo, 
               'NetworkPolicies for the server, the last of which counts', run=run_connect, needs=('root',),
               figures=(Figure('p50_us', 'connect() p50 us', '.2f'), Figure('p99_us', 'p99 us', '.1f'), Figure('p999_us', 'p99.9 us', '.1f'),
                        Figure('per_s', 'connect+echo+close/s', ',.0f', True))))
-register(Case('l4-trips', group='l4', what='round trips of 64 bytes on one established connection between the same pods', run=run_trips, needs=('root',),
-              figures=(Figure('per_s', 'round trips/s', ',.0f', True), Figure('p50_us', 'p50 us', '.2f'), Figure('p99_us', 'p99 us', '.1f'))))
+for n in (1, 16):
+    register(Case(f'l4-trips-c{n}', group='l4', what=f'round trips of 64 bytes on {n} established connection{"s" if n > 1 else ""} between the same pods, '
+                  'server and client on a core each' + ('; neither sleeps' if n > 1 else '; both sleep between two of them'),
+                  run=functools.partial(run_trips, n), needs=('root',),
+                  figures=(Figure('per_s', 'round trips/s', ',.0f', True), Figure('p50_us', 'p50 us', '.2f'), Figure('p99_us', 'p99 us', '.1f'))))
 
 
 def overhead(entries):
@@ -247,5 +250,5 @@ def overhead(entries):
 reach(Target('l4-connect', '`l4-connect`: us that weir adds to connect(), 100,000 entries', 2, overhead(100000)),
       Target('l4-connect/flat', '`l4-connect`: connect() with 100,000 entries to with one service and policy', 1.05,
              lambda r: r.ratio('l4-connect', row_of(100000), row_of(1))),
-      Target('l4-trips', '`l4-trips`: not joined, to no weir', 0.99, lambda r: r.ratio('l4-trips', row_of(100000), 'no weir'), at_least=True),
-      Target('l4-trips/joined', '`l4-trips`: joined, to no weir', 1.5, lambda r: r.ratio('l4-trips', 'joined', 'no weir'), at_least=True))
+      Target('l4-trips', '`l4-trips-c16`: not joined, to no weir', 0.99, lambda r: r.ratio('l4-trips-c16', row_of(100000), 'no weir'), at_least=True),
+      Target('l4-trips/joined', '`l4-trips-c16`: joined, to no weir', 1.5, lambda r: r.ratio('l4-trips-c16', 'joined', 'no weir'), at_least=True))

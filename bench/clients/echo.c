@@ -4,7 +4,7 @@
  *
  *     echo serve ADDRESS PORT                   echoes, one connection after the other and several at once, until it is killed
  *     echo connect ADDRESS PORT MILLISECONDS    connect(), one echo, close (by reset, so that no port waits), over and over
- *     echo trips ADDRESS PORT MILLISECONDS      round trips on one established connection
+ *     echo trips ADDRESS PORT MILLISECONDS N    round trips on N established connections, on all at once
  *
  * A client whose call fails or whose bytes come back changed ends with 1; else one line of JSON says what was done. Durations in us: of connect()
  * alone, or of a round trip.
@@ -23,8 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BYTES   64
-#define SAMPLES (1u << 22)
+#define BYTES           64
+#define SAMPLES         (1u << 22)
+#define MAX_CONNECTIONS 64
 
 static uint32_t durations[SAMPLES]; /* ns */
 static size_t n_durations;
@@ -93,12 +94,15 @@ static int serve(const struct sockaddr_in *sin) {
     }
 }
 
-static void echo(int fd) {
+static void say(int fd) {
+    if (send(fd, message, BYTES, MSG_NOSIGNAL) != BYTES)
+        fail("send");
+}
+
+static void hear(int fd) {
     char back[BYTES];
     size_t got = 0;
 
-    if (send(fd, message, BYTES, MSG_NOSIGNAL) != BYTES)
-        fail("send");
     while (got < BYTES) {
         ssize_t n = recv(fd, back + got, BYTES - got, 0);
 
@@ -126,30 +130,44 @@ static unsigned long connects(const struct sockaddr_in *sin, uint64_t end) {
         if (connect(fd, (const struct sockaddr *)sin, sizeof(*sin)) < 0)
             fail("connect");
         took(since);
-        echo(fd);
+        say(fd);
+        hear(fd);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
         close(fd);
     }
     return n;
 }
 
-static unsigned long trips(const struct sockaddr_in *sin, uint64_t ms) {
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+/* All speak, then all are heard. */
+static void trip(const int *fds, unsigned n_fds) {
+    uint64_t since[MAX_CONNECTIONS];
+
+    for (unsigned i = 0; i < n_fds; i++) {
+        since[i] = now();
+        say(fds[i]);
+    }
+    for (unsigned i = 0; i < n_fds; i++) {
+        hear(fds[i]);
+        took(since[i]);
+    }
+}
+
+static unsigned long trips(const struct sockaddr_in *sin, uint64_t ms, unsigned n_fds) {
+    int fds[MAX_CONNECTIONS];
     unsigned long n = 0;
     uint64_t end;
 
-    if (connect(fd, (const struct sockaddr *)sin, sizeof(*sin)) < 0)
-        fail("connect");
-    no_delay(fd);
-    for (int i = 0; i < 1000; i++) /* joining takes a few */
-        echo(fd);
-    for (end = now() + ms * 1000000u; now() < end; n++) {
-        uint64_t since = now();
-
-        echo(fd);
-        took(since);
+    for (unsigned i = 0; i < n_fds; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(fds[i], (const struct sockaddr *)sin, sizeof(*sin)) < 0)
+            fail("connect");
+        no_delay(fds[i]);
     }
-    close(fd);
+    for (int i = 0; i < 1000; i++) /* joining takes a few */
+        trip(fds, n_fds);
+    n_durations = 0;
+    for (end = now() + ms * 1000000u; now() < end; n += n_fds)
+        trip(fds, n_fds);
     return n;
 }
 
@@ -165,6 +183,7 @@ static double at(double share) {
 
 int main(int argc, char **argv) {
     struct sockaddr_in sin;
+    unsigned n_fds;
     unsigned long n;
     uint64_t ms;
 
@@ -172,14 +191,16 @@ int main(int argc, char **argv) {
         sin = address(argv);
         return serve(&sin);
     }
-    if (argc != 5 || (strcmp(argv[1], "connect") != 0 && strcmp(argv[1], "trips") != 0)) {
-        fprintf(stderr,
-                "usage: echo serve ADDRESS PORT | echo connect|trips ADDRESS PORT MILLISECONDS\n");
+    n_fds = argc == 6 ? (unsigned)strtoul(argv[5], NULL, 10) : 0;
+    if (!(argc == 5 && strcmp(argv[1], "connect") == 0) &&
+        !(argc == 6 && strcmp(argv[1], "trips") == 0 && n_fds > 0 && n_fds <= MAX_CONNECTIONS)) {
+        fprintf(stderr, "usage: echo serve ADDRESS PORT | echo connect ADDRESS PORT MILLISECONDS | "
+                        "echo trips ADDRESS PORT MILLISECONDS N\n");
         return 2;
     }
     sin = address(argv);
     ms = strtoul(argv[4], NULL, 10);
-    n = argv[1][0] == 'c' ? connects(&sin, now() + ms * 1000000u) : trips(&sin, ms);
+    n = argc == 5 ? connects(&sin, now() + ms * 1000000u) : trips(&sin, ms, n_fds);
     qsort(durations, n_durations, sizeof(*durations), compare);
     printf("{\"n\": %lu, \"per_s\": %.0f, \"p50\": %.2f, \"p99\": %.2f, \"p999\": %.2f}\n", n,
            (double)n * 1e3 / (double)ms, at(.5), at(.99), at(.999));
