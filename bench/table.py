@@ -127,8 +127,8 @@ def aligned(head, body, by_case=True):
     return out
 
 
-def markdown_table(head, body, left=2):
-    out = ['| ' + ' | '.join(head) + ' |', '|' + '|'.join('---' if i < left else '---:' for i in range(len(head))) + '|']
+def markdown_table(head, body, left=(0, 1)):
+    out = ['| ' + ' | '.join(head) + ' |', '|' + '|'.join('---' if i in left else '---:' for i in range(len(head))) + '|']
     for r in body:
         out.append('| ' + ' | '.join(c.replace('|', '\\|').replace('*', '\\*') for c in r) + ' |')
     return '\n'.join(out)

@@ -6,7 +6,7 @@ import re
 import table
 from table import number
 
-HEAD = ['target', 'to reach', 'measured', '', 'what was tried']
+HEAD = ['target', 'to reach', 'measured', 'result', 'what was tried']
 
 
 def judge(targets, results):
@@ -48,4 +48,4 @@ def text(judged):
 
 def markdown(judged, reasons):
     body = list(lines(judged, reasons))
-    return table.markdown_table(HEAD, body).replace('| missed |', '| **missed** |') if body else ''
+    return table.markdown_table(HEAD, body, left=(0, 1, 3, 4)).replace('| missed |', '| **missed** |') if body else ''
