@@ -8,6 +8,7 @@
 #include "weir_config.h"
 #if WEIR_HAVE_KERNEL
 #include "kern/kern.h"
+#include "kube/inspect.h"
 #include "sys/cgroup.h"
 #endif
 
@@ -18,6 +19,10 @@ static const struct weir_option options[] = {
     { "cgroup", 0, "PATH",
       "the pods' parent below the cgroup2 mount: also list who else has programs there" },
     { "pin-dir", 0, "PATH", "where the agent pins (default /sys/fs/bpf/weir)" },
+    { "kubernetes", 0, NULL,
+      "also the cluster: API server, what the caller may do there, kinds installed" },
+    { "kubeconfig", 0, "PATH",
+      "how to reach it (default $KUBECONFIG, else this pod's service account); implies --kubernetes" },
     WEIR_OPTIONS_END,
 };
 
@@ -58,6 +63,14 @@ static void line(void *arg, const struct weir_check_line *l) {
         printf("      -> %s\n", l->fix);
 }
 
+static void finding(void *arg, const struct weir_kube_finding *f) {
+    static const enum weir_check_state states[] = { WEIR_CHECK_OK, WEIR_CHECK_WARN,
+                                                    WEIR_CHECK_FAIL };
+    const struct weir_check_line l = { states[f->state], f->what, f->found, f->fix };
+
+    line(arg, &l);
+}
+
 static int run(struct weir_args *args) {
     const char *pin = weir_args_value(args, "pin-dir"), *cgroup = weir_args_value(args, "cgroup");
     struct weir_kern_options o = { .cgroup = cgroup, .pin_dir = pin ? pin : "/sys/fs/bpf/weir" };
@@ -76,6 +89,8 @@ static int run(struct weir_args *args) {
         o.cgroup = path;
     }
     r = weir_kern_check(&o, line, &rep);
+    if (r == 0 && (weir_args_has(args, "kubernetes") || weir_args_has(args, "kubeconfig")))
+        r = weir_kube_inspect(weir_args_value(args, "kubeconfig"), finding, &rep);
     if (rep.list) {
         json_t *j = json_pack("{s:b, s:o}", "ok", rep.failed == 0, "checks", rep.list);
 

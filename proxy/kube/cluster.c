@@ -114,6 +114,7 @@ void weir_cluster_tick(struct weir_cluster *c) {
         ask(f, now);
     }
     look(c, now);
+    weir_kube_writer_tick(&c->writer, now, c->synced);
 }
 
 uint64_t weir_cluster_due(const struct weir_cluster *c) {
@@ -125,6 +126,8 @@ uint64_t weir_cluster_due(const struct weir_cluster *c) {
 
         due = at < due ? at : due;
     }
+    if (c->synced && weir_kube_writer_due(&c->writer) < due)
+        due = weir_kube_writer_due(&c->writer);
     return due;
 }
 
@@ -190,6 +193,16 @@ static int feeds_init(struct weir_cluster *c, const struct weir_cluster_params *
     return r;
 }
 
+/* Another name with each start: a Lease that this node held before is not this agent's. */
+static int name_writer(struct weir_cluster *c, const struct weir_cluster_params *params) {
+    uint64_t random;
+    int r = weir_random(&random, sizeof(random));
+
+    snprintf(c->writer.holder, sizeof(c->writer.holder), "%.200s_%016llx", params->node,
+             (unsigned long long)random);
+    return r ? r : weir_kube_writer_init(&c->writer, c->loop, c->dns, &c->access, &c->store);
+}
+
 static int reach(struct weir_cluster *c, const char *kubeconfig) {
     const struct weir_dns_params dns = { .servers = "", .timeout_us = 2 * SECOND, .tries = 2 };
     int r = weir_kube_access_init(&c->access, kubeconfig);
@@ -217,6 +230,8 @@ int weir_cluster_new(const struct weir_cluster_params *params, struct weir_clust
         r = reach(c, params->kubeconfig);
     if (r == 0)
         r = feeds_init(c, params);
+    if (r == 0)
+        r = name_writer(c, params);
     if (r) {
         weir_cluster_free(c);
         return r;
@@ -233,6 +248,7 @@ struct weir_cluster *weir_cluster_free(struct weir_cluster *c) {
         weir_kube_client_free(c->feeds[i].client);
         weir_reflector_deinit(&c->feeds[i].reflector);
     }
+    weir_kube_writer_deinit(&c->writer);
     weir_dns_free(c->dns);
     weir_free(c->own_selector);
     weir_free(c->others_selector);

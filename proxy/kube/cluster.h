@@ -6,6 +6,7 @@
 #include "kube/client.h"
 #include "kube/reflector.h"
 #include "kube/scope.h"
+#include "kube/writer.h"
 
 #define WEIR_CLUSTER_FEEDS (WEIR_KUBE_KINDS + 1) /* Pods: those here, and the others */
 
@@ -24,6 +25,7 @@ struct weir_cluster {
     struct weir_kube_access access;
     struct weir_kube_store store;
     struct weir_kube_scope scope;
+    struct weir_kube_writer writer;
     struct weir_cluster_feed feeds[WEIR_CLUSTER_FEEDS];
     char *own_selector, *others_selector;
     uint64_t refreshed; /* us: when credentials were read last */

@@ -49,8 +49,15 @@ static void take_out(struct weir_kube_store *s, struct weir_kube_object *o) {
     s->bytes -= o->text_len;
 }
 
+/* Routes, and what they refer to. */
+static void count(struct weir_kube_store *s, unsigned kind) {
+    s->changes += kind == WEIR_KUBE_SERVICE || kind == WEIR_KUBE_HTTP_ROUTE ||
+                  kind == WEIR_KUBE_GRPC_ROUTE || kind == WEIR_KUBE_GRANT;
+}
+
 static void drop(struct weir_kube_store *s, struct weir_kube_object *o) {
     take_out(s, o);
+    count(s, o->kind);
     if (s->changed)
         s->changed(s->arg, o, NULL);
     weir_free(o);
@@ -107,6 +114,10 @@ static int replace(struct weir_kube_store *s, struct weir_kube_object *old,
     s->n[o->kind]++;
     s->bytes += o->text_len;
     o->used = old && old->used;
+    /* What was refused is so until the document changes; its status is not part of that. */
+    if (old && strcmp(old->text, o->text) == 0)
+        o->refused = old->refused;
+    count(s, o->kind);
     if (s->changed)
         s->changed(s->arg, old, o);
     weir_free(old);

@@ -15,6 +15,7 @@ struct weir_kube_object {
     struct weir_hnode node; /* "Kind/namespace/name" */
     struct weir_list link;  /* of its kind */
     uint64_t version;       /* resourceVersion as a number; 0 = not one */
+    uint64_t written;       /* the version whose status was written: the owner's */
     uint32_t seen;          /* the list that named it last */
     uint8_t kind, source;
     bool used;       /* in the configuration in force: the owner's of the store */
@@ -29,7 +30,8 @@ struct weir_kube_store {
     struct weir_htab objects;
     struct weir_list kinds[WEIR_KUBE_KINDS];
     uint32_t n[WEIR_KUBE_KINDS];
-    uint64_t bytes; /* of all documents */
+    uint64_t bytes;   /* of all documents */
+    uint64_t changes; /* of what the status of routes depends on */
     /* A document came, changed or went (now NULL). was: as it stood, NULL = new; valid until return. A change of extra
      * alone is told with the same text. */
     void (*changed)(void *arg, const struct weir_kube_object *was, struct weir_kube_object *now);

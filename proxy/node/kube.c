@@ -222,6 +222,7 @@ bool weir_agent_kube_blame(struct weir_agent *a, const struct weir_problems *pro
         if (!o || o->refused > 2)
             continue;
         o->refused++;
+        a->kube->cluster->store.changes++; /* the status of a route says so */
         again = true;
         weir_log(WEIR_LOG_ERROR, "object_refused", "object=%s field=%s problem=%s effect=\"%s\"",
                  p->place.file, p->field[0] ? p->field : "-",
@@ -441,6 +442,8 @@ void weir_agent_kube_status(const struct weir_agent *a, struct weir_textbuf *out
     weir_textbuf_bool(out, "meshed_services_known", c->scope.all_meshed);
     weir_textbuf_number(out, "builds", k->n_builds);
     weir_textbuf_number(out, "build_us", k->built_us);
+    weir_textbuf_bool(out, "writes_status", c->writer.leads_until != 0);
+    weir_textbuf_number(out, "statuses_written", c->writer.n_written);
     weir_textbuf_number(out, "lists", n.lists);
     weir_textbuf_number(out, "watches", n.watches);
     weir_textbuf_number(out, "events", n.events);
@@ -484,6 +487,11 @@ void weir_agent_kube_expose(const struct weir_agent *a, struct weir_pen *pen) {
           n.expired },
         { { "weir_kubernetes_failures_total", "counter", "Requests that failed otherwise." },
           n.failures },
+        { { "weir_kubernetes_writes_status", "gauge",
+            "1 while this agent holds the Lease and writes the status of routes." },
+          c->writer.leads_until != 0 },
+        { { "weir_kubernetes_statuses_written_total", "counter", "Statuses of routes written." },
+          c->writer.n_written },
         { { "weir_kubernetes_builds_total", "counter", "Configurations built from the cluster." },
           k->n_builds },
     };

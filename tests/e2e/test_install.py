@@ -52,10 +52,15 @@ def test_each_container_has_exactly_its_capabilities():
         "webhook": {"drop": ["ALL"]}}
 
 
-def test_the_agent_may_list_and_watch_and_see_no_secret():
-    rules = named(install())["ClusterRole", "weir-agent"]["rules"]
+def test_the_agent_may_list_and_watch_and_write_status_and_see_no_secret():
+    documents = named(install())
+    rules = documents["ClusterRole", "weir-agent"]["rules"]
     for rule in rules:
-        assert set(rule["verbs"]) <= {"list", "watch"}, rule
+        status = all(r.endswith("/status") for r in rule["resources"])
+        assert set(rule["verbs"]) <= ({"patch"} if status else {"list", "watch"}), rule
+    assert [(r["resources"], r["verbs"]) for r in documents["Role", "weir-agent"]["rules"]] == [
+        (["leases"], ["create"]), (["leases"], ["get", "update"])]
+    for rule in rules:
         assert not {"secrets", "configmaps", "*"} & set(rule["resources"])
 
 

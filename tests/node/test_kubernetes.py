@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent under an API server, a fake one that misbehaves as told, over real pods in cgroups named as kubelet names them."""
 import errno
+import json
 import os
 import signal
+import subprocess
 import sys
 import uuid
 
@@ -11,7 +13,7 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 
 import actor  # noqa: E402
-from agent import PATIENCE, SERVICE_IP, eventually  # noqa: E402
+from agent import PATIENCE, SERVICE_IP, WEIR, eventually  # noqa: E402
 from fakekube import Answer, FakeKube  # noqa: E402
 from test_agent import refusal  # noqa: E402
 
@@ -291,6 +293,67 @@ def test_credentials_that_cannot_be_used_are_refused_with_the_reason(cluster, us
     cluster.api.kubeconfig(**user)
     code, log = cluster.agent.once()
     assert code == 1 and says in log
+
+
+def route(parents, backends, **meta):
+    return {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "default", **meta},
+            "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": n, **more} for n, more in parents],
+                     "rules": [{"backendRefs": [{"name": n, "port": 70, **more} for n, more in backends]}]}}
+
+
+def told(c, parent=0):
+    """What weir's entry for that parent says: type -> (status, reason, observedGeneration)."""
+    status = (c.api.get("HTTPRoute", "default", "r") or {}).get("status", {})
+    ours = [p for p in status.get("parents", []) if p["controllerName"] == "weir.dev/mesh"]
+    return {x["type"]: (x["status"], x["reason"], x["observedGeneration"]) for x in ours[parent]["conditions"]} if len(ours) > parent else {}
+
+
+def test_the_holder_of_the_lease_tells_what_became_of_a_route(running_cluster):
+    c = running_cluster
+    ns = "weir-system"
+    other = {"controllerName": "example.com/gw", "parentRef": {"name": "gw"}, "conditions": []}
+    r = route([("store", {}), ("gone", {})], [("store", {})])
+    r["status"] = {"parents": [other]}
+    c.api.put(r)
+    eventually(lambda: told(c) == {"Accepted": ("True", "Accepted", 1), "ResolvedRefs": ("True", "ResolvedRefs", 1)})
+    assert told(c, 1)["Accepted"] == ("False", "NoMatchingParent", 1)
+    assert other in c.api.get("HTTPRoute", "default", "r")["status"]["parents"]
+    assert c.state()["writes_status"] and c.api.get("Lease", ns, "weir-status")["spec"]["holderIdentity"].startswith(NODE + "_")
+    for backends, reason in (([("nobody", {})], "BackendNotFound"), ([("store", {"port": 99})], "BackendNotFound"),
+                             ([("x", {"namespace": "elsewhere"})], "RefNotPermitted"), ([("x", {"group": "g", "kind": "Other"})], "InvalidKind")):
+        r["spec"] = route([("store", {})], backends)["spec"]
+        r["status"] = c.api.get("HTTPRoute", "default", "r")["status"]
+        generation = c.api.put(r)["metadata"]["generation"]
+        eventually(lambda: told(c).get("ResolvedRefs") == ("False", reason, generation))
+    # The decoder takes no route with such a backend: that is told as well, and then nothing more is written.
+    eventually(lambda: told(c).get("Accepted", ("", "", 0))[1] == "UnsupportedValue")
+    written = c.api.count("HTTPRoute", "patch/status")
+    c.api.put(service("store", SERVICE_IP, 70, ns="default"))
+    # Another one takes the Lease: it is let be.
+    lease = c.api.get("Lease", ns, "weir-status")
+    lease["spec"].update(holderIdentity="somebody", renewTime="2026-01-01T00:00:00.000000Z")
+    c.api.put(lease)
+    eventually(lambda: not c.state()["writes_status"])
+    assert c.api.count("HTTPRoute", "patch/status") == written
+    assert c.api.get("Lease", ns, "weir-status")["spec"]["holderIdentity"] == "somebody"
+
+
+def test_check_tells_what_the_cluster_lets_it_do(tmp_path):
+    api = FakeKube(str(tmp_path), absent=["TLSRoute"])
+    try:
+        api.reviews = lambda a: (a["resource"], a["verb"]) != ("networkpolicies", "watch")
+        def check():
+            done = subprocess.run([WEIR, "check", "-o", "json", "--kubeconfig", api.kubeconfig()], capture_output=True, text=True, timeout=PATIENCE)
+            return done.returncode, {x["what"]: x for x in json.loads(done.stdout)["checks"]}
+        code, found = check()
+        assert code == 1 and found["API server"]["found"].startswith("v1.36.3 at https://127.0.0.1:")
+        assert found["kind Service"]["state"] == "ok"
+        assert found["kind NetworkPolicy"]["state"] == "FAIL" and found["kind NetworkPolicy"]["found"] == "may not watch"
+        assert found["kind TLSRoute"]["state"] == "warn" and "CRDs" in found["kind TLSRoute"]["fix"]
+        api.tokens = set()
+        assert "the credentials are refused" in check()[1]["API server"]["found"]
+    finally:
+        api.stop()
 
 
 def rss(pid):

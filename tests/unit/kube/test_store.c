@@ -84,6 +84,23 @@ static void who_has_taken_an_object_over_keeps_it(void **state) {
     json_decref(object);
 }
 
+static void what_was_refused_stays_so_until_it_changes(void **state) {
+    const struct weir_kube_put how = { .kind = WEIR_KUBE_HTTP_ROUTE };
+    struct weir_kube_object *o;
+
+#define ROUTE(spec, status)                                                                        \
+    "{\"metadata\":{\"name\":\"r\",\"namespace\":\"n\"},\"spec\":{\"x\":" spec                     \
+    "},\"status\":{\"parents\":[" status "]}}"
+    assert_int_equal(kube_put(&store, how, ROUTE("1", "")), 0);
+    weir_kube_store_find(&store, WEIR_KUBE_HTTP_ROUTE, "n", "r")->refused = 2;
+    assert_int_equal(kube_put(&store, how, ROUTE("1", "{}")), 0);
+    o = weir_kube_store_find(&store, WEIR_KUBE_HTTP_ROUTE, "n", "r");
+    assert_int_equal(o->refused, 2);
+    assert_int_equal(kube_put(&store, how, ROUTE("2", "{}")), 0);
+    o = weir_kube_store_find(&store, WEIR_KUBE_HTTP_ROUTE, "n", "r");
+    assert_int_equal(o->refused, 0);
+}
+
 static void a_name_too_long_is_refused(void **state) {
     char text[1024], name[500];
 
@@ -111,6 +128,7 @@ int main(void) {
         TEST(old_news_of_a_watch_are_left_out_but_a_list_is_the_truth),
         TEST(a_list_sweeps_what_it_does_not_name_and_only_its_own),
         TEST(who_has_taken_an_object_over_keeps_it),
+        TEST(what_was_refused_stays_so_until_it_changes),
         TEST(a_name_too_long_is_refused),
         TEST(without_memory_nothing_is_lost),
     };
