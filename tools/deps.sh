@@ -6,7 +6,7 @@ set -eu
 
 build="gcc libc6-dev make meson ninja-build pkg-config clang llvm libbpf-dev libseccomp-dev libelf-dev zlib1g-dev libssl-dev libnghttp2-dev libuv1-dev \
 libyaml-dev libjansson-dev libpcre2-dev libc-ares-dev libcmocka-dev curl ca-certificates python3"
-test="libclang-rt-dev python3-pytest python3-h2 python3-websockets python3-grpcio python3-httpx python3-hypothesis python3-yaml iproute2 util-linux openssl tcpdump nghttp2-client nghttp2-server wrk dwarves procps \
+test="libclang-rt-dev groff-base python3-pytest python3-h2 python3-websockets python3-grpcio python3-httpx python3-hypothesis python3-yaml iproute2 util-linux openssl tcpdump nghttp2-client nghttp2-server wrk dwarves procps \
 netcat-openbsd libasan-dev"
 fuzz="libclang-rt-dev"
 demo="iproute2 util-linux openssl tcpdump curl procps python3"

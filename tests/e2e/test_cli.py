@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -151,3 +152,49 @@ def test_validate_knows_what_the_kernel_can_hold(tmp_path):
     problem = json.loads(done.stdout)["problems"][0]
     assert not json.loads(done.stdout)["valid"] and (problem["line"], problem["severity"]) == (7, "error")
     assert "pod default/api has more than 512 rules" in problem["message"]
+def verbs():
+    return re.findall(r"^  (\S+) +\S", weir("--help").stdout, re.M)
+
+
+def options(verb):
+    return re.findall(r"--([a-z-]+)", weir(verb, "--help").stdout.split("Options:")[1])
+
+
+def complete(*words):
+    script = ('source <("$0" completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _weir; echo "${COMPREPLY[*]}"')
+    done = subprocess.run(["bash", "-c", script, WEIR, *words], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    return done.stdout.split()
+
+
+def test_bash_completes_verbs_options_and_choices():
+    assert sorted(complete("weir", "")) == sorted(verbs())
+    assert complete("weir", "prox") == ["proxy"]
+    for verb in verbs():
+        assert set(options(verb)) <= {w.removeprefix("--") for w in complete("weir", verb, "--")}
+    assert complete("weir", "status", "-o", "") == ["text", "json"]
+    assert complete("weir", "proxy", "--access-log", "j") == ["json"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_are_told_every_verb_and_option(shell):
+    script = weir("completion", shell).stdout
+    for verb in verbs():
+        assert re.search(rf"\b{verb}\b", script)
+        for option in set(options(verb)) - {"help"}:
+            assert f"--{option}[" in script or f"-l {option} " in script
+
+
+def test_a_shell_it_does_not_know_is_a_usage_error():
+    assert weir("completion", "tcsh").returncode == 2
+    assert weir("man", "nothing").returncode == 2
+
+
+def test_manual_pages_are_clean_and_complete():
+    for verb in ["", *verbs()]:
+        page = weir("man", *[verb] * bool(verb)).stdout
+        made = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-P-c"], input=page, capture_output=True, text=True, timeout=20)
+        assert made.returncode == 0 and made.stderr == "", made.stderr
+        shown = re.sub(r".\x08", "", made.stdout).replace("\u2010", "-").replace("\u2212", "-")
+        for option in options(verb) if verb else []:
+            assert option == "help" or f"--{option}" in shown, (verb, option)
