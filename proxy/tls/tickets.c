@@ -226,11 +226,13 @@ static bool proves_again(struct weir_tls *tls, SSL_SESSION *session) {
 static SSL_TICKET_RETURN on_open(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
                                  size_t n_name, SSL_TICKET_STATUS status, void *arg) {
     struct weir_tls *tls = weir_tls_of(ssl);
-    bool renew = status == SSL_TICKET_SUCCESS_RENEW;
+    bool good = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+    /* A client of TLS 1.3 shows a ticket once (RFC 8446 C.4): without another one it would have to shake hands in full. */
+    bool renew = status == SSL_TICKET_SUCCESS_RENEW || SSL_version(ssl) == TLS1_3_VERSION;
     if (status == SSL_TICKET_FATAL_ERR_MALLOC || status == SSL_TICKET_FATAL_ERR_OTHER) {
         return SSL_TICKET_RETURN_ABORT;
     }
-    if (status != SSL_TICKET_SUCCESS && !renew) {
+    if (!good) {
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     }
     if (tls->ctx->verify_peer && !proves_again(tls, session)) {

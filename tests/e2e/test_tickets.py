@@ -48,6 +48,13 @@ def test_a_session_is_resumed_by_any_worker(listener, client, version):
     p.wait_metric("weir_tls_resumptions_total", 12)
 
 
+def test_a_client_that_shows_each_ticket_once_goes_on_resuming(listener, client):
+    """RFC 8446 C.4: a resumed handshake gives the ticket of the next one."""
+    p = listener()
+    assert not client(p.port, keep="s0")
+    assert all(client(p.port, use=f"s{i}", keep=f"s{i + 1}") for i in range(6))
+
+
 def test_a_reload_does_not_end_sessions(listener, client, certs, tmp_path):
     p = listener(document="ticketRotation: 1h")
     assert not client(p.port, keep="s")
