@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* weir webhook: flags of the admission webhook, which lives in proxy/k8s. */
-#include "k8s/webhook.h"
+/* weir webhook: flags of the admission webhook, which lives in proxy/webhook. */
+#include "webhook/webhook.h"
 
 #include "cli/verb.h"
 #include "weir_config.h"

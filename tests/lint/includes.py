@@ -29,8 +29,8 @@ ROOMS = {
     'kern': {'conf', 'sys', 'helper'},
     'core': {'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'weir_config.h'},
     'node': {'core', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
-    'k8s': {'core', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
-    'cli': {'core', 'node', 'k8s', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
+    'webhook': {'core', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
+    'cli': {'core', 'node', 'webhook', 'inject', 'route', 'lb', 'tls', 'io', 'conf', 'obs', 'http', 'sys', 'kern', 'kube', 'helper', 'weir_config.h'},
     'main.c': {'cli', 'core'},
 }
 
@@ -49,7 +49,7 @@ LIBRARIES = [
     (re.compile(r'^llhttp\.h$'), {'http'}),
     (re.compile(r'^openssl/'), {'tls'}),
     (re.compile(r'^yaml\.h$'), {'conf'}),
-    (re.compile(r'^jansson\.h$'), {'conf', 'inject', 'k8s', 'kube'}),
+    (re.compile(r'^jansson\.h$'), {'conf', 'inject', 'webhook', 'kube'}),
     (re.compile(r'^pcre2\.h$'), {'conf', 'route'}),
     (re.compile(r'^sanitizer/'), {'base'}),
 ]

@@ -3,8 +3,8 @@
  * The mutating admission webhook: an HTTPS server of one thread that answers AdmissionReviews with the
  * decision of the room inject. It holds no state, talks to nobody, and never waits for anything.
  */
-#ifndef WEIR_K8S_WEBHOOK_H
-#define WEIR_K8S_WEBHOOK_H
+#ifndef WEIR_WEBHOOK_WEBHOOK_H
+#define WEIR_WEBHOOK_WEBHOOK_H
 
 struct weir_webhook_params {
     const char *listen, *health; /* "ADDR:PORT" or ":PORT"; health "" = none */

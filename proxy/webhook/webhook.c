@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "k8s/webhook.h"
+#include "webhook/webhook.h"
 
 #include <signal.h>
 #include <stdlib.h>
