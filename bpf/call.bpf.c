@@ -42,19 +42,23 @@ static __always_inline void police_receiver(struct weir_call *c, struct weir_adm
 
 int weir_call_police(struct weir_call *c) {
     struct weir_admission a = {}; /* its question is that of our own side first: stack is scarce */
-    struct weir_policy_slot slot;
-    struct weir_pod_value *self;
+    struct weir_policy_slot slot = {};
+    struct weir_pod_value *self = NULL;
     struct weir_ip_value *peer;
 
     if (!c)
         return 0;
-    self = weir_pod_find(c->pod);
-    if (self) {
+    for (int i = 0; i < WEIR_POD_READS; i++) {
+        self = weir_pod_find(c->pod);
+        if (!self)
+            break;
         slot = self->policy[WEIR_EGRESS];
         c->identity = self->identity;
+        if (weir_pod_is(self, c->pod))
+            break;
+        self = NULL;
     }
-    /* After the copy: an element may be reused under its reader. */
-    if (!self || *(volatile __u32 *)&self->pod != c->pod) {
+    if (!self) {
         weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
         return 0;
     }

@@ -48,36 +48,43 @@ static __always_inline bool allows(struct weir_admission *a, const struct weir_p
     return false;
 }
 
-/* One kind of policies; the slot is copied before the pod is checked: an element may be reused under its reader. */
+/* One kind of policies; the slot is copied before the pod is checked (WEIR_POD_READS). */
 static __always_inline bool admits(struct weir_admission *a, struct weir_pod_value *pod,
                                    __u32 kind) {
     struct weir_policy_slot slot =
         kind == WEIR_AUTHZ ? pod->policy[WEIR_AUTHZ] : pod->policy[WEIR_INGRESS];
 
-    if (*(volatile __u32 *)&pod->pod != a->pod) {
+    if (!weir_pod_is(pod, a->pod)) {
         a->reason = WEIR_DENY_NO_POD;
         return false;
     }
     return allows(a, &slot);
 }
 
-int weir_admit(struct weir_admission *a) {
-    struct weir_pod_value *pod;
+static __always_inline void admit_once(struct weir_admission *a) {
+    struct weir_pod_value *pod = weir_pod_find(a->pod);
 
-    if (!a)
-        return 0;
-    pod = weir_pod_find(a->pod);
-    if (!pod) {
-        a->reason = WEIR_DENY_NO_POD;
-        return 0;
-    }
+    a->reason = WEIR_DENY_NO_POD;
+    if (!pod)
+        return;
     a->reason = WEIR_REASON_NONE;
     a->identity = pod->identity;
     if (!admits(a, pod, WEIR_INGRESS) || a->q.proto != WEIR_IPPROTO_TCP ||
         !admits(a, pod, WEIR_AUTHZ))
-        return 0;
+        return;
     if (a->proxy_only && !weir_port_steered(a->pod, pod->flags, a->q.port, a->q.proto))
         a->reason = WEIR_DENY_UNPROVEN;
+}
+
+int weir_admit(struct weir_admission *a) {
+    if (!a)
+        return 0;
+    for (int i = 0; i < WEIR_POD_READS; i++) {
+        a->proxy_only = 0;
+        admit_once(a);
+        if (a->reason != WEIR_DENY_NO_POD)
+            break;
+    }
     return 0;
 }
 

@@ -59,7 +59,7 @@ static __always_inline bool pod_allows(__u32 id, __u32 direction,
     if (!pod)
         return false;
     slot = pod->policy[WEIR_EGRESS];
-    if (*(volatile __u32 *)&pod->pod != id)
+    if (!weir_pod_is(pod, id))
         return false;
     weir_verdict(&slot, q, &answer);
     return answer.verdict == WEIR_VERDICT_ALLOW;

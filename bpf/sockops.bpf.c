@@ -140,7 +140,7 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
     if (owner.role != WEIR_ROLE_APP && owner.role != WEIR_ROLE_PROXY)
         return;
     pod = weir_pod_find(owner.pod);
-    if (!pod || *(volatile __u32 *)&pod->pod != owner.pod)
+    if (!pod || !weir_pod_is(pod, owner.pod))
         return;
     s = bpf_sk_storage_get(&weir_sock, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
     if (!s) {

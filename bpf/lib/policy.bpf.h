@@ -92,15 +92,29 @@ static __always_inline struct weir_ip_value *weir_ip_find(const struct weir_addr
     return bpf_map_lookup_elem(&weir_ip, &key);
 }
 
-/* Copies the pod out of the map; an element may be reused under a reader, so the copy must name the
- * pod. */
-static __always_inline bool weir_pod_get(__u32 id, struct weir_pod_value *ret) {
-    struct weir_pod_value *v = weir_pod_find(id);
+/*
+ * An element that a change replaces may be reused for another pod while a reader still holds it
+ * (kernel/bpf/hashtab.c): what was read counts if the element still names the pod. Otherwise there is a
+ * newer one, and the reader looks again, so often at most.
+ */
+#define WEIR_POD_READS 3
 
-    if (!v)
-        return false;
-    *ret = *v;
-    return ret->pod == id && *(volatile __u32 *)&v->pod == id;
+static __always_inline bool weir_pod_is(const struct weir_pod_value *v, __u32 id) {
+    return *(const volatile __u32 *)&v->pod == id;
+}
+
+/* Copies the pod out of the map. */
+static __always_inline bool weir_pod_get(__u32 id, struct weir_pod_value *ret) {
+    for (int i = 0; i < WEIR_POD_READS; i++) {
+        struct weir_pod_value *v = weir_pod_find(id);
+
+        if (!v)
+            return false;
+        *ret = *v;
+        if (ret->pod == id && weir_pod_is(v, id))
+            return true;
+    }
+    return false;
 }
 
 /* Did the conversation of this key take place within the last minute? */
