@@ -9,6 +9,7 @@
 #include "lib/join.bpf.h"
 #include "lib/cgroup.bpf.h"
 #include "lib/policy.bpf.h"
+#include "lib/watch.bpf.h"
 
 /* What a socket may be: enters no map, is only written through, or is handed bytes. */
 enum part { PART_NONE, PART_WRITER, PART_OWN, PART_APP };
@@ -82,6 +83,17 @@ static __always_inline bool other_is_here(const struct weir_tuple *peer) {
     return bpf_map_lookup_elem(&weir_join_at, &key) != NULL;
 }
 
+/* Bytes that go past TCP pass no packet program, so who wants HTTP seen has it seen in packets
+ * (docs/adr/0018). */
+static __always_inline bool is_watched(struct bpf_sock_ops *ctx, struct bpf_sock *sk, __u32 pod) {
+    struct weir_sock_value *s;
+
+    if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+        return weir_http_at_port(pod, ctx->local_port) != 0;
+    s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
+    return s && weir_http_of_call(s) != 0;
+}
+
 static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
                                         const struct weir_meta_value *meta) {
     struct weir_join_at_value at = {};
@@ -95,6 +107,10 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
     part = part_of(&owner, &own, meta->flags);
     if (part == PART_NONE)
         return;
+    if (part == PART_APP && !stays_inside(&own) && is_watched(ctx, sk, owner.pod)) {
+        weir_count_one(WEIR_JOIN_WATCHED);
+        return;
+    }
     weir_join_swap(&peer, &own);
     if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && !other_is_here(&peer)) {
         weir_count_one(WEIR_JOIN_NO_PEER);

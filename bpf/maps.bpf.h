@@ -10,6 +10,7 @@
 
 #include "lib/kernel.bpf.h"
 #include "weir/abi/flow.h"
+#include "weir/abi/http.h"
 #include "weir/abi/maps.h"
 
 #define WEIR_HASH(name_, entries_, key_, value_)                                                   \
@@ -31,6 +32,22 @@
         __uint(pinning, LIBBPF_PIN_BY_NAME);                                                       \
     } name_ SEC(".maps") __weak
 
+#define WEIR_STORAGE(name_, value_)                                                                \
+    struct {                                                                                       \
+        __uint(type, BPF_MAP_TYPE_SK_STORAGE);                                                     \
+        __uint(map_flags, BPF_F_NO_PREALLOC);                                                      \
+        __type(key, __s32);                                                                        \
+        __type(value, value_);                                                                     \
+        __uint(pinning, LIBBPF_PIN_BY_NAME);                                                       \
+    } name_ SEC(".maps") __weak
+
+#define WEIR_RING(name_, bytes_)                                                                   \
+    struct {                                                                                       \
+        __uint(type, BPF_MAP_TYPE_RINGBUF);                                                        \
+        __uint(max_entries, bytes_);                                                               \
+        __uint(pinning, LIBBPF_PIN_BY_NAME);                                                       \
+    } name_ SEC(".maps") __weak
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(max_entries, 1);
@@ -48,6 +65,7 @@ WEIR_HASH(weir_ip, 131072, struct weir_addr, struct weir_ip_value);
 WEIR_HASH(weir_rule, 65536, __u32, struct weir_rule_block);
 WEIR_HASH(weir_idset, 1048576, struct weir_idset_key, __u32);
 WEIR_HASH(weir_port, 65536, struct weir_port_key, __u32);
+WEIR_HASH(weir_http, 16384, struct weir_port_key, __u32);
 WEIR_HASH(weir_probe, 16384, struct weir_probe_key, __u8);
 WEIR_HASH(weir_name, 262144, struct weir_name_key, struct weir_name_value);
 WEIR_HASH(weir_flow, 131072, struct weir_tuple, struct weir_facts);
@@ -80,13 +98,7 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } weir_listener SEC(".maps") __weak;
 
-struct {
-    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, __s32);
-    __type(value, struct weir_sock_value);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} weir_sock SEC(".maps") __weak;
+WEIR_STORAGE(weir_sock, struct weir_sock_value);
 
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKHASH);
@@ -106,13 +118,7 @@ struct {
 
 WEIR_HASH(weir_join_at, 262144, struct weir_tuple, struct weir_join_at_value);
 
-struct {
-    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
-    __uint(map_flags, BPF_F_NO_PREALLOC);
-    __type(key, __s32);
-    __type(value, struct weir_join_sock_value);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} weir_join_sock SEC(".maps") __weak;
+WEIR_STORAGE(weir_join_sock, struct weir_join_sock_value);
 
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -122,16 +128,18 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } weir_count SEC(".maps") __weak;
 
-struct {
-    __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 1048576);
-    __uint(pinning, LIBBPF_PIN_BY_NAME);
-} weir_events SEC(".maps") __weak;
+WEIR_RING(weir_events, 1048576);
+WEIR_RING(weir_denials, 262144);
+WEIR_RING(weir_http_events, 262144);
 
 struct {
-    __uint(type, BPF_MAP_TYPE_RINGBUF);
-    __uint(max_entries, 262144);
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, WEIR_HTTP_REASON_SLOTS);
+    __type(key, __u32);
+    __type(value, __u64);
     __uint(pinning, LIBBPF_PIN_BY_NAME);
-} weir_denials SEC(".maps") __weak;
+} weir_http_count SEC(".maps") __weak;
+
+WEIR_STORAGE(weir_http_conn, struct weir_http_conn);
 
 #endif

@@ -13,6 +13,7 @@
 #include "lib/arrival.bpf.h"
 #include "lib/join.bpf.h"
 #include "lib/policy.bpf.h"
+#include "lib/watch.bpf.h"
 
 /* Counted when it begins, not with each write that it lasts. */
 static __always_inline int refuse(struct weir_join_sock_value *j, __u8 why) {
@@ -178,6 +179,13 @@ static __always_inline int hand_over(struct sk_msg_md *msg, struct weir_join_soc
     return SK_PASS;
 }
 
+/* Its HTTP is asked for since it was joined: from now on by TCP, where it is seen. */
+static __always_inline bool is_watched(struct bpf_sock *sk, const struct weir_join_sock_value *j) {
+    struct weir_sock_value *s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
+
+    return s && weir_http_service(s, j->peer.dport) != 0;
+}
+
 static __always_inline int decide(struct sk_msg_md *msg, struct bpf_sock *sk,
                                   struct weir_join_sock_value *j) {
     struct weir_meta_value *meta;
@@ -189,6 +197,8 @@ static __always_inline int decide(struct sk_msg_md *msg, struct bpf_sock *sk,
     if (j->epoch != meta->epoch) {
         if (j->policed && !still_allowed(sk, j))
             return refuse(j, WEIR_JOIN_POLICY);
+        if (j->policed && is_watched(sk, j))
+            return refuse_for_good(j, WEIR_JOIN_WATCHED);
         j->epoch = meta->epoch;
     }
     if (j->state != WEIR_JOIN_ON) {

@@ -10,6 +10,7 @@
 #include "lib/cgroup.bpf.h"
 #include "lib/count.bpf.h"
 #include "lib/endpoint.bpf.h"
+#include "lib/http.bpf.h"
 #include "lib/join.bpf.h"
 #include "lib/listener.bpf.h"
 #include "lib/policy.bpf.h"
@@ -181,6 +182,7 @@ static __always_inline void on_close(struct bpf_sock_ops *ctx, struct bpf_sock *
             bpf_map_delete_elem(&weir_app_tuple, &t);
     }
     weir_ep_ended(s, ctx->srtt_us >> 3);
+    weir_http_closed(sk, s, bpf_get_socket_cookie(ctx));
     weir_count_one(WEIR_SEEN_CLOSE);
     e.kind = WEIR_EVENT_CLOSE;
     fill_event(ctx, s, &e);

@@ -21,7 +21,7 @@ static const struct weir_option options[] = {
     { "follow", 'f', NULL, "go on with each further record" },
     { "pod", 0, "NAMESPACE/POD", "source or destination; repeatable" },
     { "verdict", 0, "VERDICT", "allow, deny, audit or held; repeatable" },
-    { "event", 0, "EVENT", "open, close, deny, revoke or listen; repeatable" },
+    { "event", 0, "EVENT", "open, close, deny, revoke, listen or http; repeatable" },
     { "since", 0, "TIME", "10s, 5m..., or as in the records: 2026-01-31T12:00:00Z" },
     { "last", 'n', "N", "only the last N of those there are" },
     WEIR_OPTIONS_END,
@@ -30,7 +30,7 @@ static const struct weir_option options[] = {
 const struct weir_verb weir_verb_flows = {
     .name = "flows",
     .words = "",
-    .summary = "connections opened, closed, denied and reset on this node",
+    .summary = "connections opened, closed, denied and reset on this node, and HTTP exchanges",
     .more = "The agent keeps the last 1024 records; spec.flowLog of the Agent document keeps all. "
             "Records\n"
             "come oldest first; -o json prints one JSON object per line.\n",

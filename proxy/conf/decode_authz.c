@@ -465,16 +465,6 @@ static int settle_rule(struct weir_dec *d, struct weir_authz_rule *rule, const c
     return r;
 }
 
-int weir_decode_audit(struct weir_dec *d, const struct weir_node *n, const char *key,
-                      bool *ret_audit) {
-    static const char *const words[] = { "false", "true", NULL };
-    unsigned i = *ret_audit;
-    int r = weir_decode_annotation_word(d, n, key, words, &i);
-
-    *ret_audit = i == 1;
-    return r;
-}
-
 int weir_decode_authz(struct weir_dec *d, const struct weir_node *n, void *out) {
     struct weir_draft_authz *draft = out;
     const char *ns;
@@ -486,9 +476,9 @@ int weir_decode_authz(struct weir_dec *d, const struct weir_node *n, void *out) 
         r = settle_rule(d, &draft->value.rules[i], ns);
     }
     if (r == 0) {
-        r = weir_decode_audit(d, n, "istio.io/dry-run", &draft->value.audit);
+        r = weir_decode_annotation_bool(d, n, "istio.io/dry-run", &draft->value.audit);
     }
-    return r == 0 ? weir_decode_audit(d, n, "weir.dev/audit", &draft->value.audit) : r;
+    return r == 0 ? weir_decode_annotation_bool(d, n, "weir.dev/audit", &draft->value.audit) : r;
 }
 
 const struct weir_object *const *weir_objects_authz(void) {

@@ -353,6 +353,9 @@ int weir_decode_service(struct weir_dec *d, const struct weir_node *n, void *out
     s->value.external_name = "";
     s->value.affinity_seconds = 10800;
     int r = weir_dec_object(d, n, &service_object, s);
+    if (r == 0) {
+        r = weir_decode_annotation_bool(d, n, WEIR_HTTP_TELEMETRY, &s->value.http_telemetry);
+    }
     if (r == 0 && s->n_cluster_ips > MAX_CLUSTER_IPS) {
         return weir_dec_error(d, n, "more than %d clusterIPs", MAX_CLUSTER_IPS);
     }

@@ -51,6 +51,16 @@ int weir_decode_annotation_word(struct weir_dec *d, const struct weir_node *n, c
     return weir_decode_annotation(d, n, key, decode_choice, &choice);
 }
 
+int weir_decode_annotation_bool(struct weir_dec *d, const struct weir_node *n, const char *key,
+                                bool *ret_value) {
+    static const char *const words[] = { "false", "true", NULL };
+    unsigned i = *ret_value;
+    int r = weir_decode_annotation_word(d, n, key, words, &i);
+
+    *ret_value = i == 1;
+    return r;
+}
+
 int weir_decode_mode(struct weir_dec *d, const struct weir_node *n, const struct weir_meta *meta,
                      int *ret_mode) {
     static const char *const words[] = { "off", "sidecar", "node", "kernel", NULL };
@@ -386,6 +396,9 @@ static int decode_annotations(struct weir_dec *d, const struct weir_node *n,
         r = weir_decode_annotation_word(d, n, "weir.dev/join", join_words, &join);
     }
     pod->value.join = (int)join;
+    if (r == 0) {
+        r = weir_decode_annotation_bool(d, n, WEIR_HTTP_TELEMETRY, &pod->value.http_telemetry);
+    }
     if (r == 0) {
         r = weir_decode_annotation(d, n, "weir.dev/cgroup", weir_decode_cgroup, &pod->value.cgroup);
     }

@@ -342,7 +342,7 @@ int weir_decode_netpol(struct weir_dec *d, const struct weir_node *n, void *out)
     }
     /* podSelector is not a pointer in the API: absent is the empty selector. */
     policy->value.pods.given = true;
-    return r == 0 ? weir_decode_audit(d, n, "weir.dev/audit", &policy->value.audit) : r;
+    return r == 0 ? weir_decode_annotation_bool(d, n, "weir.dev/audit", &policy->value.audit) : r;
 }
 
 static int decode_mtls_mode(struct weir_dec *d, const struct weir_node *n, void *out) {

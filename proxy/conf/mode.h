@@ -17,7 +17,9 @@ int weir_decode_annotation_word(struct weir_dec *d, const struct weir_node *n, c
 int weir_decode_annotation(struct weir_dec *d, const struct weir_node *n, const char *key,
                            weir_decode_fn *fn, void *out);
 /* "true" or "false" of that annotation; untouched when it is not there. */
-int weir_decode_audit(struct weir_dec *d, const struct weir_node *n, const char *key,
-                      bool *ret_audit);
+int weir_decode_annotation_bool(struct weir_dec *d, const struct weir_node *n, const char *key,
+                                bool *ret_value);
+/* Of a Service and of a Pod (docs/adr/0018). */
+#define WEIR_HTTP_TELEMETRY "weir.dev/http-telemetry"
 
 #endif

@@ -102,6 +102,7 @@ struct weir_pod {
         mode; /* own annotation/label weir.dev/mode, else the namespace's, else kernel */
     bool mode_given; /* by one of those two */
     int join; /* annotation weir.dev/join: enum weir_join_mode; -1 = not given: the Agent's */
+    bool http_telemetry; /* annotation weir.dev/http-telemetry: of what it hands to OpenSSL */
     const struct weir_namespace
         *ns; /* never NULL: a namespace without a document gets an empty one */
 };
@@ -211,6 +212,7 @@ struct weir_service {
     bool headless;
     const char *external_name; /* of type ExternalName; "" = another type */
     bool affinity_client_ip;
+    bool http_telemetry;       /* annotation weir.dev/http-telemetry */
     enum weir_nearness near;   /* trafficDistribution */
     bool local_only;           /* internalTrafficPolicy: Local */
     uint32_t affinity_seconds; /* sessionAffinityConfig.clientIP.timeoutSeconds, default 10800 */

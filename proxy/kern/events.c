@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the programs tell: counters summed over cores, and the two rings read through one
- * descriptor. */
+/* What the programs tell: counters summed over cores, and the rings read through one descriptor. */
 #include "kern/priv.h"
 
 #include <bpf/bpf.h>
@@ -9,9 +8,7 @@
 
 #include "base/mem.h"
 
-/* A PERCPU_ARRAY of n counters. */
-static int sum_counts(const struct weir_kern *k, const char *map, uint64_t *ret_counts,
-                      uint32_t n) {
+int weir_kern_sums(const struct weir_kern *k, const char *map, uint32_t n, uint64_t *ret_sums) {
     int cpus = libbpf_num_possible_cpus(), fd = weir_kern_map_fd(k, map), r = 0;
     uint64_t *values;
 
@@ -22,20 +19,20 @@ static int sum_counts(const struct weir_kern *k, const char *map, uint64_t *ret_
         return -ENOMEM;
     for (uint32_t i = 0; i < n && r == 0; i++) {
         r = bpf_map_lookup_elem(fd, &i, values);
-        ret_counts[i] = 0;
+        ret_sums[i] = 0;
         for (int cpu = 0; cpu < cpus && r == 0; cpu++)
-            ret_counts[i] += values[cpu];
+            ret_sums[i] += values[cpu];
     }
     weir_free(values);
     return r;
 }
 
 int weir_kern_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_REASON_SLOTS]) {
-    return sum_counts(k, "weir_count", ret_counts, WEIR_REASON_SLOTS);
+    return weir_kern_sums(k, "weir_count", WEIR_REASON_SLOTS, ret_counts);
 }
 
 int weir_kern_dns_counts(struct weir_kern *k, uint64_t ret_counts[WEIR_DNS_COUNT_SLOTS]) {
-    return sum_counts(k, "weir_dns_count", ret_counts, WEIR_DNS_COUNT_SLOTS);
+    return weir_kern_sums(k, "weir_dns_count", WEIR_DNS_COUNT_SLOTS, ret_counts);
 }
 
 static void deliver(struct weir_kern *k, const void *data, size_t size, bool denial) {

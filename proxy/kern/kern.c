@@ -236,7 +236,7 @@ static int drop_unknown_link(void *arg, const char *name) {
 /* The others are run by name (explain), opened where they are needed (iterators) or hang on a map
  * (joining). */
 static bool is_cgroup_program(const struct bpf_program *prog) {
-    if (strcmp(bpf_program__name(prog), WEIR_RECORDER) == 0)
+    if (strcmp(bpf_program__name(prog), WEIR_RECORDER) == 0 || weir_http_is_program(prog))
         return false;
     switch (bpf_program__type(prog)) {
     case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:

@@ -69,6 +69,7 @@ enum weir_map {
     WEIR_MAP_MAGLEV,
     WEIR_MAP_IP,
     WEIR_MAP_PROBE,
+    WEIR_MAP_HTTP,
     WEIR_MAP_PORT,
     WEIR_MAP_DNS_PATTERN,
     WEIR_MAP_DNS_SERVER,
@@ -96,8 +97,7 @@ int weir_kern_delete(struct weir_kern *k, enum weir_map map, const void *key);
  * (forwarded). */
 typedef int weir_kern_entry_fn(void *arg, const void *key, const void *value);
 int weir_kern_each(struct weir_kern *k, enum weir_map map, weir_kern_entry_fn *fn, void *arg);
-/* Returns when no program still uses what has been replaced before: now what it pointed at may be
- * deleted. */
+/* Returns when no program still uses what has been replaced before: now what it pointed at may be deleted. */
 int weir_kern_settle(struct weir_kern *k);
 /* One more in weir_meta's epoch, after a change is complete. */
 int weir_kern_epoch_next(struct weir_kern *k, uint64_t *ret_epoch);

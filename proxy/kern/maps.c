@@ -25,6 +25,7 @@ static const struct map_kind {
                           sizeof(struct weir_maglev_value) },
     [WEIR_MAP_IP] = { "weir_ip", sizeof(struct weir_addr), sizeof(struct weir_ip_value) },
     [WEIR_MAP_PROBE] = { "weir_probe", sizeof(struct weir_probe_key), sizeof(__u8) },
+    [WEIR_MAP_HTTP] = { "weir_http", sizeof(struct weir_port_key), sizeof(__u32) },
     [WEIR_MAP_PORT] = { "weir_port", sizeof(struct weir_port_key), sizeof(__u32) },
     [WEIR_MAP_DNS_PATTERN] = { "weir_dns_pattern", sizeof(struct weir_dns_pattern_key),
                                sizeof(__u32) },

@@ -191,6 +191,8 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
         value.flags |= WEIR_POD_JOIN;
     if (join == WEIR_JOIN_MODE_ON)
         value.flags |= WEIR_POD_JOIN_READER;
+    if (p->http_telemetry || b->http[i])
+        value.flags |= WEIR_POD_HTTP;
     for (uint32_t k = p->n_ips; k > 0; k--)
         value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = weir_plan_addr(&p->ips[k - 1]);
     r = weir_plan_policy(b, p, value.policy);
@@ -258,6 +260,28 @@ static int put_proof_ports(struct weir_plan_builder *b, const struct weir_pod *p
     return r;
 }
 
+/* Where the applications here that serve it are listened to: of two services with one port of one pod the first tells. */
+static int put_http_ports(struct weir_plan_builder *b, const struct weir_service_port *port,
+                          uint32_t service) {
+    for (uint32_t i = 0; i < port->n_endpoints; i++) {
+        const struct weir_endpoint *e = &port->endpoints[i];
+        uint32_t place = e->pod ? (uint32_t)(e->pod - b->snapshot->pods) : 0;
+        struct weir_port_key key = { .port = e->port, .proto = WEIR_IPPROTO_TCP };
+        int r;
+
+        if (!e->pod || b->local[place] == 0)
+            continue;
+        b->http[place] = true;
+        key.pod = b->local[place];
+        if (weir_mapset_get(b->out, WEIR_MAP_HTTP, &key))
+            continue;
+        r = weir_mapset_put(b->out, WEIR_MAP_HTTP, &key, &service);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
 /* L7 ports enter the sidecar of every meshed local endpoint. */
 static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_port *port) {
     if (!port->l7 || port->proto != WEIR_PROTO_TCP)
@@ -297,8 +321,12 @@ static int put_service(struct weir_plan_builder *b, const struct weir_service *s
         struct weir_svc_value value = { .service = id };
 
         r = put_l7_ports(b, port);
+        if (r == 0 && service->http_telemetry && port->proto == WEIR_PROTO_TCP)
+            r = put_http_ports(b, port, id);
         if (r || service->n_ips == 0)
             continue;
+        if (service->http_telemetry && port->proto == WEIR_PROTO_TCP)
+            value.flags |= WEIR_SVC_HTTP;
         if (port->proto == WEIR_PROTO_TCP &&
             (port->l7 || port->n_hosts > 0 || is_strict(b->snapshot, port)))
             value.flags |= WEIR_SVC_L7;
@@ -312,6 +340,7 @@ static int put_service(struct weir_plan_builder *b, const struct weir_service *s
         }
     }
     b->report.n_services++;
+    b->report.n_http += service->http_telemetry;
     return r;
 }
 
@@ -372,7 +401,8 @@ static int build(struct weir_plan_builder *b) {
     b->here = weir_locality_of(s, in->node ? in->node : "", s->agent.zone);
     b->identities = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*b->identities));
     b->local = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*b->local));
-    if (!b->identities || !b->local)
+    b->http = weir_arena_calloc(&b->arena, s->n_pods + 1UL, sizeof(*b->http));
+    if (!b->identities || !b->local || !b->http)
         return -ENOMEM;
     r = number_pods(b);
     if (r == 0)

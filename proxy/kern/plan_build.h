@@ -38,6 +38,7 @@ struct weir_plan_builder {
     struct weir_locality here;
     uint32_t *identities; /* by pod of the snapshot; 0 = none */
     uint32_t *local;      /* local pod id, by pod of the snapshot; 0 = not here */
+    bool *http;           /* by pod of the snapshot: it serves a Service with HTTP telemetry */
     struct weir_plan_ids **
         *rule_ids[2]; /* [direction][policy][rule]: of its selectors; NULL = not found out yet */
     struct weir_plan_ids ***authz_ids; /* [policy][rule and source] */

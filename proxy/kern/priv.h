@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#include "kern/http.h"
 #include "kern/join.h"
 #include "kern/kern.h"
 
@@ -23,6 +24,8 @@ struct weir_kern {
     struct ring_buffer *rings;
     weir_kern_event_fn *event_fn;
     void *event_arg;
+    weir_kern_http_fn *http_fn;
+    void *http_arg;
 };
 
 /* "pin_dir/sub" or "pin_dir/sub/name". 0 or -ENAMETOOLONG. */
@@ -81,6 +84,10 @@ int weir_object_optional(struct weir_bpf *bpf);
 uint32_t weir_sweep_cgroups(const char *parent, void (*left)(void *arg, const char *what),
                             void *arg);
 
+/* One of the programs that are on the pods' parent only while HTTP is looked at (http.c). */
+bool weir_http_is_program(const struct bpf_program *prog);
+/* events.c: the first n slots of a map of counters, each summed over cores. 0 or -errno. */
+int weir_kern_sums(const struct weir_kern *k, const char *map, uint32_t n, uint64_t *ret_sums);
 /* In kern.c: descriptor of a map not in enum weir_map, "weir_count"; borrowed, -ENOENT. */
 int weir_kern_map_fd(const struct weir_kern *k, const char *name);
 

@@ -23,6 +23,7 @@
 #include "helper/caps.h"
 #include "helper/helper.h"
 #include "helper/seccomp.h"
+#include "kern/http.h"
 #include "node/kube.h"
 #include "node/tenants.h"
 #include "sys/cgroup.h"
@@ -274,6 +275,8 @@ static int open_kernel(struct weir_agent *a) {
     if (r == 0)
         r = weir_kern_events_open(a->kern, weir_agent_flow_event, a, &a->events.fd);
     if (r == 0)
+        r = weir_kern_http_open(a->kern, weir_agent_flow_http, a);
+    if (r == 0)
         r = weir_agent_poll(a, &a->events, EPOLLIN);
     return r ? failed("kernel half", text_of(r)) : 0;
 }
@@ -372,6 +375,7 @@ static void deinit(struct weir_agent *a) {
     weir_kern_close(a->kern);
     weir_helper_free(a->helper);
     weir_mapset_free(a->installed);
+    weir_l7_free(a->l7);
     weir_enrol_deinit(&a->enrol);
     weir_watch_free(a->config_watch);
     weir_watch_free(a->place_watch);
@@ -393,6 +397,11 @@ static struct weir_agent *agent_new(const struct weir_agent_params *params) {
     if (!a)
         return NULL;
     a->params = params;
+    a->l7 = weir_l7_new();
+    if (!a->l7) {
+        weir_free(a);
+        return NULL;
+    }
     a->pin_dir = a->node = a->admin_path = a->flow_log = a->helper_path = a->metrics_at =
         a->identities = "";
     a->documents_fd = a->documents_next = -1;

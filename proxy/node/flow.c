@@ -134,6 +134,12 @@ static void begin(struct line *l, uint64_t wall_us) {
     }
 }
 
+static void end(struct line *l) {
+    if (l->format == WEIR_FLOW_JSON)
+        weir_textbuf_add(l->t, "}", 1);
+    weir_textbuf_add(l->t, "\n", 1);
+}
+
 static void sides(struct line *l) {
     const struct weir_event *e = l->event;
     struct side local = { &e->local, e->local_port, true };
@@ -168,6 +174,72 @@ static void flags(struct line *l) {
         text(l, "established", "no");
 }
 
+/* Bytes of a path that are no text, as in a URL. */
+static void path(struct line *l, const struct weir_http_exchange *x) {
+    char buf[3 * WEIR_HTTP_PATH + 1];
+    size_t n = 0;
+
+    for (unsigned i = 0; i < x->n_path && i < WEIR_HTTP_PATH; i++) {
+        unsigned char b = (unsigned char)x->path[i];
+
+        n += (size_t)snprintf(buf + n, sizeof(buf) - n, b > 0x20 && b < 0x7f ? "%c" : "%%%02X", b);
+    }
+    buf[n] = '\0';
+    text(l, "path", buf);
+}
+
+static void exchange(struct line *l, const struct weir_http_exchange *x) {
+    char buf[WEIR_HTTP_METHOD + 1];
+
+    snprintf(buf, sizeof(buf), "%.*s", x->n_method, x->method);
+    text(l, "method", buf);
+    path(l, x);
+    if (x->flags & WEIR_HTTP_IS_CUT)
+        text(l, "path_cut", "yes");
+    snprintf(buf, sizeof(buf), "1.%u", x->version);
+    text(l, "http", buf);
+    if (x->status)
+        number(l, "status", x->status);
+    else
+        text(l, "answered", "no");
+    number(l, "latency_us", (x->answered_ns - x->began_ns) / 1000);
+    if (x->flags & WEIR_HTTP_IS_TLS)
+        text(l, "tls", "yes");
+}
+
+void weir_flow_write_http(struct weir_textbuf *t, enum weir_flow_format format,
+                          const struct weir_http_event *event, const struct weir_flow_names *names,
+                          uint64_t wall_us) {
+    const struct weir_http_flow *f = &event->flow;
+    const struct weir_event as_event = { .local = f->local,
+                                         .remote = f->remote,
+                                         .original = f->original,
+                                         .local_port = f->local_port,
+                                         .remote_port = f->remote_port,
+                                         .original_port = f->original_port,
+                                         .direction = f->direction,
+                                         .pod = f->pod,
+                                         .cookie = f->cookie };
+    struct line l = { t, format, &as_event, names };
+    bool caller = f->direction == WEIR_EGRESS;
+
+    begin(&l, wall_us);
+    text(&l, "event", "http");
+    if (f->cookie) {
+        text(&l, "direction", caller ? "egress" : "ingress");
+        sides(&l);
+        text(&l, "source_identity",
+             weir_plan_name(names->installed, WEIR_NAME_IDENTITY,
+                            caller ? f->identity : f->peer_identity));
+    } else {
+        text(&l, "pod", weir_plan_name(names->installed, WEIR_NAME_POD, f->pod));
+        text(&l, "addresses", "unknown");
+    }
+    text(&l, "service", weir_plan_name(names->installed, WEIR_NAME_SERVICE, f->service));
+    exchange(&l, &event->exchange);
+    end(&l);
+}
+
 void weir_flow_write(struct weir_textbuf *t, enum weir_flow_format format,
                      const struct weir_event *event, const struct weir_flow_names *names,
                      uint64_t wall_us) {
@@ -194,7 +266,5 @@ void weir_flow_write(struct weir_textbuf *t, enum weir_flow_format format,
         number(&l, "srtt_us", event->srtt_us);
         number(&l, "retransmits", event->retransmits);
     }
-    if (format == WEIR_FLOW_JSON)
-        weir_textbuf_add(t, "}", 1);
-    weir_textbuf_add(t, "\n", 1);
+    end(&l);
 }

@@ -11,6 +11,7 @@
 #include "kern/mapset.h"
 #include "node/agent.h"
 #include "node/text.h"
+#include "weir/abi/http.h"
 
 struct weir_flow_names {
     const struct weir_snapshot *snapshot;
@@ -23,5 +24,9 @@ const char *weir_flow_verdict(const struct weir_event *event);
 void weir_flow_write(struct weir_textbuf *t, enum weir_flow_format format,
                      const struct weir_event *event, const struct weir_flow_names *names,
                      uint64_t wall_us);
+/* The same of an HTTP exchange; wall_us: when its request began. */
+void weir_flow_write_http(struct weir_textbuf *t, enum weir_flow_format format,
+                          const struct weir_http_event *event, const struct weir_flow_names *names,
+                          uint64_t wall_us);
 
 #endif

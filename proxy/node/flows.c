@@ -40,17 +40,19 @@ static void log_write(struct weir_agent *a, const struct weir_textbuf *record) {
         a->n_flows_lost++;
 }
 
-void weir_agent_flow_event(void *arg, const struct weir_event *event, bool from_denials) {
-    struct weir_agent *a = arg;
+/* One record into a buffer; `of` is the kernel's. */
+typedef void write_fn(struct weir_textbuf *t, enum weir_flow_format format, const void *of,
+                      const struct weir_flow_names *names, uint64_t wall_us);
+
+static void record(struct weir_agent *a, write_fn *write_one, const void *of, uint64_t at_ns) {
     const struct weir_flow_names names = { a->snapshot, a->installed };
-    uint64_t now = weir_clock_mono_us(), at = event->at_ns / 1000;
+    uint64_t now = weir_clock_mono_us(), at = at_ns / 1000;
     uint64_t wall = weir_clock_wall_us() - (now > at ? now - at : 0);
     struct weir_textbuf *kept = &a->flows[a->n_flows % WEIR_AGENT_FLOWS];
 
-    weir_agent_kube_flow(a, event);
     kept->len = 0;
     kept->failed = false;
-    weir_flow_write(kept, WEIR_FLOW_JSON, event, &names, wall);
+    write_one(kept, WEIR_FLOW_JSON, of, &names, wall);
     if (kept->failed) {
         kept->len = 0;
         a->n_flows_lost++;
@@ -63,9 +65,33 @@ void weir_agent_flow_event(void *arg, const struct weir_event *event, bool from_
     } else if (a->flow_fd >= 0) {
         struct weir_textbuf text = { 0 };
 
-        weir_flow_write(&text, WEIR_FLOW_TEXT, event, &names, wall);
+        write_one(&text, WEIR_FLOW_TEXT, of, &names, wall);
         if (!text.failed)
             log_write(a, &text);
         weir_textbuf_deinit(&text);
     }
+}
+
+static void write_event(struct weir_textbuf *t, enum weir_flow_format format, const void *of,
+                        const struct weir_flow_names *names, uint64_t wall_us) {
+    weir_flow_write(t, format, of, names, wall_us);
+}
+
+static void write_http(struct weir_textbuf *t, enum weir_flow_format format, const void *of,
+                       const struct weir_flow_names *names, uint64_t wall_us) {
+    weir_flow_write_http(t, format, of, names, wall_us);
+}
+
+void weir_agent_flow_event(void *arg, const struct weir_event *event, bool from_denials) {
+    (void)from_denials;
+    weir_agent_kube_flow(arg, event);
+    record(arg, write_event, event, event->at_ns);
+}
+
+void weir_agent_flow_http(void *arg, const struct weir_http_event *event) {
+    struct weir_agent *a = arg;
+
+    weir_l7_count(a->l7, weir_plan_name(a->installed, WEIR_NAME_SERVICE, event->flow.service),
+                  event);
+    record(a, write_http, event, event->exchange.began_ns);
 }

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "core/server_listen.h"
 #include "helper/helper.h"
+#include "kern/http.h"
 #include "node/kube.h"
 #include "node/tenants.h"
 #include "obs/expo.h"
@@ -211,6 +212,21 @@ static void expose_names(const struct weir_agent *a, struct weir_pen *pen) {
     write_all(pen, figures, WEIR_ARRAY_LEN(figures));
 }
 
+static void expose_l7(const struct weir_agent *a, struct weir_pen *pen) {
+    static const struct weir_family incomplete = {
+        "weir_http_telemetry_incomplete_total", "counter",
+        "What HTTP telemetry could not tell, by reason (docs/configuration.md)."
+    };
+    uint64_t counts[WEIR_HTTP_REASON_SLOTS] = { 0 };
+
+    weir_l7_expose(a->l7, pen);
+    if (weir_kern_http_counts(a->kern, counts))
+        return;
+    weir_expo_head(pen, &incomplete);
+    for (unsigned i = WEIR_HTTP_SEEN + 1; i < WEIR_HTTP_REASON_COUNT_; i++)
+        weir_expo_labelled(pen, &incomplete, "reason", weir_http_reason_name(i), counts[i]);
+}
+
 static void expose_process(struct weir_pen *pen) {
     struct weir_process_metrics m = { 0 };
     struct weir_procstat st;
@@ -237,6 +253,7 @@ static int metrics(void *arg, struct weir_bufq *out) {
     expose_maps(a, &pen);
     expose_kernel(a, &pen);
     expose_names(a, &pen);
+    expose_l7(a, &pen);
     expose_process(&pen);
     return weir_pen_end(&pen);
 }

@@ -9,6 +9,7 @@
 #include "node/agent.h"
 #include "node/enrol.h"
 #include "node/flow.h"
+#include "node/l7.h"
 #include "node/names.h"
 #include "sys/watch.h"
 
@@ -79,6 +80,7 @@ struct weir_agent {
     struct weir_agent_http *http; /* NULL = not served */
     struct weir_agent_kube *kube; /* NULL = no cluster */
     char host_name[256];          /* of the node, where nothing else names it */
+    struct weir_l7 *l7;           /* exchanges that were told, by service */
     struct weir_watch *config_watch, *place_watch;
     struct weir_agent_source signals, timer, config_news, place_news, events, listener;
     struct weir_agent_client clients[WEIR_AGENT_CLIENTS];
@@ -116,6 +118,7 @@ void weir_agent_join_status(struct weir_agent *a, struct weir_textbuf *out);
 int weir_agent_flows_open(struct weir_agent *a);
 void weir_agent_flows_close(struct weir_agent *a);
 void weir_agent_flow_event(void *arg, const struct weir_event *event, bool from_denials);
+void weir_agent_flow_http(void *arg, const struct weir_http_event *event);
 /* admin.c: 0 or -errno. */
 int weir_agent_admin_open(struct weir_agent *a);
 void weir_agent_admin_close(struct weir_agent *a);

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 
 #include "base/mem.h"
+#include "kern/http.h"
 #include "node/kube.h"
 #include "node/tenants.h"
 #include "sys/clock.h"
@@ -247,7 +248,10 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
     /* A listener is known by listen(), which the programs must have seen. */
     if (weir_tenants_listen(a) && put_in_force(a))
         return;
-    if (!attach_pods(a))
+    r = weir_kern_http(a->kern, a->report.n_http > 0);
+    if (r)
+        weir_log(WEIR_LOG_ERROR, "http_telemetry_unchanged", "error=\"%s\"", strerror(-r));
+    if (!attach_pods(a) || r)
         return;
     a->stale = !detach_gone(a);
     weir_agent_revoke(a, true);

@@ -144,3 +144,26 @@ def event(raw):
 
 def facts(raw):
     return Record(FACTS, FACTS_FIELDS, raw)
+
+
+SVC_HTTP, POD_HTTP = 2, 32
+HTTP_CUT, HTTP_QUERY, HTTP_TLS = 1, 2, 4
+HTTP = struct.Struct("=Q16s16s16sHHHBxIIIIQQHBBBB2x16s128s")
+HTTP_FIELDS = ("cookie local remote original local_port remote_port original_port direction pod identity peer_identity "
+               "service began_ns answered_ns status version flags n_method n_path method path").split()
+
+
+class Exchange:
+    """One record of weir_http_events."""
+
+    def __init__(self, raw):
+        for name, value in zip(HTTP_FIELDS, HTTP.unpack(raw)):
+            setattr(self, name, value)
+        self.method, self.path = self.method[:self.n_method].decode(), self.path[:self.n_path].decode()
+        self.local, self.remote, self.original = show(self.local), show(self.remote), show(self.original)
+
+    def line(self):
+        return self.method, self.path, self.status
+
+    def __repr__(self):
+        return str(self.__dict__)

@@ -13,6 +13,7 @@
 #include "fuzz.h"
 #include "helper/helper.h"
 #include "kern/complexity.h"
+#include "kern/http.h"
 #include "kern/join.h"
 #include "kern/kern.h"
 #include "kern/proof.h"
@@ -27,6 +28,7 @@ struct driver {
     struct weir_kern *k;
     struct weir_helper *helper;
     int events_fd;
+    bool http; /* its records are read too */
 };
 
 static int unhex(const char *text, unsigned char *ret, size_t want) {
@@ -211,6 +213,39 @@ static int do_events(struct driver *d) {
     return 0;
 }
 
+static void print_http(void *arg, const struct weir_http_event *e) {
+    (void)arg;
+    printf(" h:");
+    print_hex(e, sizeof(*e));
+}
+
+/* Beside the events, from the first time on. */
+static int do_http(struct driver *d, char **w) {
+    int r = weir_kern_http(d->k, w[1][0] == '1');
+
+    if (r == 0 && d->events_fd < 0) {
+        r = weir_kern_events_open(d->k, print_event, d, &d->events_fd);
+        d->http = false;
+    }
+    if (r == 0 && !d->http)
+        r = weir_kern_http_open(d->k, print_http, d);
+    d->http = r == 0;
+    return r;
+}
+
+static int do_http_counts(struct driver *d) {
+    uint64_t counts[WEIR_HTTP_REASON_SLOTS];
+    int r = weir_kern_http_counts(d->k, counts);
+
+    if (r != 0)
+        return r;
+    printf("ok");
+    for (unsigned i = 0; i < WEIR_HTTP_REASON_COUNT_; i++)
+        printf(" %s=%llu", weir_http_reason_name(i), (unsigned long long)counts[i]);
+    printf("\n");
+    return 0;
+}
+
 static int do_look(struct driver *d) {
     struct weir_join_look l;
     int r = weir_kern_join_look(d->k, &l);
@@ -386,6 +421,10 @@ static int run(struct driver *d, char **w) {
         return do_counts(d);
     if (strcmp(w[0], "dns_counts") == 0)
         return do_dns_counts(d);
+    if (strcmp(w[0], "http") == 0)
+        return plain(do_http(d, w));
+    if (strcmp(w[0], "http_counts") == 0)
+        return do_http_counts(d);
     if (strcmp(w[0], "look") == 0)
         return do_look(d);
     if (strcmp(w[0], "events") == 0)

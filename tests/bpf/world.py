@@ -81,7 +81,14 @@ class Driver:
         return {k: int(v) for k, v in (w.split("=") for w in self.ask("dns_counts"))}
 
     def events(self):
-        return [abi.event(bytes.fromhex(w[2:])) for w in self.ask("events")]
+        return [abi.event(bytes.fromhex(w[2:])) for w in self.ask("events") if w[0] != "h"]
+
+    def exchanges(self):
+        """HTTP records; what else happened is dropped."""
+        return [abi.Exchange(bytes.fromhex(w[2:])) for w in self.ask("events") if w[0] == "h"]
+
+    def http_counts(self):
+        return {k: int(v) for k, v in (w.split("=") for w in self.ask("http_counts"))}
 
     def revoke(self, netns, how="best", gone_port=0):
         """Events of what was reset, and (checked, killed, kept)."""

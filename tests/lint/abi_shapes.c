@@ -3,6 +3,7 @@
  * information (abi.py). */
 #include "weir/abi/explain.h"
 #include "weir/abi/flow.h"
+#include "weir/abi/http.h"
 #include "weir/abi/maps.h"
 
 /* clang-format off */
@@ -52,6 +53,10 @@ SHAPE(weir_explain);
 SHAPE(weir_event);
 SHAPE(weir_facts);
 SHAPE(weir_sock_value);
+SHAPE(weir_http_flow);
+SHAPE(weir_http_exchange);
+SHAPE(weir_http_event);
+SHAPE(weir_http_conn);
 
 int main(void) {
     return 0;

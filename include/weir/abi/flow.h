@@ -71,6 +71,7 @@ enum weir_reason {
     WEIR_SEEN_EJECTED,  /* an endpoint was left out because connections to it had failed */
     WEIR_HELD_SIDECAR,  /* held back: it needs the sidecar, which does not listen yet. A connect()
                            once, an arriving SYN each time it is repeated */
+    WEIR_JOIN_WATCHED,  /* not entered, or back to TCP: its bytes are looked at for HTTP */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u
@@ -207,7 +208,13 @@ struct weir_sock_value {
     __u8 role;  /* WEIR_ROLE_* of the socket */
     __u8 state; /* WEIR_SOCK_* */
     __u32 set;  /* backend set the endpoint is from */
+    /* Is it looked at for HTTP? WEIR_SOCK_HTTP_*, and above them the policy epoch in which that was
+     * found out; 0 = not yet. */
+    __u32 http;
+    __u32 pad;
 };
+#define WEIR_SOCK_HTTP_YES   1u
+#define WEIR_SOCK_HTTP_SHIFT 1u
 #define WEIR_SOCK_DECIDED 1u /* a hook allowed this destination: packets pass */
 #define WEIR_SOCK_HELD                                                                             \
     2u /* asked before its cgroup was classified: policy is asked again at the first packet */
@@ -216,12 +223,14 @@ struct weir_sock_value {
 #define WEIR_SOCK_FACTS  16u /* accepted by the sidecar, facts may be told */
 #define WEIR_SOCK_LOAD   32u /* TCP: counted in weir_ep_load */
 #define WEIR_SOCK_WAITS  64u /* for the pod's sidecar: its SYN is dropped until that listens */
-WEIR_ABI_SIZE(weir_sock_value, 120);
+WEIR_ABI_SIZE(weir_sock_value, 128);
 WEIR_ABI_AT(weir_sock_value, facts, 0);
 WEIR_ABI_AT(weir_sock_value, chosen, 96);
 WEIR_ABI_AT(weir_sock_value, chosen_port, 112);
 WEIR_ABI_AT(weir_sock_value, role, 114);
 WEIR_ABI_AT(weir_sock_value, state, 115);
 WEIR_ABI_AT(weir_sock_value, set, 116);
+WEIR_ABI_AT(weir_sock_value, http, 120);
+WEIR_ABI_AT(weir_sock_value, pad, 124);
 
 #endif

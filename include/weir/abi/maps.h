@@ -104,6 +104,7 @@ struct weir_pod_value {
 #define WEIR_POD_JOIN_READER                                                                       \
     8u /* declared: its processes do not splice(2), so they may be handed joined bytes */
 #define WEIR_POD_NAMES 16u /* its egress rules have names: the DNS answers it gets are read */
+#define WEIR_POD_HTTP 32u /* what its processes hand to OpenSSL is looked at for HTTP (http.h) */
 WEIR_ABI_SIZE(weir_pod_value, 104);
 WEIR_ABI_AT(weir_pod_value, pod, 0);
 WEIR_ABI_AT(weir_pod_value, identity, 4);
@@ -139,6 +140,7 @@ struct weir_svc_value {
 #define WEIR_SVC_L7                                                                                \
     1u /* must pass the caller's sidecar, if the caller has one (decisions.md 11)                  \
         */
+#define WEIR_SVC_HTTP 2u /* connections to it that the kernel carries are looked at for HTTP */
 WEIR_ABI_SIZE(weir_svc_key, 20);
 WEIR_ABI_AT(weir_svc_key, addr, 0);
 WEIR_ABI_AT(weir_svc_key, port, 16);
@@ -402,6 +404,9 @@ WEIR_ABI_AT(weir_port_key, pod, 0);
 WEIR_ABI_AT(weir_port_key, port, 4);
 WEIR_ABI_AT(weir_port_key, proto, 6);
 WEIR_ABI_AT(weir_port_key, pad, 7);
+
+/* weir_http: HASH. Key: struct weir_port_key of a local pod, TCP. Value: __u32 id of the service whose
+ * exchanges are told when the application itself accepts there. */
 
 /*
  * weir_probe: HASH. Sources that may reach a pod's port whatever its ingress policy says: the

@@ -116,6 +116,24 @@ static void a_pod_says_whether_its_sockets_are_joined(void **state) {
                  "please\"; expected off, auto or on\n");
 }
 
+static void http_telemetry_is_asked_for_by_a_service_or_a_pod(void **state) {
+    struct weir_snapshot *s = conf_build(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, annotations: {weir.dev/http-telemetry: "
+        "\"true\"}}\n---\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: b}\n---\n"
+        "apiVersion: v1\nkind: Service\nmetadata: {name: s, annotations: {weir.dev/http-telemetry: "
+        "\"true\"}}\nspec: {ports: [{port: 80}]}\n");
+
+    assert_true(weir_snapshot_pod(s, "default", "a")->http_telemetry);
+    assert_false(weir_snapshot_pod(s, "default", "b")->http_telemetry);
+    assert_true(s->services[0].http_telemetry);
+    weir_snapshot_unref(s);
+    conf_refused("apiVersion: v1\nkind: Service\nmetadata:\n  name: s\n"
+                 "  annotations: {weir.dev/http-telemetry: maybe}\nspec: {ports: [{port: 80}]}\n",
+                 "t:5:42: error: metadata.annotations[\"weir.dev/http-telemetry\"]: unknown value "
+                 "\"maybe\"; expected false or true\n");
+}
+
 static void a_pod_takes_its_namespaces_mode(void **state) {
     struct weir_snapshot *s = conf_build(
         "apiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {weir.dev/mode: "
@@ -194,6 +212,7 @@ int main(void) {
         cmocka_unit_test(annotations_bind_a_pod_to_this_machine),
         cmocka_unit_test(a_pod_says_whether_its_sockets_are_joined),
         cmocka_unit_test(a_pod_takes_its_namespaces_mode),
+        cmocka_unit_test(http_telemetry_is_asked_for_by_a_service_or_a_pod),
         cmocka_unit_test(a_cgroup_is_never_the_root_nor_outside),
         cmocka_unit_test(misspelt_fields_of_a_pod_are_found),
     };

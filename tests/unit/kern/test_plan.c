@@ -307,8 +307,48 @@ static void survives_every_failing_allocation(void **state) {
     free(t);
 }
 
+static void http_telemetry_is_in_the_entries_of_the_service_and_of_its_pods_here(void **state) {
+    static const char ask[] = "a, namespace: n, annotations: {weir.dev/http-telemetry: \"true\"}}";
+    char text[4096];
+    struct weir_port_key key = { .pod = 1, .port = 8080, .proto = WEIR_IPPROTO_TCP };
+    struct weir_snapshot *s;
+    struct weir_mapset *set;
+    const uint32_t *service;
+    const struct weir_pod_value *pod;
+    uint32_t id = 1;
+
+    snprintf(text, sizeof(text),
+             "%s"
+             "apiVersion: v1\nkind: Service\nmetadata: {name: %s\n"
+             "spec: {clusterIP: 10.96.0.1, ports: [{name: p, port: 80}]}\n---\n"
+             "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n"
+             "metadata: {name: a-1, namespace: n, labels: {kubernetes.io/service-name: a}}\n"
+             "addressType: IPv4\nports: [{name: p, port: 8080}]\n"
+             "endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.3]}]\n",
+             POD("a", HERE("a"), "10.0.0.1") POD("b", HERE("b"), "10.0.0.2")
+                 POD("c", "", "10.0.0.3")
+                     SERVICE("other", "10.96.0.2", "", "{addresses: [10.0.0.2]}"),
+             ask);
+    s = snapshot_of(text);
+    set = plan_of(s, NULL, NULL);
+    assert_int_equal(service_at(set, "10.96.0.1").flags, WEIR_SVC_HTTP);
+    assert_int_equal(service_at(set, "10.96.0.2").flags, 0);
+    assert_int_equal(weir_mapset_count(set, WEIR_MAP_HTTP), 1);
+    service = weir_mapset_get(set, WEIR_MAP_HTTP, &key);
+    assert_non_null(service);
+    assert_string_equal(weir_plan_name(set, WEIR_NAME_SERVICE, *service), "n/a");
+    pod = weir_mapset_get(set, WEIR_MAP_POD, &id);
+    assert_true(pod->flags & WEIR_POD_HTTP);
+    id = 2;
+    pod = weir_mapset_get(set, WEIR_MAP_POD, &id);
+    assert_false(pod->flags & WEIR_POD_HTTP);
+    weir_mapset_free(set);
+    weir_snapshot_unref(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(http_telemetry_is_in_the_entries_of_the_service_and_of_its_pods_here),
         cmocka_unit_test(identities_differ_by_whatever_a_policy_can_tell_apart),
         cmocka_unit_test(only_pods_that_are_here_have_entries_of_their_own),
         cmocka_unit_test(services_have_the_ready_endpoints_with_summed_weights),

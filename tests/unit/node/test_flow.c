@@ -174,8 +174,54 @@ static void verdicts_tell_audit_from_denial(void **state) {
     assert_string_equal(weir_flow_verdict(&e), "none");
 }
 
+static void an_exchange_has_its_line_and_the_flows_addresses(void **state) {
+    const struct weir_flow_names names = { snapshot, installed };
+    struct weir_http_event e = { .flow = { .cookie = 5,
+                                           .local = addr("10.0.0.1"),
+                                           .remote = addr("10.0.0.2"),
+                                           .original = addr("10.96.0.1"),
+                                           .local_port = 40000,
+                                           .remote_port = 8080,
+                                           .original_port = 80,
+                                           .direction = WEIR_EGRESS },
+                                 .exchange = { .began_ns = 1000,
+                                               .answered_ns = 43000,
+                                               .status = 200,
+                                               .version = 1,
+                                               .n_method = 3,
+                                               .n_path = 7,
+                                               .method = "GET",
+                                               .path = "/a\x80\"b\x1b\n" } };
+    struct weir_textbuf t = { 0 };
+
+    e.flow.pod = weir_plan_id(installed, WEIR_NAME_POD, "front/web");
+    e.flow.service = weir_plan_id(installed, WEIR_NAME_SERVICE, "back/api");
+    weir_flow_write_http(&t, WEIR_FLOW_TEXT, &e, &names, TIME_US);
+    weir_assert_slice(
+        weir_slice_make(t.ptr, t.len),
+        "2026-01-02T03:04:05.000678Z event=http direction=egress source=front/web "
+        "source_ip=10.0.0.1 "
+        "source_port=40000 destination=back/api destination_ip=10.0.0.2 destination_port=8080 "
+        "original_ip=10.96.0.1 original_port=80 service=back/api method=GET path=/a%80\"b%1B%0A "
+        "http=1.1 status=200 latency_us=42\n");
+    t.len = 0;
+    e.flow.cookie = 0;
+    e.exchange.status = 0;
+    e.exchange.flags = WEIR_HTTP_IS_CUT | WEIR_HTTP_IS_TLS;
+    weir_flow_write_http(&t, WEIR_FLOW_JSON, &e, &names, TIME_US);
+    weir_assert_slice(
+        weir_slice_make(t.ptr, t.len),
+        "{\"time\":\"2026-01-02T03:04:05.000678Z\",\"event\":\"http\",\"pod\":\"front/web\","
+        "\"addresses\":\"unknown\",\"service\":\"back/api\",\"method\":\"GET\",\"path\":\"/"
+        "a%80\\\"b%1B%0A\","
+        "\"path_cut\":\"yes\",\"http\":\"1.1\",\"answered\":\"no\",\"latency_us\":42,\"tls\":"
+        "\"yes\"}\n");
+    weir_textbuf_deinit(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_exchange_has_its_line_and_the_flows_addresses),
         cmocka_unit_test(a_refused_arrival_names_both_pods_and_the_policy),
         cmocka_unit_test(a_connect_refused_by_the_other_sides_policy_still_comes_from_here),
         cmocka_unit_test(a_close_says_how_much_and_how_long),
