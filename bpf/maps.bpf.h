@@ -88,6 +88,8 @@ WEIR_LRU(weir_udp_peer, 65536, struct weir_tuple, __u64);
 WEIR_LRU(weir_probe_seen, 16384, struct weir_tuple, __u64);
 WEIR_LRU(weir_affinity, 16384, struct weir_affinity_key, struct weir_affinity_value);
 WEIR_LRU(weir_ep_load, 16384, struct weir_svc_key, struct weir_ep_load_value);
+WEIR_LRU(weir_tls_call, 8192, __u64, struct weir_tls_call);
+WEIR_LRU(weir_tls_conn, 8192, struct weir_tls_key, struct weir_tls_conn);
 WEIR_LRU(weir_ep_fail, 16384, struct weir_ep_fail_key, struct weir_ep_fail_value);
 
 struct {

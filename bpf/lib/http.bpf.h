@@ -39,9 +39,9 @@ static long weir_http_next(__u32 i, struct weir_http_piece *p) {
     return p->came_to != WEIR_HTTP_GO_ON;
 }
 
+/* Its first seven bytes are "HTTP/1."; the machines there are programs for are little-endian. */
 static __always_inline bool weir_http_is_status(const struct weir_http_piece *p) {
-    return p->n >= 7 && p->bytes[0] == 'H' && p->bytes[1] == 'T' && p->bytes[2] == 'T' &&
-           p->bytes[3] == 'P' && p->bytes[4] == '/' && p->bytes[5] == '1' && p->bytes[6] == '.';
+    return p->n >= 7 && *(const __u64 *)p->bytes << 8 == 0x2e312f5054544800ull;
 }
 
 /* Reads it. True: p->conn->x is to be told. What is missed is counted here. */
@@ -64,15 +64,14 @@ static __always_inline bool weir_http_read(struct weir_http_piece *p) {
     return p->came_to == WEIR_HTTP_TELL;
 }
 
-/* Room for a record; counted when there is none. Whoever submits it counts it as told: 6.1 follows a record through one test for NULL only. */
+/* Room for a record, or counted. Who submits it counts it as told: 6.1 follows a record through one test for NULL only. */
 static __always_inline struct weir_http_event *weir_http_reserve(void) {
     struct weir_http_event *e = bpf_ringbuf_reserve(&weir_http_events, sizeof(*e), 0);
 
-    if (!e) {
-        weir_http_count_one(WEIR_HTTP_RING_FULL);
-        return NULL;
-    }
-    return e;
+    if (e)
+        return e;
+    weir_http_count_one(WEIR_HTTP_RING_FULL);
+    return NULL;
 }
 
 /* The connection is this one's to read; nobody waits for it. */
@@ -140,11 +139,9 @@ static __always_inline void weir_http_tell(struct bpf_sock *sk, const struct wei
 /* At the close of a socket: a request that got no answer is told. */
 static __always_inline void weir_http_closed(struct bpf_sock *sk, const struct weir_sock_value *s,
                                              __u64 cookie) {
-    struct weir_http_conn *c;
+    struct weir_http_conn *c =
+        s->http & WEIR_SOCK_HTTP_YES ? bpf_sk_storage_get(&weir_http_conn, sk, NULL, 0) : NULL;
 
-    if (!(s->http & WEIR_SOCK_HTTP_YES))
-        return;
-    c = bpf_sk_storage_get(&weir_http_conn, sk, NULL, 0);
     if (!c || weir_http_end(c, bpf_ktime_get_ns()) != WEIR_HTTP_TELL)
         return;
     weir_http_tell(sk, s, cookie, &c->x);

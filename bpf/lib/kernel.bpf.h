@@ -320,6 +320,7 @@ struct tcp_sock {
     __u32 rcv_nxt;
     __u32 copied_seq;
     __u32 write_seq;
+    __u64 bytes_received;
 } WEIR_CORE;
 
 struct list_head {

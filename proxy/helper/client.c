@@ -428,3 +428,14 @@ int weir_helper_code(struct weir_helper *h, pid_t pid, const char *name, int *re
 
     return r ? r : ask(h, &c);
 }
+
+int weir_helper_probe(struct weir_helper *h, const struct weir_helper_spot *spot, int *ret_fd) {
+    struct call c = { .request = { .verb = WEIR_HELPER_PROBE,
+                                   .pid = spot->pid,
+                                   .port = spot->offset,
+                                   .count = spot->at_return ? 2 : 1 },
+                      .ret_fd = ret_fd };
+    int r = name_it(&c.request, spot->library);
+
+    return r ? r : ask(h, &c);
+}

@@ -108,6 +108,17 @@ int weir_helper_canary(struct weir_helper *h, const struct weir_helper_place *pl
  * file mapped executable whose last part begins with `name` ("libssl.so"). For uprobes.
  */
 int weir_helper_code(struct weir_helper *h, pid_t pid, const char *name, int *ret_fd);
+/*
+ * A probe (perf event, not enabled) at a place of a libssl that a process below the parent runs, for whichever process runs the
+ * same file. An offset that is no instruction's first byte breaks those processes: it is the caller's to know.
+ */
+struct weir_helper_spot {
+    pid_t pid;
+    const char *library; /* as weir_helper_code's name: "libssl.so" */
+    uint32_t offset;     /* in the file */
+    bool at_return;
+};
+int weir_helper_probe(struct weir_helper *h, const struct weir_helper_spot *spot, int *ret_fd);
 
 struct weir_helper_tenants {
     uint32_t first_uid,

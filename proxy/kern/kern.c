@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/slice.h"
 #include "kern/skel.h"
+#include "kern/tls.h"
 #include "sys/log.h"
 
 #define CGROUP2_MAGIC 0x63677270
@@ -158,6 +159,7 @@ struct weir_kern *weir_kern_close(struct weir_kern *k) {
     if (!k)
         return NULL;
     ring_buffer__free(k->rings);
+    (void)weir_kern_tls_sockets(k, false);
     weir_bpf__destroy(k->bpf);
     if (k->cgroup_fd >= 0)
         close(k->cgroup_fd);

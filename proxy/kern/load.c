@@ -16,6 +16,7 @@
 #include "base/slice.h"
 #include "kern/revoke.h"
 #include "kern/skel.h"
+#include "kern/tls.h"
 #include "sys/log.h"
 
 #define VERIFIER_LINES 40 /* of its log, the last ones: there it says what it did not like */
@@ -65,7 +66,16 @@ bool weir_kernel_destroys(void) {
 }
 
 int weir_object_optional(struct weir_bpf *bpf) {
+    bool tls = weir_kern_tls_possible() == NULL;
+    struct bpf_program *prog;
     int r = 0;
+
+    bpf_object__for_each_program(prog, bpf->obj) {
+        if (r == 0 && !tls && weir_tls_is_program(prog))
+            r = bpf_program__set_autoload(prog, false);
+    }
+    if (r)
+        return r;
 
     if (!weir_kernel_destroys()) {
         r = bpf_program__set_autoload(bpf->progs.weir_reset_tcp, false);

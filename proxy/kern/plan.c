@@ -193,6 +193,7 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
         value.flags |= WEIR_POD_JOIN_READER;
     if (p->http_telemetry || b->http[i])
         value.flags |= WEIR_POD_HTTP;
+    b->report.n_http_pods += (value.flags & WEIR_POD_HTTP) != 0;
     for (uint32_t k = p->n_ips; k > 0; k--)
         value.addr[!weir_ip_is_v4(&p->ips[k - 1])] = weir_plan_addr(&p->ips[k - 1]);
     r = weir_plan_policy(b, p, value.policy);

@@ -48,7 +48,7 @@ struct weir_plan_input {
 
 struct weir_plan_report {
     uint32_t n_services, n_endpoints, n_identities, n_policies, n_rules;
-    uint32_t n_http; /* services with HTTP telemetry */
+    uint32_t n_http, n_http_pods; /* services with HTTP telemetry, pods here whose OpenSSL is looked at */
     /* A pod with more rules in one direction than the kernel follows: it is cut off there. NULL =
      * none. In the snapshot; and the policy whose rule was the first too many. */
     const struct weir_pod *too_many_rules;

@@ -9,6 +9,7 @@
 #include "kern/join.h"
 #include "kern/kern.h"
 
+struct bpf_link;
 struct weir_bpf;
 struct ring_buffer;
 
@@ -26,6 +27,7 @@ struct weir_kern {
     void *event_arg;
     weir_kern_http_fn *http_fn;
     void *http_arg;
+    struct bpf_link *tls_sockets; /* tls.c; NULL = off */
 };
 
 /* "pin_dir/sub" or "pin_dir/sub/name". 0 or -ENAMETOOLONG. */
@@ -86,6 +88,8 @@ uint32_t weir_sweep_cgroups(const char *parent, void (*left)(void *arg, const ch
 
 /* One of the programs that are on the pods' parent only while HTTP is looked at (http.c). */
 bool weir_http_is_program(const struct bpf_program *prog);
+/* One of those that look at OpenSSL (tls.c). */
+bool weir_tls_is_program(const struct bpf_program *prog);
 /* events.c: the first n slots of a map of counters, each summed over cores. 0 or -errno. */
 int weir_kern_sums(const struct weir_kern *k, const char *map, uint32_t n, uint64_t *ret_sums);
 /* In kern.c: descriptor of a map not in enum weir_map, "weir_count"; borrowed, -ENOENT. */

@@ -26,6 +26,7 @@
 #include "kern/http.h"
 #include "node/kube.h"
 #include "node/tenants.h"
+#include "node/tls.h"
 #include "sys/cgroup.h"
 #include "sys/clock.h"
 #include "sys/log.h"
@@ -116,6 +117,7 @@ static void timer_ready(void *arg, uint32_t events) {
         weir_agent_revoke(a, false);
     weir_agent_sync(a, false);
     weir_agent_names_tick(a);
+    weir_agent_tls_tick(a);
     if (!a->stale)
         weir_agent_prove(a, false);
 }
@@ -372,6 +374,7 @@ static void deinit(struct weir_agent *a) {
     weir_agent_http_close(a);
     weir_agent_flows_close(a);
     weir_tenants_close(a);
+    weir_agent_tls_close(a);
     weir_kern_close(a->kern);
     weir_helper_free(a->helper);
     weir_mapset_free(a->installed);

@@ -31,6 +31,8 @@ struct weir_place_of_pod {
     bool verified;       /* interception was proven, and not long ago */
     const char *unverified; /* why not; "" before the first try */
     uint64_t proof_due_us;
+    const char *tls_why; /* why nothing is seen at its OpenSSL (tls.c); NULL = it is looked at */
+    uint64_t tls_exchanges;
     bool outside; /* left alone: its traffic is neither held nor looked at */
     bool seen;
 };

@@ -7,6 +7,7 @@
 
 #include "node/kube.h"
 #include "node/state.h"
+#include "node/tls.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
@@ -93,5 +94,6 @@ void weir_agent_flow_http(void *arg, const struct weir_http_event *event) {
 
     weir_l7_count(a->l7, weir_plan_name(a->installed, WEIR_NAME_SERVICE, event->flow.service),
                   event);
+    weir_agent_tls_count(a, event);
     record(a, write_http, event, event->exchange.began_ns);
 }

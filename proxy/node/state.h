@@ -40,6 +40,7 @@ struct weir_agent_revocation {
 };
 
 struct weir_agent_http;
+struct weir_agent_tls;
 struct weir_agent_kube;
 
 struct weir_agent {
@@ -81,6 +82,7 @@ struct weir_agent {
     struct weir_agent_kube *kube; /* NULL = no cluster */
     char host_name[256];          /* of the node, where nothing else names it */
     struct weir_l7 *l7;           /* exchanges that were told, by service */
+    struct weir_agent_tls *tls;   /* probes on OpenSSL; NULL before the first tick */
     struct weir_watch *config_watch, *place_watch;
     struct weir_agent_source signals, timer, config_news, place_news, events, listener;
     struct weir_agent_client clients[WEIR_AGENT_CLIENTS];

@@ -5,6 +5,7 @@
 #include "helper/helper.h"
 #include "node/kube.h"
 #include "node/tenants.h"
+#include "node/tls.h"
 
 static void pods(struct weir_agent *a, struct weir_textbuf *out) {
     static const char *const modes[] = { "off", "sidecar", "node", "kernel" };
@@ -42,6 +43,7 @@ static void pods(struct weir_agent *a, struct weir_textbuf *out) {
             weir_textbuf_member(out, "node_mode", step);
         weir_textbuf_bool(out, "meshed", weir_pod_meshed(p->pod));
         weir_textbuf_bool(out, "sidecar", p->proxy_cgroup != 0);
+        weir_agent_tls_status(a, p, out);
         weir_textbuf_member(out, "cgroup", p->cgroup_path);
         weir_textbuf_member(out, "netns", p->netns_path);
         weir_textbuf_add(out, "}", 1);

@@ -17,12 +17,12 @@ from world import KernError
 
 VIP = "10.96.7.1"
 DECISIONS = ("weir_cgroup", "weir_pod", "weir_svc", "weir_ep", "weir_maglev", "weir_ip", "weir_rule", "weir_idset", "weir_cidr",
-             "weir_port", "weir_probe", "weir_name")
-MEMORIES = ("weir_udp_peer", "weir_probe_seen", "weir_affinity", "weir_ep_load", "weir_ep_fail")
+             "weir_port", "weir_http", "weir_probe", "weir_name")
+MEMORIES = ("weir_udp_peer", "weir_probe_seen", "weir_affinity", "weir_ep_load", "weir_ep_fail", "weir_tls_call", "weir_tls_conn")
 BY_KERNEL = ("weir_flow", "weir_app_tuple", "weir_canary", "weir_doomed", "weir_wait", "weir_join_at")
 SOCKETS = ("weir_listener", "weir_join", "weir_join_app")
-UNFILLED = ("weir_meta", "weir_count", "weir_sock", "weir_join_sock")  # arrays, and what lies in its socket
-RINGS = ("weir_events", "weir_denials")
+UNFILLED = ("weir_meta", "weir_count", "weir_sock", "weir_join_sock", "weir_http_count", "weir_http_conn")  # arrays, and what lies in its socket
+RINGS = ("weir_events", "weir_denials", "weir_http_events")
 
 
 MANY = 140000

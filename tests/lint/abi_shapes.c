@@ -57,6 +57,9 @@ SHAPE(weir_http_flow);
 SHAPE(weir_http_exchange);
 SHAPE(weir_http_event);
 SHAPE(weir_http_conn);
+SHAPE(weir_tls_call);
+SHAPE(weir_tls_key);
+SHAPE(weir_tls_conn);
 
 int main(void) {
     return 0;

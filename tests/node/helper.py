@@ -9,7 +9,7 @@ import subprocess
 from agent import PATIENCE, WEIR, eventually
 
 VERSION = 2
-(HELLO, NETNS, WALK, DIAG, SOCKET, CANARY, CODE, LISTEN, TENANT, PLACE, RELEASE, SPAWN, STOP) = range(1, 14)
+(HELLO, NETNS, WALK, DIAG, SOCKET, CANARY, CODE, LISTEN, TENANT, PLACE, RELEASE, SPAWN, STOP, PROBE) = range(1, 15)
 REQUEST = struct.Struct("=IIIiiiII992s")
 REPLY = struct.Struct("=IIiI4q")
 

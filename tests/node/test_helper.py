@@ -234,7 +234,7 @@ def test_what_is_not_on_the_list_is_refused_and_counted(wire, listening, agent):
     mine = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     inet = dict(family=socket.AF_INET, type=socket.SOCK_STREAM)
     bad = [
-        dict(verb=0), dict(verb=h.STOP + 1), dict(verb=2**32 - 1), dict(verb=h.HELLO, version=1), dict(verb=h.HELLO, version=3), dict(verb=h.HELLO, port=1), dict(verb=h.HELLO, count=1), dict(verb=h.HELLO, name=b"x"),
+        dict(verb=0), dict(verb=h.PROBE + 1), dict(verb=2**32 - 1), dict(verb=h.HELLO, version=1), dict(verb=h.HELLO, version=3), dict(verb=h.HELLO, port=1), dict(verb=h.HELLO, count=1), dict(verb=h.HELLO, name=b"x"),
         dict(verb=h.HELLO, fds=[null]), dict(verb=h.HELLO, pid=1), dict(verb=h.HELLO, family=2),
         dict(verb=h.NETNS, name=b""), dict(verb=h.NETNS, name=b"run/netns/x"), dict(verb=h.NETNS, name=b"/etc/shadow"),
         dict(verb=h.NETNS, name=b"/dev/null"), dict(verb=h.NETNS, name=b"/proc/self/ns/mnt"),
@@ -251,6 +251,8 @@ def test_what_is_not_on_the_list_is_refused_and_counted(wire, listening, agent):
         dict(verb=h.CANARY, name=b"../..", fds=[netns]), dict(verb=h.CANARY, name=b"web/app", fds=[null]),
         dict(verb=h.CODE, pid=1), dict(verb=h.CODE, pid=0), dict(verb=h.CODE, pid=-1), dict(verb=h.CODE, pid=os.getpid()),
         dict(verb=h.CODE, name=b"../x", pid=os.getpid()),
+        dict(verb=h.PROBE, name=b"libssl.so", pid=os.getpid(), port=4096, count=1), dict(verb=h.PROBE, name=b"libc.so", pid=web.holder.pid, count=1),
+        dict(verb=h.PROBE, name=b"", pid=web.holder.pid, count=1), dict(verb=h.PROBE, name=b"libssl.so", pid=web.holder.pid, count=3),
         dict(verb=h.SOCKET, name=b"web/app", fds=[netns], count=0, **inet),
         dict(verb=h.SOCKET, name=b"web/app", fds=[netns], count=33, **inet),
         dict(verb=h.SOCKET, name=b"web/app", fds=[netns], port=15001, **inet),

@@ -121,6 +121,49 @@ WEIR_ABI_AT(weir_http_conn, awaits, 184);
 WEIR_ABI_AT(weir_http_conn, proven, 185);
 WEIR_ABI_AT(weir_http_conn, pad, 186);
 
+/* weir_tls_call: LRU, kernel. Key: __u64 thread (bpf_get_current_pid_tgid). The call of OpenSSL it is in. */
+struct weir_tls_call {
+    __u64 ssl;       /* SSL *, in the application */
+    __u64 buffer;    /* what is read into or written from */
+    __u64 ret_count; /* of the _ex calls: where they put how much it was */
+    __u32 kind;      /* WEIR_TLS_*: the cookie of the probe */
+    __u32 pod;
+};
+#define WEIR_TLS_READ      1u
+#define WEIR_TLS_WRITE     2u
+#define WEIR_TLS_READ_EX   3u
+#define WEIR_TLS_WRITE_EX  4u
+#define WEIR_TLS_HANDSHAKE 5u
+#define WEIR_TLS_FREE      6u
+WEIR_ABI_SIZE(weir_tls_call, 32);
+WEIR_ABI_AT(weir_tls_call, ssl, 0);
+WEIR_ABI_AT(weir_tls_call, buffer, 8);
+WEIR_ABI_AT(weir_tls_call, ret_count, 16);
+WEIR_ABI_AT(weir_tls_call, kind, 24);
+WEIR_ABI_AT(weir_tls_call, pod, 28);
+
+/* weir_tls_conn: LRU, kernel. One SSL object of one process. */
+struct weir_tls_key {
+    __u64 ssl;
+    __u32 process;
+    __u32 pad;
+};
+struct weir_tls_conn {
+    struct weir_http_conn http;
+    struct weir_http_flow flow; /* cookie 0: its socket is not known */
+    __u32 directed;             /* flow.direction is known */
+    __u32 pad;
+};
+WEIR_ABI_SIZE(weir_tls_key, 16);
+WEIR_ABI_AT(weir_tls_key, ssl, 0);
+WEIR_ABI_AT(weir_tls_key, process, 8);
+WEIR_ABI_AT(weir_tls_key, pad, 12);
+WEIR_ABI_SIZE(weir_tls_conn, 280);
+WEIR_ABI_AT(weir_tls_conn, http, 0);
+WEIR_ABI_AT(weir_tls_conn, flow, 192);
+WEIR_ABI_AT(weir_tls_conn, directed, 272);
+WEIR_ABI_AT(weir_tls_conn, pad, 276);
+
 /*
  * Where a connection stands. A request begins with the first bytes of the client after some of the
  * server: ends of bodies are not looked for.
