@@ -114,7 +114,7 @@ int weir_decode_egress_policy(struct weir_dec *d, const struct weir_node *n, voi
     int r = weir_dec_object(d, n, &policy_object, policy);
 
     policy->value.pods.given = true; /* absent is the empty selector, as in a NetworkPolicy */
-    return r == 0 ? weir_decode_audit(d, n, "weir.dev/audit", &policy->value.audit) : r;
+    return r == 0 ? weir_decode_annotation_bool(d, n, "weir.dev/audit", &policy->value.audit) : r;
 }
 
 const struct weir_object *const *weir_objects_egress(void) {
