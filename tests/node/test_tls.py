@@ -88,11 +88,17 @@ def shop(agent, at, pem):  # noqa: F811
     agent.start()
     server = spawn(store, "/usr/bin/python3", "-c", SERVER, store.v4, pem, stderr=subprocess.DEVNULL)
     try:
+        eventually(lambda: listens(store, 8443))
         eventually(lambda: "exchange" in tls_of(agent, "store")["why"])
         yield agent
     finally:
         server.kill()
         server.wait()
+
+
+def listens(pod, port):
+    with open(f"/proc/{pod.holder.pid}/net/tcp") as f:
+        return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in f.readlines()[1:])
 
 
 def tls_of(agent, name):
