@@ -34,7 +34,8 @@ class Map:
 
     def _keys(self, n):
         if self.type == LPM_TRIE:
-            return b"".join(struct.pack("=II", 160, MARK << 24) + bytes([MARK] * 12) + struct.pack(">I", i) for i in range(n))
+            head = struct.pack("=I", 8 * (self.key_size - 4)) + bytes([MARK] * (self.key_size - 8))
+            return b"".join(head + struct.pack(">I", i) for i in range(n))
         head = bytes([MARK] * (self.key_size - 4))
         return b"".join(head + struct.pack("=I", MARK << 24 | i) for i in range(n))
 

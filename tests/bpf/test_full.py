@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 
 import pytest
 
@@ -17,11 +18,12 @@ from world import KernError
 
 VIP = "10.96.7.1"
 DECISIONS = ("weir_cgroup", "weir_pod", "weir_svc", "weir_ep", "weir_maglev", "weir_ip", "weir_rule", "weir_idset", "weir_cidr",
-             "weir_port", "weir_http", "weir_probe", "weir_name")
+             "weir_port", "weir_http", "weir_probe", "weir_name", "weir_dns_pattern", "weir_dns_server")
 MEMORIES = ("weir_udp_peer", "weir_probe_seen", "weir_affinity", "weir_ep_load", "weir_ep_fail", "weir_tls_call", "weir_tls_conn")
-BY_KERNEL = ("weir_flow", "weir_app_tuple", "weir_canary", "weir_doomed", "weir_wait", "weir_join_at")
+BY_KERNEL = ("weir_flow", "weir_app_tuple", "weir_canary", "weir_doomed", "weir_wait", "weir_join_at", "weir_dns_bound", "weir_dns_used")
 SOCKETS = ("weir_listener", "weir_join", "weir_join_app")
-UNFILLED = ("weir_meta", "weir_count", "weir_sock", "weir_join_sock", "weir_http_count", "weir_http_conn")  # arrays, and what lies in its socket
+UNFILLED = ("weir_meta", "weir_count", "weir_sock", "weir_join_sock", "weir_http_count", "weir_http_conn", "weir_dns_setting", "weir_dns_stream",
+            "weir_dns_count")  # arrays, and what lies in its socket
 RINGS = ("weir_events", "weir_denials", "weir_http_events")
 
 
@@ -59,7 +61,9 @@ def test_a_full_map_of_decisions_is_an_error_to_its_writer_and_forgets_nothing(w
     isolate(world, api, abi.INGRESS)
     client = web.app()
     with full(world, name) as m:
-        key = abi.cidr_key(0xdd, "10.9.9.9/32") if m.type == LPM_TRIE else bytes([0xdd] * m.key_size)
+        key = bytes([0xdd] * m.key_size)
+        if m.type == LPM_TRIE:
+            key = struct.pack("=I", 8 * (m.key_size - 4)) + key[4:]
         with pytest.raises(KernError) as e:
             world.driver.put(name, key, bytes(m.value_size))
         assert e.value.code == full_error(m)
