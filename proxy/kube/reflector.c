@@ -288,10 +288,12 @@ static void expire(struct weir_reflector *r, uint64_t now) {
     r->unpaged = r->state == WEIR_REFLECTOR_LIST;
     list_anew(r);
     r->why[0] = '\0';
-    if (r->failed++ > 0)
+    if (r->failed > 0) {
         back_off(r, now);
-    else
+    } else {
+        r->failed = 1; /* the first is everyday, the next ones wait */
         r->due = now;
+    }
 }
 
 static void be_absent(struct weir_reflector *r, uint64_t now) {

@@ -247,7 +247,7 @@ def test_whatever_goes_wrong_the_cluster_is_known_in_the_end(running_cluster):
     c = running_cluster
     for i, faults in enumerate(FAULTS):
         print(faults)
-        c.api.faults = [once(2, verb, word) for verb, word in faults]
+        c.api.faults = [once(1, verb, word) for verb, word in faults]
         c.api.compact()  # all is listed anew
         c.api.put(service("b", f"10.96.1.{i}", 70))
         eventually(lambda: c.agent.status()["services"] == 2)
