@@ -5,12 +5,14 @@ import base64
 import copy
 import http.client
 import json
+import os
 import random
 import re
+import shutil
 import signal
+import socket
 import ssl
 import subprocess
-import time
 
 import pods
 import proxies
@@ -286,10 +288,13 @@ def test_what_kubectl_prints_can_be_uninjected():
 class Webhook:
     def __init__(self, directory, certs, *args):
         self.log = directory / "webhook.err"
+        self.cert, self.key = directory / "tls.crt", directory / "tls.key"
+        shutil.copy(certs.server, self.cert)
+        shutil.copy(certs.server_key, self.key)
         with open(self.log, "wb") as err:
             self.process = subprocess.Popen(
                 [proxies.WEIR, "webhook", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0",
-                 "--cert", certs.server, "--key", certs.server_key, *args], stderr=err, start_new_session=True)
+                 "--cert", self.cert, "--key", self.key, *args], stderr=err, start_new_session=True)
         pods.wait_for(lambda: "event=ready" in self.log.read_text() or self.process.poll() is not None, what="webhook")
         ports = re.findall(r"event=listen \S+ addr=\S+ port=(\d+)", self.log.read_text())
         self.port, self.health = map(int, ports)
@@ -404,7 +409,6 @@ def test_other_requests_are_refused(webhook):
 
 
 def test_a_crowd_of_slow_senders_does_not_lock_the_api_server_out(webhook):
-    import socket
     crowd = []
     for _ in range(80):
         s = socket.create_connection(("127.0.0.1", webhook.port))
@@ -416,23 +420,19 @@ def test_a_crowd_of_slow_senders_does_not_lock_the_api_server_out(webhook):
         s.close()
 
 
-def test_the_certificate_is_read_again(webhook, certs, tmp_path):
+def test_the_certificate_is_read_again(webhook, certs):
     def serial():
         with ssl.create_default_context(cafile=certs.ca).wrap_socket(
-                __import__("socket").create_connection(("127.0.0.1", webhook.port)), server_hostname="localhost") as s:
+                socket.create_connection(("127.0.0.1", webhook.port)), server_hostname="localhost") as s:
             return s.getpeercert()["serialNumber"]
 
     first = serial()
-    import os
-    import shutil
-    with open(certs.server, "w", encoding="ascii") as f:
-        f.write("-----BEGIN CERTIFICATE-----\nbroken\n")
+    webhook.cert.write_text("-----BEGIN CERTIFICATE-----\nbroken\n")
     pods.wait_for(lambda: webhook.metric("weir_webhook_certificate_failures_total") > 0, what="a refused certificate")
     assert serial() == first
-    shutil.copy(certs.server2_key, certs.server_key + ".new")
-    os.replace(certs.server_key + ".new", certs.server_key)
-    shutil.copy(certs.server2, certs.server + ".new")
-    os.replace(certs.server + ".new", certs.server)
+    for source, target in ((certs.server2_key, webhook.key), (certs.server2, webhook.cert)):
+        shutil.copy(source, f"{target}.new")
+        os.replace(f"{target}.new", target)
     pods.wait_for(lambda: serial() != first, what="the new certificate")
     assert webhook.review(pod())["allowed"] is True
 
