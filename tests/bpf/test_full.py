@@ -4,6 +4,7 @@ and all is well again when there is room."""
 import contextlib
 import errno
 import os
+import re
 import socket
 import struct
 
@@ -52,6 +53,18 @@ def full(world, name):
 def test_every_map_is_in_one_of_these_lists(world):
     named = {n for n in os.listdir(os.path.join(world.pins, "maps")) if n.startswith("weir_")}
     assert named - {"weir_bpf.rodata", "weir_bpf.bss"} == {*DECISIONS, *MEMORIES, *BY_KERNEL, *SOCKETS, *UNFILLED, *RINGS}
+
+
+def test_the_documentation_has_the_sizes(world):
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    with open(os.path.join(root, "docs", "limits.md"), encoding="utf-8") as f:
+        table = f.read().split("## Maps of the kernel half")[1].split("## Answers")[0]
+    said = dict(re.findall(r"`(weir_\w+)` (\d+)", table))
+    assert set(DECISIONS) <= set(said)
+    for name, entries in said.items():
+        m = Map(os.path.join(world.pins, "maps", name))
+        assert m.entries == int(entries), name
+        m.close()
 
 
 @pytest.mark.parametrize("name", DECISIONS)
