@@ -81,6 +81,8 @@ static const struct weir_cidr_value *cidr_of(const struct tables *t, uint32_t se
 #define WEIR_POLICY_BLOCK(env, id)             block_of(env, id)
 #define WEIR_POLICY_IN_SET(env, set, identity) in_set(env, set, identity)
 #define WEIR_POLICY_CIDR(env, set, addr)       cidr_of(env, set, addr)
+/* No rule here speaks of names. */
+#define WEIR_POLICY_NAMED(env, set, q) (-1)
 #include "weir/abi/policy.h"
 
 /* Rules as NetworkPolicies become: an identity set and a port, every fourth by address and another port. */
