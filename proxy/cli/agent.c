@@ -15,7 +15,8 @@ static const struct weir_option options[] = {
     { "cgroup", 0, "PATH", "the pods' parent cgroup, below the cgroup2 mount; never the root" },
     { "pin-dir", 0, "PATH", "where programs and maps are pinned (default /sys/fs/bpf/weir)" },
     { "node", 0, "NAME",
-      "serve the pods of this node only (with --kubernetes by default $NODE_NAME, else the host name)" },
+      "serve the pods of this node only (with --kubernetes by default $NODE_NAME, else the host "
+      "name)" },
     { "admin", 'a', "PATH", "unix socket for weir status (default /run/weir/agent.sock)" },
     { "helper", 0, "PATH", "socket of a running weir helper (default: start one of its own)" },
     { "metrics", 0, "ADDR:PORT", "serve /metrics, /ready and /live there (default: nowhere)" },
@@ -26,7 +27,8 @@ static const struct weir_option options[] = {
     { "kubernetes", 0, NULL,
       "follow the cluster's API server: its objects are configuration (docs/kubernetes.md)" },
     { "kubeconfig", 0, "PATH",
-      "how to reach it (default $KUBECONFIG, else this pod's service account); implies --kubernetes" },
+      "how to reach it (default $KUBECONFIG, else this pod's service account); implies "
+      "--kubernetes" },
     { "kubernetes-watch", 0, "SECONDS", "how long one watch lasts (default 300)" },
     { "uninstall", 0, NULL, "detach and remove everything weir pinned, and prove it" },
     WEIR_OPTIONS_END,
@@ -67,7 +69,8 @@ static int run(struct weir_args *args) {
         return weir_usage(args, "--flow-format %s: text or json", format);
     params.flow_format = format && strcmp(format, "json") == 0 ? WEIR_FLOW_JSON : WEIR_FLOW_TEXT;
     if (watch) {
-        if (weir_slice_to_u64(weir_slice_from_str(watch), &seconds) || seconds < 1 || seconds > 3600)
+        if (weir_slice_to_u64(weir_slice_from_str(watch), &seconds) || seconds < 1 ||
+            seconds > 3600)
             return weir_usage(args, "--kubernetes-watch %s: 1 to 3600 seconds", watch);
         params.kubernetes_watch_s = (unsigned)seconds;
     }

@@ -22,7 +22,8 @@ static const struct weir_option options[] = {
     { "kubernetes", 0, NULL,
       "also the cluster: API server, what the caller may do there, kinds installed" },
     { "kubeconfig", 0, "PATH",
-      "how to reach it (default $KUBECONFIG, else this pod's service account); implies --kubernetes" },
+      "how to reach it (default $KUBECONFIG, else this pod's service account); implies "
+      "--kubernetes" },
     WEIR_OPTIONS_END,
 };
 

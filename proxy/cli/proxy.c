@@ -32,7 +32,8 @@ static const struct weir_option options[] = {
     { "workers", 'w', "N", "data threads (default: one per core)" },
     { "access-log", 0, "off|text|json", "one line per request to standard output (default off)" },
     { "log-level", 0, "LEVEL",
-      "debug, info, warn or error: what the process says of itself on standard error (default info)" },
+      "debug, info, warn or error: what the process says of itself on standard error (default "
+      "info)" },
     { "admin", 'a', "ADDR:PORT", "/metrics /ready /live /status" },
     { "config", 'c', "PATH",
       "file, directory or - with Kubernetes documents; repeatable; watched" },

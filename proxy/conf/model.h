@@ -97,9 +97,10 @@ struct weir_pod {
     const char *cgroup; /* annotation weir.dev/cgroup: "/path" below the cgroup2 mount; "" = not on
                            this node */
     const char *netns;  /* annotation weir.dev/netns: path */
-    const char *sidecar; /* annotation weir.dev/proxy-cgroup: the sidecar's directory in cgroup; "" = "weir" */
+    const char *
+        sidecar; /* annotation weir.dev/proxy-cgroup: the sidecar's directory in cgroup; "" = "weir" */
     enum weir_mesh_mode
-        mode; /* own annotation/label weir.dev/mode, else the namespace's, else kernel */
+        mode;        /* own annotation/label weir.dev/mode, else the namespace's, else kernel */
     bool mode_given; /* by one of those two */
     int join; /* annotation weir.dev/join: enum weir_join_mode; -1 = not given: the Agent's */
     bool http_telemetry; /* annotation weir.dev/http-telemetry: of what it hands to OpenSSL */
@@ -543,7 +544,7 @@ struct weir_proxy_spec {
     /* always */
     const char *admin;               /* "ADDR:PORT"; "" = none. Sidecar default 127.0.0.1:15000 */
     uint32_t workers;                /* 0 = one per core */
-    const char *log_level; /* "debug", "info", "warn" or "error" */
+    const char *log_level;           /* "debug", "info", "warn" or "error" */
     enum weir_access_log access_log; /* to standard output; default off for --to, text otherwise */
     bool admin_given, access_log_given; /* stated, so weir_proxy_spec_settle leaves them */
     struct weir_limits_spec limits;

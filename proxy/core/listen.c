@@ -6,9 +6,9 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "core/server_listen.h"
 #include "core/gateway.h"
 #include "core/process_internal.h"
+#include "core/server_listen.h"
 #include "sys/log.h"
 
 struct address {

@@ -76,7 +76,8 @@ static int answer(struct server_conn *c, int status, const char *type, struct we
 static void respond(struct server_conn *c) {
     const struct weir_server *sv = c->server;
     const char *type = "text/plain; charset=utf-8";
-    struct weir_server_request req = { &c->head, weir_slice_make(c->body ? c->body : "", c->body_len),
+    struct weir_server_request req = { &c->head,
+                                       weir_slice_make(c->body ? c->body : "", c->body_len),
                                        c->listener };
     struct weir_bufq body;
     int status;

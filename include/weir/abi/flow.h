@@ -215,7 +215,7 @@ struct weir_sock_value {
 };
 #define WEIR_SOCK_HTTP_YES   1u
 #define WEIR_SOCK_HTTP_SHIFT 1u
-#define WEIR_SOCK_DECIDED 1u /* a hook allowed this destination: packets pass */
+#define WEIR_SOCK_DECIDED    1u /* a hook allowed this destination: packets pass */
 #define WEIR_SOCK_HELD                                                                             \
     2u /* asked before its cgroup was classified: policy is asked again at the first packet */
 #define WEIR_SOCK_BROKEN 4u  /* bookkeeping failed: no packet may leave */

@@ -104,7 +104,7 @@ struct weir_pod_value {
 #define WEIR_POD_JOIN_READER                                                                       \
     8u /* declared: its processes do not splice(2), so they may be handed joined bytes */
 #define WEIR_POD_NAMES 16u /* its egress rules have names: the DNS answers it gets are read */
-#define WEIR_POD_HTTP 32u /* what its processes hand to OpenSSL is looked at for HTTP (http.h) */
+#define WEIR_POD_HTTP  32u /* what its processes hand to OpenSSL is looked at for HTTP (http.h) */
 WEIR_ABI_SIZE(weir_pod_value, 104);
 WEIR_ABI_AT(weir_pod_value, pod, 0);
 WEIR_ABI_AT(weir_pod_value, identity, 4);
