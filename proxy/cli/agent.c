@@ -6,6 +6,7 @@
 
 #include "base/slice.h"
 #include "cli/verb.h"
+#include "conf/parse.h"
 
 static int run(struct weir_args *args);
 
@@ -22,6 +23,10 @@ static const struct weir_option options[] = {
     { "metrics", 0, "ADDR:PORT", "serve /metrics, /ready and /live there (default: nowhere)" },
     { "identities", 0, "DIR",
       "keys of node-mode tenants: DIR/NS/ACCOUNT/tls.crt, tls.key, ca.crt" },
+    { "mesh-ca", 0, "DIR",
+      "sign certificates of the pods here with this development CA (weir ca init)" },
+    { "trust-bundle", 0, "FILE", "all CAs to trust (default ca.crt of --mesh-ca); watched" },
+    { "svid-lifetime", 0, "DURATION", "of the certificates of pods (default 6h)" },
     { "flow-log", 0, "FILE", "append flow records there; - is standard output" },
     { "flow-format", 0, "text|json", "of the flow log (default text)" },
     { "kubernetes", 0, NULL,
@@ -61,9 +66,13 @@ static int run(struct weir_args *args) {
         .kubernetes = weir_args_has(args, "kubernetes") || weir_args_has(args, "kubeconfig"),
         .kubernetes_watch_s = 300,
         .identities = weir_args_value(args, "identities"),
+        .mesh_ca = weir_args_value(args, "mesh-ca"),
+        .trust_bundle = weir_args_value(args, "trust-bundle"),
+        .svid_lifetime_s = 6 * 3600,
     };
     const char *watch = weir_args_value(args, "kubernetes-watch");
-    uint64_t seconds;
+    const char *lifetime = weir_args_value(args, "svid-lifetime");
+    uint64_t seconds, us;
 
     if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
         return weir_usage(args, "--flow-format %s: text or json", format);
@@ -74,6 +83,13 @@ static int run(struct weir_args *args) {
             return weir_usage(args, "--kubernetes-watch %s: 1 to 3600 seconds", watch);
         params.kubernetes_watch_s = (unsigned)seconds;
     }
+    if (lifetime) {
+        if (weir_parse_duration(lifetime, &us) || us < 2000000 || us > 30 * 86400 * 1000000ull)
+            return weir_usage(args, "--svid-lifetime %s: from 2s to 720h", lifetime);
+        params.svid_lifetime_s = (unsigned)(us / 1000000);
+    }
+    if (params.mesh_ca && params.identities)
+        return weir_usage(args, "--mesh-ca and --identities: one of the two");
     for (unsigned i = 0; i < args->n_given; i++)
         if (strcmp(args->given[i].option->name, "config") == 0)
             configs[params.n_configs++] = args->given[i].value;

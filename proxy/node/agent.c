@@ -25,6 +25,7 @@
 #include "helper/seccomp.h"
 #include "kern/http.h"
 #include "node/kube.h"
+#include "node/sign.h"
 #include "node/tenants.h"
 #include "node/tls.h"
 #include "sys/cgroup.h"
@@ -111,6 +112,7 @@ static void timer_ready(void *arg, uint32_t events) {
         return;
     weir_agent_http_tick(a);
     weir_agent_kube_tick(a);
+    weir_sign_tick(a);
     (void)weir_helper_look(a->helper);
     weir_tenants_tick(a);
     if (a->revoke_again)
@@ -323,6 +325,9 @@ static int start(struct weir_agent *a) {
     r = weir_agent_kube_open(a);
     if (r)
         return r > 0 ? r : failed("kubernetes", strerror(-r));
+    r = weir_sign_open(a);
+    if (r)
+        return failed("signer", strerror(-r));
     r = weir_caps_keep(weir_caps_agent());
     if (r == 0)
         r = weir_seccomp_agent();
@@ -374,6 +379,7 @@ static void deinit(struct weir_agent *a) {
     weir_agent_http_close(a);
     weir_agent_flows_close(a);
     weir_tenants_close(a);
+    weir_sign_close(a);
     weir_agent_tls_close(a);
     weir_kern_close(a->kern);
     weir_helper_free(a->helper);

@@ -42,6 +42,7 @@ struct weir_agent_revocation {
 struct weir_agent_http;
 struct weir_agent_tls;
 struct weir_agent_kube;
+struct weir_sign;
 
 struct weir_agent {
     const struct weir_agent_params *params;
@@ -80,6 +81,7 @@ struct weir_agent {
 
     struct weir_agent_http *http; /* NULL = not served */
     struct weir_agent_kube *kube; /* NULL = no cluster */
+    struct weir_sign *sign;       /* sign.c; NULL = nobody signs */
     char host_name[256];          /* of the node, where nothing else names it */
     struct weir_l7 *l7;           /* exchanges that were told, by service */
     struct weir_agent_tls *tls;   /* probes on OpenSSL; NULL before the first tick */

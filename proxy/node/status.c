@@ -4,6 +4,7 @@
 
 #include "helper/helper.h"
 #include "node/kube.h"
+#include "node/sign.h"
 #include "node/tenants.h"
 #include "node/tls.h"
 
@@ -138,6 +139,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     if (a->last_refusal[0])
         weir_textbuf_member(out, "last_refusal", a->last_refusal);
     weir_agent_kube_status(a, out);
+    weir_sign_status(a, out);
     weir_textbuf_member(out, "parent_cgroup", a->enrol.parent);
     weir_textbuf_member(out, "pin_dir", a->pin_dir);
     weir_textbuf_number(out, "pods_named", a->enrol.n_places);

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The development CA: builds certificates field by field through OpenSSL's structures, never from
+ * The CA: builds certificates field by field through OpenSSL's structures, never from
  * configuration text, so that a name given by a user cannot become an extension. Time is an
  * argument; randomness (keys, serial numbers) is OpenSSL's.
  */
 #include "tls/ca.h"
-
-#include <limits.h>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -15,6 +13,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "tls/csr_internal.h"
+#include "tls/pem.h"
 #include "tls/tls.h"
 
 #define CLOCK_SKEW                                                                                 \
@@ -27,10 +27,6 @@ static int refused(const char **ret_why, const char *why) {
     ERR_clear_error();
     *ret_why = why;
     return WEIR_CA_REFUSED;
-}
-
-static int no_passphrase(char *buf, int size, int rwflag, void *arg) {
-    return -1;
 }
 
 void weir_pem_deinit(struct weir_pem *pem) {
@@ -153,28 +149,19 @@ static bool add_key_id(X509 *cert, X509 *issuer) {
 
 /* --- texts --- */
 
-static char *bio_text(BIO *bio) {
-    char *data = NULL;
-    long len = BIO_get_mem_data(bio, &data);
-    char *text = len > 0 ? weir_malloc((size_t)len + 1) : NULL;
-    if (text != NULL) {
-        memcpy(text, data, (size_t)len);
-        text[len] = '\0';
-    }
-    return text;
-}
-
+/* key: NULL = there is none of ours. */
 static int write_pem(X509 *cert, EVP_PKEY *key, struct weir_pem *ret_pem) {
     BIO *cert_bio = BIO_new(BIO_s_mem()), *key_bio = BIO_new(BIO_s_secmem());
     struct weir_pem pem = { NULL, NULL };
     if (cert_bio != NULL && key_bio != NULL && PEM_write_bio_X509(cert_bio, cert) == 1 &&
-        PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) == 1) {
-        pem.cert = bio_text(cert_bio);
-        pem.key = bio_text(key_bio);
+        (key == NULL ||
+         PEM_write_bio_PKCS8PrivateKey(key_bio, key, NULL, NULL, 0, NULL, NULL) == 1)) {
+        pem.cert = weir_pem_of(cert_bio);
+        pem.key = weir_pem_of(key_bio);
     }
     BIO_free(cert_bio);
     BIO_free(key_bio);
-    if (pem.cert == NULL || pem.key == NULL) {
+    if (pem.cert == NULL || (key != NULL && pem.key == NULL)) {
         weir_pem_deinit(&pem);
         return -ENOMEM;
     }
@@ -182,20 +169,17 @@ static int write_pem(X509 *cert, EVP_PKEY *key, struct weir_pem *ret_pem) {
     return 0;
 }
 
-static BIO *open_text(struct weir_slice text) {
-    return text.len <= INT_MAX ? BIO_new_mem_buf(text.ptr, (int)text.len) : NULL;
-}
-
 static X509 *read_cert(struct weir_slice text) {
-    BIO *bio = open_text(text);
-    X509 *cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+    BIO *bio = weir_pem_open(text);
+    X509 *cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, weir_pem_no_passphrase, NULL) : NULL;
     BIO_free(bio);
     return cert;
 }
 
 static EVP_PKEY *read_key(struct weir_slice text) {
-    BIO *bio = open_text(text);
-    EVP_PKEY *key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+    BIO *bio = weir_pem_open(text);
+    EVP_PKEY *key =
+        bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, weir_pem_no_passphrase, NULL) : NULL;
     BIO_free(bio);
     return key;
 }
@@ -321,12 +305,12 @@ static bool fill_leaf(X509 *cert, EVP_PKEY *key, const struct weir_ca_request *r
 
 static int make_leaf(const struct weir_ca_request *req, X509 *ca, EVP_PKEY *ca_key,
                      const struct weir_identity *id, struct weir_pem *ret_leaf) {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
+    EVP_PKEY *key = req->csr != NULL ? X509_REQ_get_pubkey(req->csr->req) : EVP_EC_gen("P-256");
     X509 *cert = X509_new();
     int r = -ENOMEM;
     if (key != NULL && cert != NULL && fill_leaf(cert, key, req, ca, id) &&
         X509_sign(cert, ca_key, EVP_sha256()) > 0) {
-        r = write_pem(cert, key, ret_leaf);
+        r = write_pem(cert, req->csr != NULL ? NULL : key, ret_leaf);
     }
     X509_free(cert);
     EVP_PKEY_free(key);
@@ -337,7 +321,8 @@ int weir_ca_issue(const struct weir_ca_request *req, struct weir_pem *ret_leaf,
                   const char **ret_why) {
     WEIR_CLEANUP(weir_freep)
     struct weir_identity *id = NULL;
-    int r = weir_identity_new(weir_slice_from_str(req->spiffe_id), &id);
+    const char *uri = req->csr != NULL ? weir_csr_identity(req->csr)->uri : req->spiffe_id;
+    int r = weir_identity_new(weir_slice_from_str(uri), &id);
     if (r != 0) {
         return r == -EINVAL ? refused(ret_why, "spiffe id is not one") : r;
     }

@@ -12,7 +12,6 @@
  */
 #include "tls/ctx.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -22,6 +21,8 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "tls/csr_internal.h"
+#include "tls/pem.h"
 #include "tls/svid.h"
 #include "tls/tickets.h"
 
@@ -53,18 +54,9 @@ static int failed(const char **ret_why, const char *why) {
     return unusable(ret_why, why);
 }
 
-/* Without this OpenSSL would ask the terminal for a passphrase. */
-static int no_passphrase(char *buf, int size, int rwflag, void *arg) {
-    return -1;
-}
-
-static BIO *open_text(struct weir_slice text) {
-    return text.len <= INT_MAX ? BIO_new_mem_buf(text.ptr, (int)text.len) : NULL;
-}
-
 /* 0: *ret_cert is the next certificate, NULL at the end of the text. */
 static int next_cert(BIO *bio, X509 **ret_cert, const char **ret_why, const char *why) {
-    X509 *cert = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, weir_pem_no_passphrase, NULL);
     if (cert == NULL) {
         unsigned long last = ERR_peek_last_error();
         if (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE) {
@@ -91,7 +83,7 @@ static int add_chain(SSL_CTX *ssl_ctx, BIO *bio, const char **ret_why) {
 }
 
 static int load_chain(SSL_CTX *ssl_ctx, struct weir_slice text, const char **ret_why) {
-    BIO *bio = open_text(text);
+    BIO *bio = weir_pem_open(text);
     if (bio == NULL) {
         return failed(ret_why, "certificate: too long");
     }
@@ -111,28 +103,31 @@ static int load_chain(SSL_CTX *ssl_ctx, struct weir_slice text, const char **ret
     return r;
 }
 
+/* It must be the certificate's. */
+static int use_key(SSL_CTX *ssl_ctx, EVP_PKEY *key, const char **ret_why) {
+    if (X509_check_private_key(SSL_CTX_get0_certificate(ssl_ctx), key) != 1) {
+        return failed(ret_why, "key: does not match the certificate");
+    }
+    return SSL_CTX_use_PrivateKey(ssl_ctx, key) == 1 ? 0 : failed(ret_why, "key: refused");
+}
+
 static int load_key(SSL_CTX *ssl_ctx, struct weir_slice text, const char **ret_why) {
-    BIO *bio = open_text(text);
+    BIO *bio = weir_pem_open(text);
     if (bio == NULL) {
         return failed(ret_why, "key: too long");
     }
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, weir_pem_no_passphrase, NULL);
     BIO_free(bio);
     if (key == NULL) {
         return failed(ret_why, "key: no readable, unencrypted PEM private key in it");
     }
-    int r = 0;
-    if (X509_check_private_key(SSL_CTX_get0_certificate(ssl_ctx), key) != 1) {
-        r = failed(ret_why, "key: does not match the certificate");
-    } else if (SSL_CTX_use_PrivateKey(ssl_ctx, key) != 1) {
-        r = failed(ret_why, "key: refused");
-    }
+    int r = use_key(ssl_ctx, key, ret_why);
     EVP_PKEY_free(key);
     return r;
 }
 
 static int load_ca(SSL_CTX *ssl_ctx, struct weir_slice text, bool announce, const char **ret_why) {
-    BIO *bio = open_text(text);
+    BIO *bio = weir_pem_open(text);
     if (bio == NULL) {
         return failed(ret_why, "ca: too long");
     }
@@ -370,7 +365,9 @@ static int fill(struct weir_tls_ctx *ctx, const struct weir_tls_params *p, const
     }
     if (r == 0 && m->cert_chain.len > 0) {
         r = load_chain(ctx->ssl_ctx, m->cert_chain, ret_why);
-        if (r == 0) {
+        if (r == 0 && m->own_key != NULL) {
+            r = use_key(ctx->ssl_ctx, m->own_key->pkey, ret_why);
+        } else if (r == 0) {
             /* Certificate and key may come in one file. */
             r = load_key(ctx->ssl_ctx, m->key.len > 0 ? m->key : m->cert_chain, ret_why);
         }
@@ -425,6 +422,10 @@ struct weir_tls_ctx *weir_tls_ctx_unref(struct weir_tls_ctx *ctx) {
         ctx_free(ctx);
     }
     return NULL;
+}
+
+void weir_tls_ctx_stop(struct weir_tls_ctx *ctx) {
+    atomic_store_explicit(&ctx->stopped, true, memory_order_relaxed);
 }
 
 const struct weir_identity *weir_tls_ctx_identity(const struct weir_tls_ctx *ctx) {

@@ -3,12 +3,14 @@
 #ifndef WEIR_TLS_CTX_H
 #define WEIR_TLS_CTX_H
 
+#include <stdatomic.h>
+
 #include <openssl/ssl.h>
 
 #include "base/ref.h"
 #include "tls/tls.h"
 
-/* Immutable after weir_tls_ctx_new, so any number of threads may make connections from it. */
+/* Immutable after weir_tls_ctx_new but for `stopped`, so any number of threads may make connections from it. */
 struct weir_tls_ctx {
     struct weir_ref ref;
     enum weir_tls_mode mode;
@@ -16,7 +18,8 @@ struct weir_tls_ctx {
     BIO_METHOD *bio;
     struct weir_identity *id; /* NULL = none */
     int64_t not_after;
-    char *trust_domain; /* mesh modes */
+    atomic_bool stopped; /* no handshake succeeds */
+    char *trust_domain;  /* mesh modes */
     struct weir_tls_san *sans;
     uint32_t n_sans;
     bool verify_peer;             /* a certificate is demanded of the other side */

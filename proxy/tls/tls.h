@@ -22,9 +22,12 @@ struct weir_identity {
 /* Parses and checks a SPIFFE id (SPIFFE-ID 2). 0, -ENOMEM or -EINVAL. Freed with weir_free. */
 int weir_identity_new(struct weir_slice uri, struct weir_identity **ret_id);
 
+struct weir_tls_key; /* tls/csr.h */
+
 /* PEM texts already read from files (tls opens no file). Each may be empty. */
 struct weir_tls_material {
     struct weir_slice cert_chain, key, ca;
+    const struct weir_tls_key *own_key; /* instead of `key`, borrowed; NULL = none */
 };
 
 enum weir_tls_mode {
@@ -66,6 +69,8 @@ int weir_tls_ctx_new(const struct weir_tls_params *params, struct weir_tls_ctx *
 void weir_tls_count_memory(void);
 struct weir_tls_ctx *weir_tls_ctx_ref(struct weir_tls_ctx *ctx);
 struct weir_tls_ctx *weir_tls_ctx_unref(struct weir_tls_ctx *ctx);
+/* Mesh modes: from now on no handshake succeeds, because what is shown is of no use. Any thread. */
+void weir_tls_ctx_stop(struct weir_tls_ctx *ctx);
 /* Own certificate's identity (uri "" = none; never NULL) and notAfter, seconds since the epoch. */
 const struct weir_identity *weir_tls_ctx_identity(const struct weir_tls_ctx *ctx);
 int64_t weir_tls_ctx_not_after(const struct weir_tls_ctx *ctx);

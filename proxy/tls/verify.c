@@ -49,7 +49,11 @@ static bool has_alpn(const SSL *ssl) {
 int weir_tls_verify_mesh(X509_STORE_CTX *store_ctx, void *arg) {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store_ctx, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct weir_tls *tls = weir_tls_of(ssl);
-    bool chain_ok = X509_verify_cert(store_ctx) == 1;
+    bool chain_ok;
+    if (atomic_load_explicit(&tls->ctx->stopped, memory_order_relaxed)) {
+        return refuse(store_ctx, tls, WEIR_FAULT_TLS, "own certificate: none that is valid");
+    }
+    chain_ok = X509_verify_cert(store_ctx) == 1;
     /* OpenSSL's "purpose" covers several SVID rules; those have better names. */
     if (!chain_ok && X509_STORE_CTX_get_error(store_ctx) != X509_V_ERR_INVALID_PURPOSE) {
         return 0;
