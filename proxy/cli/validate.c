@@ -96,7 +96,7 @@ static int build(const struct weir_source *sources, size_t n, struct weir_snapsh
 
 #if WEIR_HAVE_KERNEL
     if (r == 0)
-        r = weir_plan_fits(s, problems);
+        r = weir_plan_fits(s, WEIR_PLAN_ANYWHERE, problems);
 #endif
     if (r == 0)
         *ret_snapshot = s;

@@ -555,9 +555,13 @@ struct weir_proxy_spec {
     bool given; /* a Proxy document was among the input */
 };
 
+/* The cluster's DNS, as every distribution names it: pods are told its address. */
+#define WEIR_DNS_NAMESPACE "kube-system"
+#define WEIR_DNS_SERVICE   "kube-dns"
+
 /* What an EgressPolicy's names are bound by. */
 struct weir_names_spec {
-    struct weir_dns_server *servers; /* none = Service kube-system/kube-dns and the node's own */
+    struct weir_dns_server *servers; /* none = the cluster's DNS and the node's own */
     uint32_t n_servers;
     uint64_t min_ttl_us; /* an answer is held so long at least, 60 s, */
     uint64_t max_ttl_us; /* and so long at most, 24 h, */

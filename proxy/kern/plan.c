@@ -426,8 +426,11 @@ static int build(struct weir_plan_builder *b) {
     return r;
 }
 
-int weir_plan_check(const struct weir_snapshot *snapshot, struct weir_plan_report *ret_report) {
-    struct weir_plan_input input = { .snapshot = snapshot };
+int weir_plan_check(const struct weir_snapshot *snapshot, enum weir_plan_whose whose,
+                    struct weir_plan_report *ret_report) {
+    /* The node's own servers are not configuration; that there are some costs rules. */
+    static const struct weir_ip some = { { [10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2 } };
+    struct weir_plan_input input = { .snapshot = snapshot, .dns = &some, .n_dns = 1 };
     struct weir_plan_pod *pods = weir_calloc(snapshot->n_pods + 1UL, sizeof(*pods));
     struct weir_mapset *unused = NULL;
     int r;
@@ -435,7 +438,8 @@ int weir_plan_check(const struct weir_snapshot *snapshot, struct weir_plan_repor
     if (!pods)
         return -ENOMEM;
     for (uint32_t i = 0; i < snapshot->n_pods; i++)
-        if (snapshot->pods[i].cgroup[0])
+        if (snapshot->pods[i].cgroup[0] ||
+            (whose == WEIR_PLAN_ANYWHERE && !snapshot->pods[i].host_network))
             pods[input.n_pods++].pod = &snapshot->pods[i];
     input.pods = pods;
     r = weir_plan_build(&input, &unused, ret_report);

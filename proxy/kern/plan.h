@@ -48,7 +48,8 @@ struct weir_plan_input {
 
 struct weir_plan_report {
     uint32_t n_services, n_endpoints, n_identities, n_policies, n_rules;
-    uint32_t n_http, n_http_pods; /* services with HTTP telemetry, pods here whose OpenSSL is looked at */
+    uint32_t n_http,
+        n_http_pods; /* services with HTTP telemetry, pods here whose OpenSSL is looked at */
     /* A pod with more rules in one direction than the kernel follows: it is cut off there. NULL =
      * none. In the snapshot; and the policy whose rule was the first too many. */
     const struct weir_pod *too_many_rules;
@@ -61,16 +62,23 @@ struct weir_plan_report {
 int weir_plan_build(const struct weir_plan_input *input, struct weir_mapset **ret_desired,
                     struct weir_plan_report *ret_report);
 
+/* Of which pods it is asked whether what they may do fits into the kernel. */
+enum weir_plan_whose {
+    WEIR_PLAN_HERE,
+    WEIR_PLAN_ANYWHERE
+}; /* those with a place on this node; all */
 /*
- * Would the policies of every pod that has a place on this node fit into the kernel? *ret_report as above: too_many_rules
- * says which does not. 0, -ENOMEM.
+ * Would the policies of those pods fit into the kernel? *ret_report as above: too_many_rules says which does not. Names count
+ * as on a node that knows a DNS server. 0, -ENOMEM.
  */
-int weir_plan_check(const struct weir_snapshot *snapshot, struct weir_plan_report *ret_report);
+int weir_plan_check(const struct weir_snapshot *snapshot, enum weir_plan_whose whose,
+                    struct weir_plan_report *ret_report);
 /* Rules that one pod can have in one direction, counted after those alike have become one. */
 #define WEIR_PLAN_RULES (WEIR_BLOCK_RULES * WEIR_BLOCK_CHAIN)
 /* plan_fit.c. The same for whoever reads configuration: 0, WEIR_CONF_REFUSED and one more error in *problems, with the place of
  * the policy, or -ENOMEM. */
-int weir_plan_fits(const struct weir_snapshot *snapshot, struct weir_problems *problems);
+int weir_plan_fits(const struct weir_snapshot *snapshot, enum weir_plan_whose whose,
+                   struct weir_problems *problems);
 
 /* Id of a name in a mapset (WEIR_NAME_*); 0 = none. */
 uint32_t weir_plan_id(const struct weir_mapset *set, uint32_t kind, const char *text);

@@ -28,9 +28,10 @@ static int add(struct weir_problems *problems, const struct weir_place *place, c
     return p->place.file && p->field && p->message ? WEIR_CONF_REFUSED : -ENOMEM;
 }
 
-int weir_plan_fits(const struct weir_snapshot *snapshot, struct weir_problems *problems) {
+int weir_plan_fits(const struct weir_snapshot *snapshot, enum weir_plan_whose whose,
+                   struct weir_problems *problems) {
     struct weir_plan_report report = { 0 };
-    int r = weir_plan_check(snapshot, &report);
+    int r = weir_plan_check(snapshot, whose, &report);
     char *text;
 
     if (r || !report.too_many_rules)

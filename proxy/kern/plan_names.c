@@ -10,9 +10,7 @@
 
 #include "conf/netpol.h"
 
-#define DNS_PORT      53
-#define DNS_NAMESPACE "kube-system"
-#define DNS_SERVICE   "kube-dns"
+#define DNS_PORT 53
 
 struct pattern {
     const char *text;
@@ -88,7 +86,7 @@ static int servers_add_listed(struct weir_plan_builder *b, struct servers *s,
 static int servers_add_default(struct weir_plan_builder *b, struct servers *s) {
     const struct weir_names_spec *spec = &b->snapshot->agent.dns;
     const struct weir_service *service =
-        weir_snapshot_service(b->snapshot, DNS_NAMESPACE, DNS_SERVICE);
+        weir_snapshot_service(b->snapshot, WEIR_DNS_NAMESPACE, WEIR_DNS_SERVICE);
     int r = 0;
 
     if (spec->n_servers)

@@ -24,6 +24,7 @@ enum weir_kube_kind {
     WEIR_KUBE_GRANT,
     WEIR_KUBE_BACKEND_TLS,
     WEIR_KUBE_AUTHZ,
+    WEIR_KUBE_EGRESS_POLICY,
     WEIR_KUBE_PEER_AUTH,
     WEIR_KUBE_BACKEND_POLICY,
     WEIR_KUBE_ROUTE_POLICY,
@@ -39,6 +40,8 @@ struct weir_kube_resource {
     bool optional;           /* of a custom resource definition that need not be installed */
     bool status;             /* weir writes into its status */
     const char *keep_labels; /* the one label that is kept; NULL = all of them, "" = none */
+    const char *
+        selector; /* of a policy that says what its pods may do: the member of spec that selects them; NULL = none */
 };
 
 const struct weir_kube_resource *weir_kube_resource(enum weir_kube_kind kind);

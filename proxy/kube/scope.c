@@ -160,10 +160,16 @@ bool weir_kube_scope_call(struct weir_kube_scope *s, const struct weir_ip *ip) {
 
 /* ---- what is in scope ---- */
 
+/* What names bring in of Services (docs/adr/0029). */
+static bool wants_for_names(const struct weir_kube_scope *s, const struct weir_kube_object *o) {
+    return s->names && (s->all_meshed || (strcmp(o->ns, WEIR_DNS_NAMESPACE) == 0 &&
+                                          strcmp(o->name, WEIR_DNS_SERVICE) == 0));
+}
+
 static bool wants_service(const struct weir_kube_scope *s, const struct weir_kube_object *o) {
     char name[NAME_MAX_];
 
-    if (has(&s->here, o->ns) || (s->all_meshed && has(&s->meshed, o->ns)))
+    if (has(&s->here, o->ns) || (s->all_meshed && has(&s->meshed, o->ns)) || wants_for_names(s, o))
         return true;
     return full_name(name, o->ns, o->name) && (has(&s->named, name) || has(&s->called, name));
 }
@@ -194,14 +200,10 @@ static bool wants_pod(const struct weir_kube_scope *s, const struct weir_kube_ob
            (full_name(name, o->ns, o->name) && has(&s->endpoints, name));
 }
 
-static bool is_policy(const struct weir_kube_object *o) {
-    return o->kind == WEIR_KUBE_NETPOL || o->kind == WEIR_KUBE_AUTHZ;
-}
-
 static bool wants(const struct weir_kube_scope *s, const struct weir_kube_object *o) {
     const struct weir_kube_object *service;
 
-    if (is_policy(o))
+    if (weir_kube_resource(o->kind)->selector)
         return has(&s->here, o->ns) || strcmp(o->ns, MESH_NS) == 0;
     switch (o->kind) {
     case WEIR_KUBE_SERVICE:
@@ -295,17 +297,24 @@ static int settle_routes(struct weir_kube_scope *s) {
     return r;
 }
 
-/* Are there pods of other namespaces that this policy can mean? Of its own namespace there always are. */
+/* Are there pods of other namespaces that this policy can mean, or must be known not to? Of its own there always are. */
 static bool reaches_out(const struct weir_kube_object *policy) {
-    return policy->kind == WEIR_KUBE_AUTHZ ? strstr(policy->text, "\"source\":") != NULL
-                                           : strstr(policy->text, "\"namespaceSelector\":") != NULL;
+    switch (policy->kind) {
+    case WEIR_KUBE_AUTHZ:
+        return strstr(policy->text, "\"source\":") != NULL;
+    case WEIR_KUBE_NETPOL:
+        return strstr(policy->text, "\"namespaceSelector\":") != NULL;
+    default:
+        return true; /* a name that leads to a pod is bound to nothing */
+    }
 }
 
 static int settle_policies(struct weir_kube_scope *s) {
-    static const enum weir_kube_kind kinds[] = { WEIR_KUBE_NETPOL, WEIR_KUBE_AUTHZ };
+    static const enum weir_kube_kind kinds[] = { WEIR_KUBE_NETPOL, WEIR_KUBE_AUTHZ,
+                                                 WEIR_KUBE_EGRESS_POLICY };
     int r = 0;
 
-    s->all_peers = false;
+    s->all_peers = s->names = false;
     for (size_t i = 0; i < WEIR_ARRAY_LEN(kinds); i++) {
         WEIR_KUBE_FOREACH(it, s->store, kinds[i]) {
             const struct weir_kube_object *o = WEIR_KUBE_OBJECT(it);
@@ -314,6 +323,7 @@ static int settle_policies(struct weir_kube_scope *s) {
                 continue;
             if (reaches_out(o))
                 s->all_peers = true;
+            s->names = s->names || o->kind == WEIR_KUBE_EGRESS_POLICY;
             r = add_text(&s->peers, o->ns);
         }
     }
@@ -324,7 +334,7 @@ static void settle_meshed(struct weir_kube_scope *s) {
     uint32_t n = 0;
 
     WEIR_KUBE_FOREACH(it, s->store, WEIR_KUBE_SERVICE)
-    n += has(&s->meshed, WEIR_KUBE_OBJECT(it)->ns);
+    n += s->names || has(&s->meshed, WEIR_KUBE_OBJECT(it)->ns);
     s->n_meshed_services = n;
     s->all_meshed = n <= WEIR_KUBE_MESHED_MAX;
 }

@@ -7,8 +7,11 @@
  *               first call is encrypted as well, of all meshed namespaces, as long as those are few (WEIR_KUBE_MESHED_MAX)
  *   slices      of those Services
  *   Pods        of this node; endpoints of those slices; that a policy of a namespace here can tell apart
- *   NetworkPolicies and AuthorizationPolicies
+ *   NetworkPolicies, AuthorizationPolicies and EgressPolicies
  *               of namespaces that have a pod here, and the mesh's own
+ *   with an EgressPolicy
+ *               the cluster's DNS, whose answers count; and, since no name may lead into the cluster, all Pods, and all
+ *               Services as long as they are few
  *   the rest    all
  * Pure.
  */
@@ -19,7 +22,7 @@
 #include "kube/store.h"
 
 #define WEIR_KUBE_MESHED_MAX                                                                       \
-    2000u /* Services of meshed namespaces that are known before they are called */
+    2000u /* Services of meshed namespaces (with names, of all) that are known before they are called */
 #define WEIR_KUBE_CALLED_MAX 1000u /* Services kept because they were called; the oldest goes */
 
 /* Sources of Pods in the store. */
@@ -37,7 +40,8 @@ struct weir_kube_scope {
     struct weir_htab addresses;  /* cluster address -> Service */
     uint32_t n_called, n_meshed_services;
     bool all_peers;  /* a policy here can mean the pods of any namespace */
-    bool all_meshed; /* the Services of meshed namespaces are in */
+    bool names;      /* there is an EgressPolicy here */
+    bool all_meshed; /* the Services of meshed namespaces are in; with names, of all */
     bool dirty;      /* something in scope changed, or what is in scope did */
 };
 

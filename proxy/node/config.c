@@ -84,7 +84,7 @@ static int build_once(struct weir_agent *a, const struct weir_texts *texts,
     r = weir_snapshot_build(sources, n + n_cluster, ret_snapshot, ret_problems);
     /* A pod whose policies the kernel could not hold would be cut off: better nothing changes. */
     if (r == 0)
-        r = weir_plan_fits(*ret_snapshot, ret_problems);
+        r = weir_plan_fits(*ret_snapshot, WEIR_PLAN_HERE, ret_problems);
     if (r == 0)
         r = keep_documents(a, *ret_snapshot, sources, n + n_cluster);
     if (r && *ret_snapshot) {

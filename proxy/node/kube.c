@@ -133,23 +133,20 @@ static const char *placed(struct weir_agent_kube *k, const struct weir_kube_obje
  */
 static const char *stricter(struct weir_agent_kube *k, const struct weir_kube_object *o) {
     const struct weir_kube_resource *resource = weir_kube_resource(o->kind);
-    bool netpol = o->kind == WEIR_KUBE_NETPOL;
-    json_t *was = json_loadb(o->text, o->text_len, 0, NULL), *doc;
-    json_t *selector =
-        json_object_get(json_object_get(was, "spec"), netpol ? "podSelector" : "selector");
+    json_t *was = json_loadb(o->text, o->text_len, 0, NULL), *doc, *spec;
+    json_t *selector = json_object_get(json_object_get(was, "spec"), resource->selector);
     const char *kept = NULL;
     char *text;
 
     doc = json_pack("{s:s, s:s, s:{s:s, s:s}, s:{}}", "apiVersion", resource->version, "kind",
                     resource->kind, "metadata", "name", o->name, "namespace", o->ns, "spec");
-    if (doc && netpol)
-        json_object_set_new(json_object_get(doc, "spec"), "policyTypes",
-                            json_pack("[s, s]", "Ingress", "Egress"));
-    if (doc && netpol && (o->refused > 1 || !selector))
-        json_object_set_new(json_object_get(doc, "spec"), "podSelector", json_object());
-    else if (doc && selector && o->refused == 1)
-        json_object_set(json_object_get(doc, "spec"), netpol ? "podSelector" : "selector",
-                        selector);
+    spec = json_object_get(doc, "spec");
+    if (spec && o->kind == WEIR_KUBE_NETPOL)
+        json_object_set_new(spec, "policyTypes", json_pack("[s, s]", "Ingress", "Egress"));
+    if (spec && selector && o->refused == 1)
+        json_object_set(spec, resource->selector, selector);
+    else if (spec && o->kind == WEIR_KUBE_NETPOL)
+        json_object_set_new(spec, resource->selector, json_object()); /* it is required */
     text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
     if (text)
         kept = weir_arena_dup(&k->texts, weir_slice_from_str(text)).ptr;
@@ -160,7 +157,7 @@ static const char *stricter(struct weir_agent_kube *k, const struct weir_kube_ob
 }
 
 static bool is_policy(const struct weir_kube_object *o) {
-    return o->kind == WEIR_KUBE_NETPOL || o->kind == WEIR_KUBE_AUTHZ;
+    return weir_kube_resource(o->kind)->selector != NULL;
 }
 
 /* *ret_text NULL: it is left out. 0, -ENOMEM. */
@@ -440,6 +437,7 @@ void weir_agent_kube_status(const struct weir_agent *a, struct weir_textbuf *out
     weir_textbuf_number(out, "objects_refused", k->n_refused);
     weir_textbuf_number(out, "services_called", c->scope.n_called);
     weir_textbuf_bool(out, "meshed_services_known", c->scope.all_meshed);
+    weir_textbuf_bool(out, "pending", c->scope.dirty || k->build_due != 0);
     weir_textbuf_number(out, "builds", k->n_builds);
     weir_textbuf_number(out, "build_us", k->built_us);
     weir_textbuf_bool(out, "writes_status", c->writer.leads_until != 0);

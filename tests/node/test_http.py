@@ -29,9 +29,12 @@ def shop(agent, at):  # noqa: F811
 
 
 def exchange(web, store, path):
-    client, server = web.app(), store.app()
-    lid = server.call(actor.listen, store.v4, 8080)
-    fd = client.call(actor.connect, SERVICE_IP, 80)
+    exchange_at(web.app(), store.app(), path, store.v4)
+
+
+def exchange_at(client, server, path, listens, ip=SERVICE_IP):
+    lid = server.call(actor.listen, listens, 8080)
+    fd = client.call(actor.connect, ip, 80)
     sid, _ = server.call(actor.accept, lid)
     client.call(actor.send, fd, b"GET %s HTTP/1.1\r\nHost: shop\r\nCookie: secret\r\n\r\n" % path)
     server.call(actor.recv, sid)

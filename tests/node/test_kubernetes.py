@@ -83,7 +83,7 @@ class Cluster:
 
     def settled(self):
         """Nothing is left to build."""
-        eventually(lambda: self.agent.ask("ready")[0]["ready"])
+        eventually(lambda: not self.state()["pending"] and self.agent.ask("ready")[0]["ready"])
 
     def app(self, i):
         return self.world.pods[i].app(self.world.pods[i].app_sub)

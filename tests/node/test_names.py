@@ -32,10 +32,10 @@ class Outside:
         for ip in (SITE, MIRROR):
             self.actor.call(actor.listen, ip, 443)
 
-    def ask(self, client, message):
+    def ask(self, client, message, at=SERVER):
         """The client has read that answer when this returns."""
         self.actor.begin(actor.recvfrom, self.dns)
-        fd = client.call(actor.connect, SERVER, 53, UDP)
+        fd = client.call(actor.connect, at, 53, UDP)
         client.call(actor.send, fd, dnsmsg.question("x"))
         _, peer = self.actor.end()
         self.actor.call(actor.sendto, self.dns, message, *peer)

@@ -23,6 +23,7 @@ PATHS = {
     "BackendTLSPolicy": GATEWAY + "v1/backendtlspolicies",
     "AuthorizationPolicy": "/apis/security.istio.io/v1/authorizationpolicies",
     "PeerAuthentication": "/apis/security.istio.io/v1/peerauthentications",
+    "EgressPolicy": "/apis/weir.dev/v1alpha1/egresspolicies",
     "BackendPolicy": "/apis/weir.dev/v1alpha1/backendpolicies", "RoutePolicy": "/apis/weir.dev/v1alpha1/routepolicies",
     "Lease": "/apis/coordination.k8s.io/v1/leases",
 }

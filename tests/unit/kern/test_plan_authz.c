@@ -324,16 +324,42 @@ static void too_many_different_rules_are_said_with_their_place(void **state) {
     fclose(f);
     w = world_new(text);
     free(text);
-    assert_int_equal(weir_plan_check(w.snapshot, &report), 0);
+    assert_int_equal(weir_plan_check(w.snapshot, WEIR_PLAN_HERE, &report), 0);
     assert_ptr_equal(report.too_many_rules, w.api);
     assert_int_equal(strncmp(report.too_many_at->name, "p", 1), 0);
     assert_true(report.too_many_at->place.line > 1000);
-    assert_int_equal(weir_plan_fits(w.snapshot, &problems), WEIR_CONF_REFUSED);
+    assert_int_equal(weir_plan_fits(w.snapshot, WEIR_PLAN_HERE, &problems), WEIR_CONF_REFUSED);
     assert_int_equal(problems.n, 1);
     assert_int_equal(problems.items[0].place.line, report.too_many_at->place.line);
     assert_non_null(strstr(problems.items[0].message, "more than 512 rules"));
     weir_problems_deinit(&problems);
     world_free(&w);
+}
+
+/* Asking a server of the node's takes two rules more, wherever the check is made; and a Pod may have no place yet. */
+static void rules_with_names_count_as_on_a_node_that_knows_a_server(void **state) {
+    for (unsigned n = 510; n <= 511; n++) {
+        struct weir_plan_report report = { 0 };
+        struct weir_snapshot *s;
+        char *text = NULL;
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        fprintf(f, "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {}\n"
+                   "status: {podIP: 10.0.0.1}\n---\napiVersion: weir.dev/v1alpha1\n"
+                   "kind: EgressPolicy\nmetadata: {name: out}\nspec: {egress: [");
+        for (unsigned i = 0; i < n; i++)
+            fprintf(f, "{names: [a.example.com], ports: [{port: %u}]},", 1 + 2 * i);
+        fprintf(f, "]}\n");
+        fclose(f);
+        s = snapshot_of(text);
+        free(text);
+        assert_int_equal(weir_plan_check(s, WEIR_PLAN_ANYWHERE, &report), 0);
+        assert_int_equal(report.too_many_rules != NULL, n + 2 > WEIR_PLAN_RULES);
+        assert_int_equal(weir_plan_check(s, WEIR_PLAN_HERE, &report), 0);
+        assert_null(report.too_many_rules);
+        weir_snapshot_unref(s);
+    }
 }
 
 int main(void) {
@@ -345,6 +371,7 @@ int main(void) {
         cmocka_unit_test(the_kernel_and_the_sidecar_do_not_contradict_each_other),
         cmocka_unit_test(many_policies_become_few_rules),
         cmocka_unit_test(too_many_different_rules_are_said_with_their_place),
+        cmocka_unit_test(rules_with_names_count_as_on_a_node_that_knows_a_server),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,14 +56,16 @@ static void of_a_pod_here_more_is_kept(void **state) {
         "1\",\"name\":\"weir-proxy\"}]}}");
 }
 
-static void a_service_keeps_no_selector_and_a_slice_one_label(void **state) {
+static void
+a_service_keeps_no_selector_but_what_it_asks_of_weir_and_a_slice_one_label(void **state) {
     check(WEIR_KUBE_SERVICE, false,
-          "{\"metadata\":{\"name\":\"s\",\"namespace\":\"n\",\"labels\":{\"a\":\"b\"}},\"spec\":{"
+          "{\"metadata\":{\"name\":\"s\",\"namespace\":\"n\",\"labels\":{\"a\":\"b\"},"
+          "\"annotations\":{\"a\":\"b\",\"weir.dev/http-telemetry\":\"true\"}},\"spec\":{"
           "\"clusterIP\":\"10.1.1.1\","
           "\"selector\":{\"a\":\"b\"},\"ports\":[{\"port\":80,\"nodePort\":30000}],"
           "\"sessionAffinity\":null}}",
-          "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"s\",\"namespace\":"
-          "\"n\"},"
+          "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"annotations\":{"
+          "\"weir.dev/http-telemetry\":\"true\"},\"name\":\"s\",\"namespace\":\"n\"},"
           "\"spec\":{\"clusterIP\":\"10.1.1.1\",\"ports\":[{\"port\":80}]}}");
     check(WEIR_KUBE_SLICE, false,
           "{\"metadata\":{\"name\":\"s\",\"namespace\":\"n\",\"labels\":{\"kubernetes.io/"
@@ -105,7 +107,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_a_pod_elsewhere_little_is_kept),
         cmocka_unit_test(of_a_pod_here_more_is_kept),
-        cmocka_unit_test(a_service_keeps_no_selector_and_a_slice_one_label),
+        cmocka_unit_test(
+            a_service_keeps_no_selector_but_what_it_asks_of_weir_and_a_slice_one_label),
         cmocka_unit_test(a_route_keeps_all_of_its_spec),
         cmocka_unit_test(an_object_without_a_name_is_none),
     };

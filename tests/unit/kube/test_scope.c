@@ -181,6 +181,38 @@ static void peers_of_policies_here_are_in(void **state) {
     assert_true(used(WEIR_KUBE_POD, "there", "other"));
 }
 
+static void an_egress_policy_brings_the_dns_and_whatever_no_name_may_lead_to(void **state) {
+    pod("here", "mine", true, "off");
+    pod("there", "other", false, "off");
+    service("kube-system", WEIR_DNS_SERVICE, "10.0.0.10");
+    slice("kube-system", WEIR_DNS_SERVICE, "coredns", "10.1.0.10");
+    service("there", "b", "10.0.0.2");
+    put(WEIR_KUBE_EGRESS_POLICY, 0,
+        "{\"metadata\":{\"name\":\"q\",\"namespace\":\"there\"},\"spec\":{}}");
+    settle();
+    assert_false(used(WEIR_KUBE_EGRESS_POLICY, "there", "q"));
+    assert_false(used(WEIR_KUBE_SERVICE, WEIR_DNS_NAMESPACE, WEIR_DNS_SERVICE));
+    put(WEIR_KUBE_EGRESS_POLICY, 0,
+        "{\"metadata\":{\"name\":\"p\",\"namespace\":\"here\"},\"spec\":{}}");
+    assert_true(scope.dirty);
+    settle();
+    assert_true(used(WEIR_KUBE_EGRESS_POLICY, "here", "p"));
+    assert_true(used(WEIR_KUBE_SERVICE, WEIR_DNS_NAMESPACE, WEIR_DNS_SERVICE));
+    assert_true(used(WEIR_KUBE_SLICE, WEIR_DNS_NAMESPACE, WEIR_DNS_SERVICE "-1"));
+    assert_true(used(WEIR_KUBE_POD, "there", "other"));
+    assert_true(used(WEIR_KUBE_SERVICE, "there", "b"));
+    for (unsigned i = 0; i < WEIR_KUBE_MESHED_MAX; i++) {
+        char name[16], ip[32];
+
+        snprintf(name, sizeof(name), "s%u", i);
+        snprintf(ip, sizeof(ip), "10.2.%u.%u", i / 250, i % 250);
+        service("there", name, ip);
+    }
+    settle();
+    assert_false(used(WEIR_KUBE_SERVICE, "there", "b"));
+    assert_true(used(WEIR_KUBE_SERVICE, WEIR_DNS_NAMESPACE, WEIR_DNS_SERVICE));
+}
+
 static void a_status_is_no_change(void **state) {
     settle();
     put(WEIR_KUBE_HTTP_ROUTE, 0,
@@ -201,6 +233,7 @@ int main(void) {
         TEST(what_a_route_names_is_in),
         TEST(meshed_namespaces_are_known_as_long_as_they_are_few),
         TEST(peers_of_policies_here_are_in),
+        TEST(an_egress_policy_brings_the_dns_and_whatever_no_name_may_lead_to),
         TEST(a_status_is_no_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
