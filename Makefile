@@ -20,10 +20,9 @@ $(BUILD)/build.ninja: | deps
 build: deps $(BUILD)/build.ninja
 	@$(NINJA) weir
 
-# One file to copy: build/static/weir, without a shared library.
+# One file to copy: build/static/weir, without a shared library, compiled with a profile (a minute or two); QUICK=1 without.
 static: deps
-	@[ -f $(BUILD)/static/build.ninja ] || meson setup $(BUILD)/static -Dstatic_pie=true -Dtests=false
-	@ninja -C $(BUILD)/static weir
+	@tools/static.sh $(if $(QUICK),quick)
 
 # build/image/weir.tar: an OCI archive of the static binary alone, by buildah, without a daemon. The same commit gives the same digest.
 image: static
@@ -93,8 +92,8 @@ demo: build
 bench: build
 	@tools/deps.sh bench
 	@$(if $(QUICK),,tools/deps.sh plots)
-	@$(if $(QUICK),,$(MAKE) --no-print-directory static >/dev/null)
-	@$(PYTHON) bench/run.py $(if $(QUICK),--quick) $(if $(RECORD),--record) $(B)
+	@$(if $(QUICK),,$(MAKE) --no-print-directory static)
+	@$(PYTHON) bench/run.py $(if $(QUICK),--quick,--weir $(BUILD)/static/weir) $(if $(RECORD),--record) $(B)
 
 # The kernel tests on Debian's packaged 6.1 kernel, in a guest under software emulation.
 test-guest: build

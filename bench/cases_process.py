@@ -9,7 +9,7 @@ import time
 
 import harness
 from cases import Case, Figure, Target, reach, register
-from contenders import Link, Nobody, Way, Weir
+from contenders import Link, Nobody, Way
 from harness import Failed
 from rounds import Row
 
@@ -183,11 +183,6 @@ def run_start(bench):
             process.stop()
 
     found = {c.name: c for c in bench.found if takes_part(bench, c, 'plain')}
-    static = os.path.join(bench.place.build, 'static', 'weir')
-    if 'weir' in found and os.access(static, os.X_OK):
-        found['weir static'] = Weir(bench.place, static)
-    elif 'weir' in found:
-        bench.note('start: the row of the static binary is left out: make static')
     return in_turn(bench, 'start', measure, found)
 
 
@@ -196,10 +191,10 @@ for kind, words in WORDS.items():
     register(Case(f'conns-{kind}', group='conns', what=f'resident memory of an idle connection that has had one answer: {words}', figures=IDLE,
                   run=functools.partial(run_idle, kind)))
 register(Case('start', group='start', what='from exec to the first answer, resident memory then, size of the program alone (peers have shared '
-              'libraries; `weir static` is one file)', run=run_start,
+              'libraries, weir none)', run=run_start,
               figures=(Figure('ready_ms', 'ready ms'), Figure('rss_mb', 'RSS MB'), Figure('binary_mb', 'program MB'))))
 reach(Target('conns-plain', '`conns-plain`: KiB per connection', 0.8, lambda r: r.get('conns-plain', 'weir')),
       Target('conns-tls', '`conns-tls`: KiB per connection', 15, lambda r: r.get('conns-tls', 'weir')),
       Target('start/ready', '`start`: ms until ready', 20, lambda r: r.get('start', 'weir', 'ready_ms'), form='.1f'),
       Target('start/rss', '`start`: RSS in MB', 8, lambda r: r.get('start', 'weir', 'rss_mb'), form='.1f'),
-      Target('start/binary', '`start`: MB of the static binary', 8, lambda r: r.get('start', 'weir static', 'binary_mb'), form='.1f'))
+      Target('start/binary', '`start`: MB of the binary', 8, lambda r: r.get('start', 'weir', 'binary_mb'), form='.1f'))

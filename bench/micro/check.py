@@ -34,6 +34,7 @@ CASES = {
     'exchange h1-browser': ('bench/bench_exchange', ('h1-browser', 'N'), 500, 2500),
     'exchange h1-post': ('bench/bench_exchange', ('h1-post', 'N'), 500, 2500),
     'exchange h1-log': ('bench/bench_exchange', ('h1-log', 'N'), 500, 2500),
+    'exchange pair': ('bench/bench_exchange', ('pair', 'N'), 500, 2500),
     'exchange among 1,000 routes': ('bench/bench_exchange', ('routes-1000', 'N'), 500, 2500),
 }
 

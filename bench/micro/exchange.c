@@ -3,6 +3,7 @@
  * N requests through the whole core over memory streams, for callgrind (bench/micro/run.sh): a reverse proxy, one keep-alive
  * connection on each side, steady after the first few. What it costs here is weir's own work, without kernel and without noise.
  * In the cases routes-M it is a sidecar, and M HTTPRoutes are attached to the service called; requests go round ten of them.
+ * In the case pair they go through two sidecars with mutual TLS between them, from ten clients at a time.
  *
  *     exchange CASE N
  *     exchange --reload M    how long a configuration of M routes takes until it can be put in force
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "../../tests/flow/flow.h"
+#include "../../tests/flow/pair.h"
 
 #define REQUEST_LINE "GET /small HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"
 
@@ -25,6 +26,7 @@ struct script {
     size_t content; /* bytes sent behind the response's head */
     bool log;
     unsigned routes; /* 0 = a reverse proxy */
+    unsigned clients; /* of a pair of sidecars; 0 = one proxy */
 };
 
 /* What wrk asks and nginx answers. */
@@ -58,6 +60,7 @@ static const struct script scripts[] = {
     { .name = "h1-post", .request = post_request, .response = nginx_response },
     { .name = "h1-chunked", .request = wrk_request, .response = chunked_response },
     { .name = "h1-64k", .request = wrk_request, .response = long_response, .content = 65536 },
+    { .name = "pair", .request = wrk_request, .response = nginx_response, .clients = 10 },
     { .name = "routes-10", .response = nginx_response, .routes = 10 },
     { .name = "routes-1000", .response = nginx_response, .routes = 1000 },
     { .name = "routes-10000", .response = nginx_response, .routes = 10000 },
@@ -170,6 +173,54 @@ static bool run(const struct script *s, unsigned long n) {
     return right;
 }
 
+#define CLIENTS_MAX 10u
+
+/* One request of each client. */
+static bool all_once(struct pair *p, const struct script *s, struct mem_conn *const *clients,
+                     struct mem_conn *const *servers, size_t answer) {
+    bool right = true;
+
+    for (unsigned i = 0; i < s->clients; i++) {
+        mem_received_clear(servers[i]);
+        mem_received_clear(clients[i]);
+        mem_send(clients[i], s->request);
+    }
+    pair_run(p);
+    for (unsigned i = 0; i < s->clients; i++) {
+        right = right && mem_received_len(servers[i]) > 0;
+        mem_send(servers[i], s->response);
+    }
+    pair_run(p);
+    for (unsigned i = 0; i < s->clients; i++)
+        right = right && mem_received_len(clients[i]) >= answer;
+    if (!right)
+        fprintf(stderr, "exchange: not every client was answered\n");
+    return right;
+}
+
+static bool run_pair(const struct script *s, unsigned long n) {
+    struct mem_conn *clients[CLIENTS_MAX], *servers[CLIENTS_MAX];
+    static struct pair p;
+    size_t answer;
+    bool right = true;
+
+    pair_start(&p, "{name: http, port: 80}", "");
+    p.out.worker.access_sink = p.in.worker.access_sink = NULL;
+    for (unsigned i = 0; i < s->clients; i++) {
+        clients[i] = pair_client(&p);
+        pair_send(&p, clients[i], s->request);
+        servers[i] = pair_server(&p);
+    }
+    for (unsigned i = 0; i < s->clients; i++)
+        pair_send(&p, servers[i], s->response);
+    answer = mem_received_len(clients[0]);
+    flow_expect_starts(clients[0], "HTTP/1.1 200 ");
+    for (unsigned long i = 0; i < n && right; i += s->clients)
+        right = all_once(&p, s, clients, servers, answer);
+    pair_end(&p);
+    return right;
+}
+
 static double seconds(void) {
     struct timespec t;
 
@@ -209,7 +260,9 @@ int main(int argc, char **argv) {
         return reload((unsigned)strtoul(argv[2], NULL, 10));
     for (size_t i = 0; argc == 3 && i < WEIR_ARRAY_LEN(scripts); i++)
         if (strcmp(scripts[i].name, argv[1]) == 0)
-            return run(&scripts[i], strtoul(argv[2], NULL, 10)) ? 0 : 1;
+            return (scripts[i].clients ? run_pair : run)(&scripts[i], strtoul(argv[2], NULL, 10))
+                       ? 0
+                       : 1;
     fprintf(stderr, "usage: exchange CASE N | --reload ROUTES | --list\n");
     return 2;
 }
