@@ -56,7 +56,11 @@ const struct weir_verb weir_verb_proxy = {
         "  weir proxy --config DIR          routes from HTTPRoute, Gateway and Service "
         "documents\n\n"
         "Each flag is also a field of the Proxy document (docs/configuration.md); a flag wins.\n"
-        "SIGHUP or a change of the files reloads; SIGTERM drains, a second one ends at once.\n",
+        "SIGHUP or a change of the files reloads; SIGTERM drains, a second one ends at once.\n"
+        "SIGUSR2 starts the program that is installed now, hands it the listening sockets and "
+        "drains.\n"
+        "Sockets ($LISTEN_FDS) and readiness ($NOTIFY_SOCKET) are systemd's, where it starts "
+        "weir.\n",
     .options = options,
     .run = run,
 };

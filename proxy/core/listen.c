@@ -82,7 +82,11 @@ static void forget_first(struct weir_thread *t) {
 
 static int open_one(struct weir_thread *t, const struct address *a) {
     struct weir_process *p = t->process;
-    struct weir_listen listen = { .reuse_port = true, .original_dst = a->dir == WEIR_DIR_OUTBOUND };
+    struct weir_listen listen = { .reuse_port = true,
+                                  .original_dst = a->dir == WEIR_DIR_OUTBOUND,
+                                  .handed = p->handed,
+                                  .number = t->number,
+                                  .of = p->n_wanted };
     struct weir_listening *l;
     char key[256];
     uint16_t port = 0;
@@ -207,6 +211,6 @@ int weir_process_listen_admin(struct weir_process *p) {
 
     for (unsigned i = 0; r == 0 && i < WEIR_ARRAY_LEN(addrs); i++)
         if (addrs[i].text[0])
-            r = weir_server_listen(p->loop, addrs[i].text, addrs[i].scope);
+            r = weir_server_listen(p->loop, addrs[i].text, addrs[i].scope, p->handed);
     return r;
 }

@@ -11,6 +11,7 @@
 #include "core/routes.h"
 #include "sys/entropy.h"
 #include "sys/log.h"
+#include "sys/notify.h"
 #include "sys/procstat.h"
 #include "tls/tickets.h"
 #include "weir_config.h"
@@ -251,6 +252,8 @@ static void admin_posted(void *arg) {
     p->on_term = weir_event_free(p->on_term);
     p->on_int = weir_event_free(p->on_int);
     p->on_hup = weir_event_free(p->on_hup);
+    p->on_usr2 = weir_event_free(p->on_usr2);
+    weir_successor_deinit(&p->successor);
     p->on_watch = weir_event_free(p->on_watch);
     p->on_ticket = weir_event_free(p->on_ticket);
     p->names = weir_names_free(p->names);
@@ -286,19 +289,22 @@ int weir_process_tickets(struct weir_process *p, uint64_t period_us) {
 
 /* ---- signals ---- */
 
-void weir_process_drain(struct weir_process *p) {
+static void drain(struct weir_process *p, enum weir_drain how) {
     if (p->draining)
         return;
     p->draining = true;
     weir_log(WEIR_LOG_INFO, "drain", "deadline_ms=%llu",
              (unsigned long long)(p->runtime->snapshot->proxy.limits.drain_us / 1000));
     for (unsigned i = 0; i < p->n_threads; i++) {
-        atomic_store(&p->threads[i]->worker.drain_wanted,
-                     p->tenancy ? WEIR_DRAIN_GENTLY : WEIR_DRAIN_NOW);
+        atomic_store(&p->threads[i]->worker.drain_wanted, how);
         weir_loop_post(p->threads[i]->loop);
     }
     if (p->n_threads == 0)
         weir_loop_post(p->loop);
+}
+
+void weir_process_drain(struct weir_process *p) {
+    drain(p, p->tenancy ? WEIR_DRAIN_GENTLY : WEIR_DRAIN_NOW);
 }
 
 static void on_term(void *arg) {
@@ -308,7 +314,31 @@ static void on_term(void *arg) {
         weir_log(WEIR_LOG_WARN, "drain", "result=cut");
         _exit(1); /* asked twice: at once, and said so by the exit code */
     }
+    weir_notify("STOPPING=1");
     weir_process_drain(p);
+}
+
+/* From now on the service is that process. Its sockets are ours as well, so that none stops listening; nobody is hurried. */
+static void on_successor(void *arg, pid_t pid) {
+    struct weir_process *p = arg;
+    struct weir_net *net = weir_loop_net(p->loop);
+
+    weir_notify("MAINPID=%d", (int)pid);
+    net->ops->stop_listening(net);
+    drain(p, WEIR_DRAIN_GENTLY);
+}
+
+static void on_usr2(void *arg) {
+    struct weir_process *p = arg;
+
+    if (p->draining)
+        return;
+    if (p->standard_input.n > 0)
+        weir_log(
+            WEIR_LOG_ERROR, "successor",
+            "error=\"the configuration was read from standard input and cannot be read again\"");
+    else
+        weir_successor_start(&p->successor);
 }
 
 static void on_hup(void *arg) {
@@ -372,6 +402,7 @@ static int start_threads(struct weir_process *p) {
     p->threads = weir_calloc(n, sizeof(struct weir_thread *));
     if (!p->threads)
         return -ENOMEM;
+    p->n_wanted = n;
     for (; r == 0 && p->n_threads < n; p->n_threads++) {
         struct weir_thread *t = weir_calloc(1, sizeof(*t));
 
@@ -382,6 +413,7 @@ static int start_threads(struct weir_process *p) {
     }
     if (r == 0)
         r = weir_process_listen_admin(p);
+    p->handed = weir_handed_free(p->handed);
     for (unsigned i = 0; r == 0 && i < n; i++)
         r = weir_thread_start(p->threads[i], 0);
     return r;
@@ -392,7 +424,11 @@ static int open_signals(struct weir_process *p) {
 
     if (r == 0)
         r = weir_event_signal(p->loop, SIGINT, on_term, p, &p->on_int);
-    return r == 0 ? weir_event_signal(p->loop, SIGHUP, on_hup, p, &p->on_hup) : r;
+    if (r == 0)
+        r = weir_event_signal(p->loop, SIGHUP, on_hup, p, &p->on_hup);
+    if (r == 0 && !p->tenancy && weir_successor_init(&p->successor, p->loop, on_successor, p) == 0)
+        r = weir_event_signal(p->loop, SIGUSR2, on_usr2, p, &p->on_usr2);
+    return r;
 }
 
 static int start(struct weir_process *p) {
@@ -451,7 +487,9 @@ int weir_process_run(const struct weir_process_params *params) {
     weir_quota_init(&p.quota, seed, raise_fd_limit());
     weir_chunk_pool_init(&p.pool, 16);
     weir_texts_init(&p.standard_input, WEIR_CONFIG_MAX);
-    r = weir_outlet_open(&p.outlet, STDOUT_FILENO);
+    r = p.tenancy ? 0 : weir_handed_take(&p.handed);
+    if (r == 0)
+        r = weir_outlet_open(&p.outlet, STDOUT_FILENO);
     if (r == 0)
         r = start(&p);
     if (r != 0) {
@@ -461,6 +499,8 @@ int weir_process_run(const struct weir_process_params *params) {
     }
     weir_log(WEIR_LOG_INFO, "ready", "workers=%u generation=%llu", p.n_threads,
              (unsigned long long)p.generation);
+    if (!p.tenancy && !weir_successor_report())
+        weir_notify("READY=1");
     weir_loop_run(p.loop);
     weir_log(WEIR_LOG_INFO, "stopped", "requests=%llu",
              (unsigned long long)sum(&p, WEIR_C_REQUESTS));

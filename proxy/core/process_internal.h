@@ -8,8 +8,10 @@
 #include "core/admin.h"
 #include "core/names.h"
 #include "core/process.h"
+#include "core/process_successor.h"
 #include "core/worker.h"
 #include "io/events.h"
+#include "io/handed.h"
 #include "sys/outlet.h"
 #include "sys/texts.h"
 #include "sys/watch.h"
@@ -58,7 +60,7 @@ struct weir_process {
     struct weir_loop *loop;
     struct weir_admin admin;
     struct weir_thread **threads;
-    unsigned n_threads;
+    unsigned n_threads, n_wanted; /* so far; when all are there */
     struct weir_tenancy *tenancy; /* NULL = not a tenant's */
     _Atomic unsigned n_ended;
     struct weir_runtime *runtime; /* in force; one reference */
@@ -66,7 +68,9 @@ struct weir_process {
     struct weir_names *names;
     struct weir_texts standard_input; /* of --config -, read once */
     struct weir_watch *watch;
-    struct weir_event *on_watch, *on_hup, *on_term, *on_int, *on_ticket;
+    struct weir_event *on_watch, *on_hup, *on_term, *on_int, *on_usr2, *on_ticket;
+    struct weir_handed *handed; /* while it starts */
+    struct weir_successor successor;
     struct weir_tickets *tickets; /* of the process as long as it lives */
     uint64_t ticket_us;           /* period of on_ticket */
     uint64_t ticket_rotations;

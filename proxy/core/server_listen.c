@@ -17,8 +17,9 @@ int weir_listen_say_failure(const char *text, int r) {
     return r;
 }
 
-static int open_one(struct weir_loop *loop, const char *text, const void *user, bool optional) {
-    struct weir_listen listen = { .user = (void *)user };
+static int open_one(struct weir_loop *loop, const char *text, const struct weir_listen *like,
+                    bool optional) {
+    struct weir_listen listen = *like;
     uint16_t port = 0;
     int r;
 
@@ -35,14 +36,16 @@ static int open_one(struct weir_loop *loop, const char *text, const void *user, 
     return 0;
 }
 
-int weir_server_listen(struct weir_loop *loop, const char *text, const void *user) {
+int weir_server_listen(struct weir_loop *loop, const char *text, const void *user,
+                       struct weir_handed *handed) {
+    const struct weir_listen like = { .user = (void *)user, .handed = handed, .of = 1 };
     char v4[64], v6[64];
     int r;
 
     if (text[0] != ':')
-        return open_one(loop, text, user, false);
+        return open_one(loop, text, &like, false);
     snprintf(v4, sizeof(v4), "0.0.0.0%s", text);
     snprintf(v6, sizeof(v6), "[::]%s", text);
-    r = open_one(loop, v4, user, false);
-    return r == 0 ? open_one(loop, v6, user, true) : r;
+    r = open_one(loop, v4, &like, false);
+    return r == 0 ? open_one(loop, v6, &like, true) : r;
 }

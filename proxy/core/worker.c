@@ -207,7 +207,7 @@ static void drain_down(struct weir_conn *c) {
     bool silent = (c->state == WEIR_CONN_SNIFF || c->state == WEIR_CONN_HELLO) && !c->held &&
                   (c->dir == WEIR_DIR_REVERSE || c->dir == WEIR_DIR_GATEWAY);
 
-    if (silent)
+    if (silent && !c->worker->patient)
         weir_conn_close(c);
     if (c->state != WEIR_CONN_HTTP)
         return;
@@ -216,6 +216,9 @@ static void drain_down(struct weir_conn *c) {
             weir_conn_close(c);
         return;
     }
+    /* A client that was told that it may ask again may; the next answer tells it that it may not. */
+    if (c->worker->patient && !weir_conn_is_h2(c) && weir_h1_has_answered(c->codec))
+        return;
     c->codec->ops->drain(c->codec);
     weir_conn_dirty(c);
 }

@@ -187,6 +187,8 @@ int weir_h2_new(const struct weir_codec_params *params, struct weir_codec **ret_
  * an idle connection and give another one a codec made anew of it.
  */
 bool weir_h1_at_rest(const struct weir_codec *c);
+/* A server of HTTP/1: the head of the answer under way is written, and with it was said whether the connection stays. */
+bool weir_h1_has_answered(const struct weir_codec *c);
 /* At rest: another connection's from now on, as new, with the role, events and pool it was made with. */
 void weir_h1_renew(struct weir_codec *c, void *arg, const struct weir_codec_limits *limits);
 

@@ -399,6 +399,10 @@ bool weir_h1_at_rest(const struct weir_codec *c) {
            !h->draining && !c->must_close;
 }
 
+bool weir_h1_has_answered(const struct weir_codec *c) {
+    return c->n_active > 0 && ((const struct weir_h1 *)c)->final_sent;
+}
+
 void weir_h1_renew(struct weir_codec *c, void *arg, const struct weir_codec_limits *limits) {
     c->arg = arg;
     c->limits = limits;

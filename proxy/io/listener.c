@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "io/addr.h"
+#include "io/handed.h"
 #include "io/sockets.h"
 #include "io/tcp.h"
 
@@ -262,12 +263,30 @@ int weir_loop_adopt(struct weir_loop *loop, int fd, const struct weir_listen *li
     return 0;
 }
 
+/* 0: it listens there. -ENOENT: nothing was handed over for that address. -errno. */
+static int adopt_handed(struct weir_loop *loop, const struct weir_listen *listen_) {
+    int fd, r;
+
+    while ((fd = weir_handed_next(listen_->handed, &listen_->ip, listen_->port, listen_->number,
+                                  listen_->of)) >= 0) {
+        r = weir_loop_adopt(loop, fd, listen_);
+        if (r < 0) {
+            close(fd);
+            return r;
+        }
+    }
+    return fd == -EALREADY ? 0 : fd;
+}
+
 int weir_loop_listen(struct weir_loop *loop, const struct weir_listen *listen_,
                      uint16_t *ret_port) {
-    uint16_t port;
-    int fd = open_socket(listen_, &port);
-    int r = fd < 0 ? fd : weir_loop_adopt(loop, fd, listen_);
+    uint16_t port = listen_->port;
+    int fd = -1, r = adopt_handed(loop, listen_);
 
+    if (r == -ENOENT) {
+        fd = open_socket(listen_, &port);
+        r = fd < 0 ? fd : weir_loop_adopt(loop, fd, listen_);
+    }
     if (r < 0 && fd >= 0)
         close(fd);
     if (r == 0 && ret_port)

@@ -6,6 +6,7 @@
 
 #include "io/net.h"
 
+struct weir_handed;
 struct weir_loop;
 
 /* events/arg must be set in weir_loop_net(loop) before weir_loop_run. 0 or -errno. */
@@ -21,7 +22,10 @@ struct weir_listen {
     bool original_dst; /* ask SO_ORIGINAL_DST of each accepted socket; one without is closed and
                           counted */
     int backlog;       /* 0 = SOMAXCONN */
-    void *user;        /* given to `accept` */
+    /* Where the socket may be there already, and the share of it that is this loop's (io/handed.h); or NULL. */
+    struct weir_handed *handed;
+    unsigned number, of;
+    void *user; /* given to `accept` */
 };
 /* An AF_INET socket for a v4 address, AF_INET6 otherwise ([::] is v6-only). 0 or -errno. ret_port
  * may be NULL. */

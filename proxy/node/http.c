@@ -303,7 +303,7 @@ int weir_agent_http_open(struct weir_agent *a) {
     if (r)
         return r;
     weir_admin_init(&http->admin, weir_loop_net(http->loop), &ops, a);
-    r = weir_server_listen(http->loop, a->metrics_at, &scope);
+    r = weir_server_listen(http->loop, a->metrics_at, &scope, NULL);
     if (r)
         return r;
     http->source = (struct weir_agent_source){ turn, http, weir_loop_fd(http->loop) };

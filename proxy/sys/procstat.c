@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -42,13 +43,12 @@ static uint64_t stat_field(char *text, int field) {
     return strtoull(p + 1, NULL, 10);
 }
 
+/* Not from /proc/uptime, which a service with ProcSubset=pid does not see. */
 static uint64_t uptime_us(void) {
-    WEIR_CLEANUP(weir_freep)
-    char *text = NULL;
-    size_t len;
-    if (weir_file_read("/proc/uptime", 4096, &text, &len) < 0)
+    struct timespec ts;
+    if (clock_gettime(CLOCK_BOOTTIME, &ts) < 0)
         return 0;
-    return (uint64_t)(strtod(text, NULL) * 1e6);
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
 void weir_procstat_read(struct weir_procstat *ret_stat) {

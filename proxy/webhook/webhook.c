@@ -202,9 +202,9 @@ static int start(struct webhook *w) {
     if (r == 0)
         r = weir_event_signal(w->loop, SIGINT, on_end, w, &w->events[3]);
     if (r == 0)
-        r = weir_server_listen(w->loop, w->params->listen, &secure);
+        r = weir_server_listen(w->loop, w->params->listen, &secure, NULL);
     if (r == 0 && w->params->health[0])
-        r = weir_server_listen(w->loop, w->params->health, &health);
+        r = weir_server_listen(w->loop, w->params->health, &health, NULL);
     return r;
 }
 

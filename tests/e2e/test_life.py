@@ -12,54 +12,12 @@ import threading
 import ports
 import pytest
 
+from clients import Clients
 from proxies import curl, pods, steady
 
 
-class Clients:
-    """Clients as they are: keep-alive, and a request on a reused connection that dies before an answer begins is sent
-    again once on a new one (RFC 9110 9.2.2). On a new connection nothing may fail."""
-
-    def __init__(self, port, n=8, path="/wait/5"):
-        self.port, self.path = port, path
-        self.done, self.failed = 0, []
-        self.stop = threading.Event()
-        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(n)]
-        for t in self.threads:
-            t.start()
-
-    def _run(self):
-        connection, reused = None, False
-        while not self.stop.is_set():
-            try:
-                if connection is None:
-                    connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-                    connection.connect()
-                    reused = False
-                connection.request("GET", self.path)
-                response = connection.getresponse()
-                response.read()
-                if response.status != 200:
-                    raise OSError(f"status {response.status}")
-                self.done += 1
-                reused = True
-                if response.will_close:
-                    connection.close()
-                    connection = None
-            except (OSError, http.client.HTTPException) as e:
-                if not (reused and isinstance(e, (http.client.RemoteDisconnected, ConnectionError))):
-                    self.failed.append(f"{type(e).__name__}: {e}")
-                connection.close()
-                connection = None
-
-    def finish(self):
-        self.stop.set()
-        for t in self.threads:
-            t.join(30)
-        return self.done, self.failed
-
-
-def test_a_successor_takes_over_without_a_failed_request(proxy, site):
-    """Both listen (SO_REUSEPORT), the old one drains: how one upgrades on a machine."""
+def test_another_process_takes_over_without_a_failed_request(proxy, site):
+    """Both listen (SO_REUSEPORT), the old one drains: where SIGUSR2 (test_successor.py) is not possible."""
     port = ports.free_port()
     args = ("--listen", f"127.0.0.1:{port}", "--to", f"127.0.0.1:{site.port}", "--admin", "127.0.0.1:0")
     old = proxy(*args)

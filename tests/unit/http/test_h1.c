@@ -211,7 +211,9 @@ static void draining_is_announced_in_the_next_response(void **state) {
     feed_ok(&o, GET);
     o.codec->ops->drain(o.codec);
     assert_false(o.codec->must_close);
+    assert_false(weir_h1_has_answered(o.codec));
     assert_int_equal(reply(&o, 204, WEIR_BODY_NONE, UINT64_MAX, true), 0);
+    assert_true(weir_h1_has_answered(o.codec));
     sent_is(&o, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
     assert_true(o.codec->must_close);
     owner_deinit(&o);
