@@ -316,5 +316,23 @@ class Purity(Planted):
         self.assertIn('no library of', said)
 
 
+class Loops(Planted):
+    def program(self, *lines):
+        self.plant('x.s', '.text\n.globl weir_x\nweir_x:\n' + '\n'.join(lines) + '\nexit\n')
+        obj = os.path.join(self.root, 'x.o')
+        subprocess.run(['clang', '-target', 'bpf', '-c', obj[:-1] + 's', '-o', obj], check=True)
+        run = subprocess.run([sys.executable, os.path.join(HERE, 'loops.py'), obj], capture_output=True, text=True)
+        return run.returncode, run.stdout
+
+    def test_a_loop_whose_end_lies_before_its_head(self):
+        code, said = self.program('r0 = 0', 'goto LBB0_2', 'LBB0_1:', 'r0 += 1', 'LBB0_2:', 'if r0 < 9 goto LBB0_1')
+        self.assertEqual(code, 1, said)
+        self.assertIn('weir_x: insn 2: "r0 += 1" falls back', said)
+
+    def test_a_loop_that_jumps_back(self):
+        code, said = self.program('r0 = 0', 'LBB0_1:', 'r0 += 1', 'if r0 < 9 goto LBB0_1')
+        self.assertEqual(code, 0, said)
+
+
 if __name__ == '__main__':
     unittest.main()
