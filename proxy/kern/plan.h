@@ -89,7 +89,7 @@ const char *weir_plan_name(const struct weir_mapset *set, uint32_t kind, uint32_
 struct weir_plan_sink {
     int (*put)(void *arg, enum weir_map map, const void *key, const void *value);
     int (*delete_)(void *arg, enum weir_map map, const void *key);
-    int (*settle)(void *arg); /* no reader still uses what was replaced */
+    int (*settle)(void *arg); /* no reader still uses, or has read, what was replaced */
     void *arg;
 };
 struct weir_plan_change {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A pod whose labels change gets another identity, and for a moment the address says the new one while
- * the rules in force still speak of the old. So that nobody is refused whom both arrangements allow,
- * the new identity joins every set in force that has the old one until the change is complete: till
- * then the pod is treated as it was. Not where another pod is in force under the new identity (it
- * would be let in by what is not its own), nor where the address went to another Pod object.
+ * A pod whose labels change gets another identity, and for a moment its address and its entry say the
+ * new one while the rules in force still speak of the old. So that nobody is refused whom both
+ * arrangements allow, the new identity joins every set in force that has the old one until the change is
+ * complete: till then the pod is treated as it was. Not where another pod is in force under the new
+ * identity (it would be let in by what is not its own), nor where the address went to another Pod
+ * object. Address and entry are both looked at, for a change that was cut short leaves them apart.
  */
 #include "kern/plan_bridge.h"
 
@@ -49,18 +50,31 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static int note_move(void *arg, const void *key, const void *value) {
+static int note_move(struct search *s, uint32_t from, uint32_t to) {
+    if (from == to || from == 0 || to == 0)
+        return 0;
+    if (grow(&s->moves, s->n_moves, &s->cap_moves, sizeof(*s->moves)))
+        return -ENOMEM;
+    s->moves[s->n_moves++] = (struct move){ from, to };
+    return 0;
+}
+
+static int note_address(void *arg, const void *key, const void *value) {
     struct search *s = arg;
     const struct weir_ip_value *now = value;
     const struct weir_ip_value *old = weir_mapset_get(s->installed, WEIR_MAP_IP, key);
 
-    if (!old || old->identity == now->identity || old->generation != now->generation ||
-        old->identity == 0 || now->identity == 0)
-        return 0;
-    if (grow(&s->moves, s->n_moves, &s->cap_moves, sizeof(*s->moves)))
-        return -ENOMEM;
-    s->moves[s->n_moves++] = (struct move){ old->identity, now->identity };
-    return 0;
+    return old && old->generation == now->generation ? note_move(s, old->identity, now->identity)
+                                                     : 0;
+}
+
+static int note_pod(void *arg, const void *key, const void *value) {
+    struct search *s = arg;
+    const struct weir_pod_value *now = value;
+    const struct weir_pod_value *old = weir_mapset_get(s->installed, WEIR_MAP_POD, key);
+
+    return old && old->generation == now->generation ? note_move(s, old->identity, now->identity)
+                                                     : 0;
 }
 
 static int note_in_force(void *arg, const void *key, const void *value) {
@@ -107,8 +121,10 @@ int weir_plan_bridge(const struct weir_mapset *installed, const struct weir_maps
                      struct weir_plan_bridge *ret_bridge) {
     struct weir_plan_bridge bridge = { 0 };
     struct search s = { .installed = installed, .desired = desired, .bridge = &bridge };
-    int r = weir_mapset_each(desired, WEIR_MAP_IP, note_move, &s);
+    int r = weir_mapset_each(desired, WEIR_MAP_IP, note_address, &s);
 
+    if (r == 0)
+        r = weir_mapset_each(desired, WEIR_MAP_POD, note_pod, &s);
     if (r == 0 && s.n_moves > 0) {
         s.in_force =
             weir_calloc(weir_mapset_count(installed, WEIR_MAP_IP) + 1, sizeof(*s.in_force));
@@ -119,6 +135,7 @@ int weir_plan_bridge(const struct weir_mapset *installed, const struct weir_maps
         qsort(s.moves, s.n_moves, sizeof(*s.moves), by_number);
         r = weir_mapset_each(installed, WEIR_MAP_IDSET, bridge_member, &s);
     }
+    bridge.moves = s.n_moves > 0;
     weir_free(s.moves);
     weir_free(s.in_force);
     if (r)

@@ -13,6 +13,7 @@ struct weir_plan_bridge_item {
 struct weir_plan_bridge {
     struct weir_plan_bridge_item *items;
     uint32_t n;
+    bool moves; /* some pod's identity changes */
 };
 
 /* items is the caller's to weir_free. 0, -ENOMEM. */

@@ -3,7 +3,9 @@
  * The difference of two mapsets as a sequence of map operations. enum weir_map is in the order in
  * which a whole change is written; deletion goes the other way round. Rule blocks and sets never
  * change under their id, so between two operations a reader sees either the old arrangement of a
- * pod or service or the new one.
+ * pod or service or the new one. A reader may also stand still between two of its own lookups for as long
+ * as nobody settles (its virtual processor may be away for milliseconds): so new identities are
+ * everywhere, and nobody holds an old one, before rules are in force that only know the new.
  */
 #include "kern/plan.h"
 
@@ -75,6 +77,21 @@ static int bridge_delete(struct walk *w, const struct weir_plan_bridge *bridge) 
     return r;
 }
 
+/* The entry in force of a pod that is still the same, under its new identity. */
+static int put_identity(void *arg, const void *key, const void *value) {
+    struct walk *w = arg;
+    const struct weir_pod_value *desired = value;
+    const struct weir_pod_value *old = weir_mapset_get(w->other, WEIR_MAP_POD, key);
+    struct weir_pod_value moved;
+
+    if (!old || old->identity == desired->identity || old->generation != desired->generation)
+        return 0;
+    moved = *old;
+    moved.identity = desired->identity;
+    w->change->puts++;
+    return w->sink->put(w->sink->arg, WEIR_MAP_POD, key, &moved);
+}
+
 static int put_all(struct walk *w, const struct weir_mapset *desired,
                    const struct weir_plan_bridge *bridge) {
     int r = 0;
@@ -84,6 +101,10 @@ static int put_all(struct walk *w, const struct weir_mapset *desired,
         r = weir_mapset_each(desired, w->map, put_if_new, w);
         if (r == 0 && m == WEIR_MAP_IDSET)
             r = bridge_put(w, bridge);
+        if (r == 0 && m == WEIR_MAP_IP && bridge->moves)
+            r = weir_mapset_each(desired, WEIR_MAP_POD, put_identity, w);
+        if (r == 0 && m == WEIR_MAP_IP && bridge->moves)
+            r = w->sink->settle(w->sink->arg);
     }
     return r;
 }

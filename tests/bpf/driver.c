@@ -21,8 +21,10 @@
 #include "kern/revoke.h"
 #include "sys/cgroup.h"
 
-#define WORDS 6
-#define BYTES 4096
+#define WORDS         6
+#define BYTES         4096
+#define CHURN_ENTRIES 64
+#define CHURN_BYTES   256
 
 struct driver {
     struct weir_kern *k;
@@ -131,6 +133,40 @@ static int do_keys(struct driver *d, char **w) {
     r = weir_kern_each(d->k, keys.map, print_key, &keys);
     if (r == 0)
         printf("ok\n");
+    return r;
+}
+
+/* Every entry of a map again, with the value it has, so many times. */
+struct churn {
+    enum weir_map map;
+    unsigned n;
+    unsigned char (*entries)[2 * CHURN_BYTES];
+};
+
+static int keep_entry(void *arg, const void *key, const void *value) {
+    struct churn *c = arg;
+
+    if (c->n == CHURN_ENTRIES)
+        return -E2BIG;
+    memcpy(c->entries[c->n], key, weir_map_key_size(c->map));
+    memcpy(c->entries[c->n++] + CHURN_BYTES, value, weir_map_value_size(c->map));
+    return 0;
+}
+
+static int do_churn(struct driver *d, char **w) {
+    static unsigned char entries[CHURN_ENTRIES][2 * CHURN_BYTES];
+    struct churn c = { .entries = entries };
+    int m = find_map(w[1]), r;
+
+    if (m < 0 || !d->k || weir_map_value_size((enum weir_map)m) > CHURN_BYTES)
+        return -EINVAL;
+    c.map = (enum weir_map)m;
+    r = weir_kern_each(d->k, c.map, keep_entry, &c);
+    for (int round = atoi(w[2]); r == 0 && round > 0; round--)
+        for (unsigned i = 0; r == 0 && i < c.n; i++)
+            r = weir_kern_put(d->k, c.map, entries[i], entries[i] + CHURN_BYTES);
+    if (r == 0)
+        printf("ok %u\n", c.n);
     return r;
 }
 
@@ -407,6 +443,8 @@ static int run(struct driver *d, char **w) {
         return do_map(d, w);
     if (strcmp(w[0], "each") == 0)
         return do_each(d, w);
+    if (strcmp(w[0], "churn") == 0)
+        return do_churn(d, w);
     if (strcmp(w[0], "keys") == 0)
         return do_keys(d, w);
     if (strcmp(w[0], "pod_attach") == 0 || strcmp(w[0], "pod_detach") == 0)

@@ -2,9 +2,12 @@
 """Policies that change all the time: no connection ever meets half of one. Two whole arrangements are exchanged as the agent does it
 (new blocks and sets under new ids, the pod's entry, settle, the old ones away) while callers that both of them allow, and callers that both deny, go on."""
 import errno
+import itertools
 import select
 import socket
 import struct
+
+import pytest
 
 import abi
 import actor
@@ -12,13 +15,13 @@ import actor
 FLIPS = 150
 
 
-def hammer(ip, port, stop_at):
-    """Connects until told to stop by a byte on a datagram socket bound there; how often it worked, and with what it failed."""
+def hammer(targets, stop_at):
+    """Connects in turn until told to stop by a byte on a datagram socket bound there; how often it worked, and with what it failed."""
     told = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     told.bind(("127.0.0.1", stop_at))
     told.setblocking(False)
     good, bad = 0, {}
-    while True:
+    for target in itertools.cycle(targets):
         try:
             told.recv(1)
             return good, bad
@@ -27,7 +30,7 @@ def hammer(ip, port, stop_at):
         s = socket.socket()
         s.settimeout(5)
         try:
-            s.connect((ip, port))
+            s.connect(target)
             good += 1
         except OSError as e:
             bad[e.errno] = bad.get(e.errno, 0) + 1
@@ -84,8 +87,8 @@ def test_no_connection_meets_half_a_policy(world, web, api, store, counted):
 
     base = force(0)
     allowed, denied = web.app(), api.app()
-    allowed.begin(hammer, store.v4, 8080, 20001)
-    denied.begin(hammer, store.v4, 8080, 20001)
+    allowed.begin(hammer, [(store.v4, 8080)], 20001)
+    denied.begin(hammer, [(store.v4, 8080)], 20001)
     for number in range(1, FLIPS):
         before, base = base, force(number)
         forget(world, before, web, api)
@@ -101,3 +104,38 @@ def test_no_connection_meets_half_a_policy(world, web, api, store, counted):
     assert counted("deny_undecided") == 0
     # Every denial names the policy of one arrangement or of the next, never of none.
     assert all(e.policy >= 5000 for e in world.driver.events() if e.kind == abi.DENIED)
+
+
+REWRITES = 6000
+
+
+@pytest.mark.parametrize("name", ["weir_ip", "weir_pod", "weir_cgroup", "weir_svc", "weir_port"])
+def test_an_entry_written_again_is_neither_missed_nor_taken_for_another(world, web, api, store, name):
+    """Each put frees the element before, and the next put has its memory while a program may still read it: here that of other pods,
+    services and ports, for which all would be decided otherwise."""
+    server = store.app()
+    server.begin(take_all, server.call(actor.listen, store.v4, 8080), 20001)
+    base = arrangement(world, 0, web, api)
+    world.set_pod(store, abi.MESHED, abi.slot(base, base, abi.ISOLATED))
+    world.set_pod(api, 0, abi.slot(0, 1, abi.ISOLATED))
+    world.service("10.96.0.1", 80, [(store, 8080, 1)], number=7, set=7)
+    world.service("10.96.0.2", 80, [(api, 8080, 1)], number=8, set=8)
+    ports = {struct.pack("=IHBB", store.id, port, abi.TCP, 0): flags for port, flags in ((8080, abi.PLAIN), (0, abi.STEER))}
+    for key, flags in ports.items():
+        world.driver.put("weir_port", key, struct.pack("=I", flags))
+    callers = [pod.app() for pod in (web, api)]
+    for caller in callers:
+        caller.begin(hammer, [(store.v4, 8080), ("10.96.0.1", 80)], 20001)
+    try:
+        world.driver.ask("churn", name, REWRITES)
+    finally:
+        for pod in (web, api, store):
+            teller = actor.Actor(pod.netns)
+            teller.call(stop, 20001)
+            teller.close()
+        for key in ports:
+            world.driver.delete("weir_port", key)
+    server.end()
+    (good, bad), (escaped, refused) = (caller.end() for caller in callers)
+    assert good > 20 and not bad
+    assert not escaped and set(refused) == {errno.EPERM}

@@ -12,7 +12,8 @@ struct kernel {
     const struct weir_snapshot *snapshot;
     const struct weir_mapset *before, *after;
     enum weir_map last;
-    bool settled, deleting;
+    bool settled; /* since a pointer was put or deleted */
+    bool deleting;
     unsigned n_operations;
 };
 
@@ -84,8 +85,10 @@ static int sink_put(void *arg, enum weir_map map, const void *key, const void *v
     struct kernel *k = arg;
 
     assert_false(k->deleting);
-    assert_true(map >= k->last);
+    /* But for identities, that are everywhere before the first settle. */
+    assert_true(map >= k->last || (map == WEIR_MAP_POD && k->last == WEIR_MAP_IP));
     k->last = map;
+    k->settled = k->settled && map < WEIR_MAP_IP;
     /* What is pointed at is never changed under its id. */
     if (map == WEIR_MAP_RULE || map == WEIR_MAP_IDSET || map == WEIR_MAP_CIDR || map == WEIR_MAP_EP)
         assert_null(weir_mapset_get(k->before, map, key));
@@ -99,7 +102,7 @@ static int sink_delete(void *arg, enum weir_map map, const void *key) {
     struct weir_mapset *maps = copy_of(k->maps, map, key);
 
     k->deleting = true;
-    assert_true(k->settled == (map < WEIR_MAP_IP));
+    assert_true(k->settled || map >= WEIR_MAP_IP);
     weir_mapset_free(k->maps);
     k->maps = maps;
     look(k);
@@ -109,8 +112,9 @@ static int sink_delete(void *arg, enum weir_map map, const void *key) {
 static int sink_settle(void *arg) {
     struct kernel *k = arg;
 
-    assert_false(k->settled);
     k->settled = true;
+    if (k->last == WEIR_MAP_POD)
+        k->last = WEIR_MAP_IP;
     return 0;
 }
 
@@ -198,31 +202,70 @@ static struct weir_mapset *plan_with(const char *pod, const char *label, const c
     return set;
 }
 
-/* What a reader finds for p0 -> store after each operation; before and after are the same. */
+/*
+ * What readers find for p0 -> store after each operation; before and after are the same. A reader may have read p0's
+ * identity, at its address or in its entry, at any time since it was last settled.
+ */
+#define HELD 16
 static struct watched {
     struct weir_mapset *maps;
-    uint32_t store, allowed, denied;
+    uint32_t store, p0, allowed, denied;
+    uint32_t held[HELD]; /* identities that a reader may have read; 0: unidentified */
+    unsigned n_held;
+    unsigned n_operations, cut_at; /* the agent is killed before that operation; 0 = never */
 } watched;
 
-static void watch(void) {
-    const struct weir_ip from = { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1 } };
+static void hold(uint32_t identity) {
+    for (unsigned i = 0; i < watched.n_held; i++)
+        if (watched.held[i] == identity)
+            return;
+    assert_in_range(watched.n_held, 0, HELD - 1);
+    watched.held[watched.n_held++] = identity;
+}
 
-    if (answer_of(watched.maps, watched.store, WEIR_INGRESS, &from, 6, 80).verdict ==
-        WEIR_VERDICT_ALLOW)
-        watched.allowed++;
-    else
-        watched.denied++;
+static void hold_current(void) {
+    const struct weir_ip from = { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1 } };
+    struct weir_addr addr = addr_of(&from);
+    const struct weir_ip_value *ip = weir_mapset_get(watched.maps, WEIR_MAP_IP, &addr);
+    const struct weir_pod_value *pod = weir_mapset_get(watched.maps, WEIR_MAP_POD, &watched.p0);
+
+    hold(ip ? ip->identity : 0);
+    if (pod)
+        hold(pod->identity);
+}
+
+static void watch(void) {
+    const struct weir_pod_value *store =
+        weir_mapset_get(watched.maps, WEIR_MAP_POD, &watched.store);
+    struct weir_policy_query q = { .proto = 6, .port = 80 };
+    struct weir_policy_answer answer;
+
+    watched.n_operations++;
+    hold_current();
+    for (unsigned i = 0; i < watched.n_held; i++) {
+        q.peer_identity = watched.held[i];
+        weir_policy_decide(watched.maps, &store->policy[WEIR_INGRESS], &q, &answer);
+        if (answer.verdict == WEIR_VERDICT_ALLOW)
+            watched.allowed++;
+        else
+            watched.denied++;
+    }
 }
 
 static int watched_put(void *arg, enum weir_map map, const void *key, const void *value) {
+    if (watched.n_operations + 1 == watched.cut_at)
+        return -EINTR;
     assert_int_equal(weir_mapset_put(watched.maps, map, key, value), 0);
     watch();
     return 0;
 }
 
 static int watched_delete(void *arg, enum weir_map map, const void *key) {
-    struct weir_mapset *maps = copy_of(watched.maps, map, key);
+    struct weir_mapset *maps;
 
+    if (watched.n_operations + 1 == watched.cut_at)
+        return -EINTR;
+    maps = copy_of(watched.maps, map, key);
     weir_mapset_free(watched.maps);
     watched.maps = maps;
     watch();
@@ -230,11 +273,16 @@ static int watched_delete(void *arg, enum weir_map map, const void *key) {
 }
 
 static int watched_settle(void *arg) {
+    watched.n_held = 0;
+    hold_current();
     return 0;
 }
 
+static const struct weir_plan_sink watched_sink = { watched_put, watched_delete, watched_settle,
+                                                    NULL };
+
 static void watch_change(const char *const from[3], const char *const to[3]) {
-    const struct weir_plan_sink sink = { watched_put, watched_delete, watched_settle, NULL };
+    const struct weir_plan_sink sink = watched_sink;
     struct weir_snapshot *s[2];
     struct weir_mapset *set[2];
     struct weir_plan_change c, nothing;
@@ -242,9 +290,10 @@ static void watch_change(const char *const from[3], const char *const to[3]) {
     set[0] = plan_with(from[0], from[1], from[2], NULL, &s[0]);
     set[1] = plan_with(to[0], to[1], to[2], set[0], &s[1]);
     watched = (struct watched){ .maps = copy_of(set[0], WEIR_MAP_NAME, NULL),
-                                .store = weir_plan_id(set[0], WEIR_NAME_POD, "n/store") };
+                                .store = weir_plan_id(set[0], WEIR_NAME_POD, "n/store"),
+                                .p0 = weir_plan_id(set[0], WEIR_NAME_POD, "n/p0") };
     assert_int_equal(weir_plan_diff(set[0], set[1], &sink, &c), 0);
-    assert_int_equal(watched.allowed + watched.denied, c.puts + c.deletes);
+    assert_int_equal(watched.n_operations, c.puts + c.deletes);
     assert_int_equal(weir_plan_diff(watched.maps, set[1], &sink, &nothing), 0);
     assert_int_equal(nothing.puts + nothing.deletes, 0);
     weir_mapset_free(watched.maps);
@@ -260,6 +309,47 @@ a_pod_whose_labels_change_is_refused_by_nobody_who_allows_it_before_and_after(vo
                  (const char *const[]){ "p0", "2", "app: a" });
     assert_true(watched.allowed > 4);
     assert_int_equal(watched.denied, 0);
+}
+
+/* The agent is killed before one operation; the next one finds labels changed to `last`. True: nothing was left to be cut. */
+static bool cut_short(unsigned cut, const char *last) {
+    struct weir_snapshot *s[3];
+    struct weir_mapset *set[3];
+    struct weir_plan_change c;
+    int r;
+
+    set[0] = plan_with("p0", "1", "app: a", NULL, &s[0]);
+    set[1] = plan_with("p0", "2", "app: a", set[0], &s[1]);
+    watched = (struct watched){ .maps = copy_of(set[0], WEIR_MAP_NAME, NULL),
+                                .store = weir_plan_id(set[0], WEIR_NAME_POD, "n/store"),
+                                .p0 = weir_plan_id(set[0], WEIR_NAME_POD, "n/p0"),
+                                .cut_at = cut };
+    r = weir_plan_diff(set[0], set[1], &watched_sink, &c);
+    assert_true(r == 0 || r == -EINTR);
+    watched.cut_at = 0;
+    weir_mapset_free(set[1]);
+    set[1] = copy_of(watched.maps, WEIR_MAP_NAME, NULL); /* what the next agent reads */
+    set[2] = plan_with("p0", last, "app: a", set[1], &s[2]);
+    assert_int_equal(weir_plan_diff(set[1], set[2], &watched_sink, &c), 0);
+    assert_int_equal(watched.denied, 0);
+    weir_mapset_free(watched.maps);
+    for (int i = 0; i < 3; i++) {
+        weir_mapset_free(set[i]);
+        weir_snapshot_unref(s[i]);
+    }
+    return r == 0;
+}
+
+static void a_change_that_was_cut_short_refuses_nobody_either(void **state) {
+    static const char *const last[] = { "1", "2", "3" };
+
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(last); i++) {
+        unsigned cut = 1;
+
+        while (!cut_short(cut, last[i]))
+            cut++;
+        assert_in_range(cut, 10, 100);
+    }
 }
 
 static void an_address_that_went_to_another_pod_does_not_take_its_rights_along(void **state) {
@@ -317,6 +407,7 @@ int main(void) {
         cmocka_unit_test(between_any_two_operations_a_reader_finds_old_or_new),
         cmocka_unit_test(
             a_pod_whose_labels_change_is_refused_by_nobody_who_allows_it_before_and_after),
+        cmocka_unit_test(a_change_that_was_cut_short_refuses_nobody_either),
         cmocka_unit_test(an_address_that_went_to_another_pod_does_not_take_its_rights_along),
         cmocka_unit_test(the_same_configuration_planned_again_changes_nothing),
         cmocka_unit_test(an_error_of_the_sink_ends_the_change_and_is_forwarded),
