@@ -4,7 +4,7 @@
  * has not said anything complete for longest. Which is the oldest is looked for among the first of the worker's list; those that are busy go to
  * its end, so that the next look finds others (the clock algorithm, not a full scan).
  *
- * Near limits.memory (base/mem.h) nothing new is taken on, idle connections are closed, and what was kept for reuse is given back, so that
+ * Near limits.memory (base/mem.h) nothing new is taken on, heads that are not complete may not grow, idle connections are closed, and what was kept for reuse is given back, so that
  * work under way can finish; then everything is as before.
  */
 #include "core/admit.h"
@@ -37,9 +37,7 @@ static uint64_t speechless_since(const struct weir_conn *c) {
     return t->phase == WEIR_TXN_HEAD ? t->t_begin : WEIR_NEVER;
 }
 
-static void end_speechless(struct weir_conn *c) {
-    struct weir_fault why = WEIR_FAULT(LOCAL, LIMIT_CONNECTIONS);
-
+static void end_speechless(struct weir_conn *c, struct weir_fault why) {
     if (c->state == WEIR_CONN_HTTP && !weir_conn_is_h2(c))
         weir_txn_reply_fault(WEIR_CONTAINER_OF(c->txns.next, struct weir_txn, down_node), why, "");
     else
@@ -79,7 +77,7 @@ static bool shed(struct weir_worker *w, bool speechless) {
     if (idle)
         weir_down_goodbye(idle);
     else
-        end_speechless(quiet);
+        end_speechless(quiet, WEIR_FAULT(LOCAL, LIMIT_CONNECTIONS));
     return true;
 }
 
@@ -115,6 +113,14 @@ void weir_relieve(struct weir_worker *w) {
         ;
     close_idle_upstreams(w);
     weir_relieve_spare(w);
+}
+
+void weir_admit_head(struct weir_conn *c) {
+    if (!weir_mem_high() || speechless_since(c) == WEIR_NEVER)
+        return;
+    end_speechless(c, WEIR_FAULT(LOCAL, LIMIT_MEMORY));
+    weir_conn_flush(
+        c); /* not at the end of the turn: what has come is given back before the next one reads */
 }
 
 /* ---- connections ---- */

@@ -7,6 +7,8 @@
 
 /* A downstream connection for an accepted stream; NULL = refused by a reset, counted, and the stream is gone. */
 struct weir_conn *weir_admit(struct weir_worker *w, struct weir_stream *s);
+/* More of a head has come and it is not complete: refused near the memory limit, so that what is left is for those who are answered. */
+void weir_admit_head(struct weir_conn *c);
 /*
  * Counts it for its source, once that is known (c->info.remote). The pod's own application and loopback are not counted. False: the source has
  * too many; the connection is closed.

@@ -308,8 +308,10 @@ static void feed_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir
         }
         weir_conn_update_reading(c);
     }
-    if (c->heads_open > 0 && c->state == WEIR_CONN_HTTP)
+    if (c->heads_open > 0 && c->state == WEIR_CONN_HTTP) {
         weir_worker_deadline(c->worker, &c->deadline, c->head_due);
+        weir_admit_head(c);
+    }
 }
 
 /* Feeds what was held back, as far as the codec goes. */
@@ -329,8 +331,10 @@ static void feed_held(struct weir_conn *c) {
     }
     weir_conn_held_free(c);
     weir_conn_update_reading(c);
-    if (c->heads_open > 0 && c->state == WEIR_CONN_HTTP)
+    if (c->heads_open > 0 && c->state == WEIR_CONN_HTTP) {
         weir_worker_deadline(c->worker, &c->deadline, c->head_due);
+        weir_admit_head(c);
+    }
 }
 
 int weir_conn_start_http(struct weir_conn *c, bool h2) {
