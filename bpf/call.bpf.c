@@ -44,11 +44,11 @@ int weir_call_police(struct weir_call *c) {
     struct weir_admission a = {}; /* its question is that of our own side first: stack is scarce */
     struct weir_policy_slot slot = {};
     struct weir_pod_value *self = NULL;
-    struct weir_ip_value *peer;
+    struct weir_ip_value peer;
 
     if (!c)
         return 0;
-    for (int i = 0; i < WEIR_POD_READS; i++) {
+    for (int i = 0; i < WEIR_READS; i++) {
         self = weir_pod_find(c->pod);
         if (!self)
             break;
@@ -62,10 +62,9 @@ int weir_call_police(struct weir_call *c) {
         weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
         return 0;
     }
-    peer = weir_ip_find(&c->dst);
-    if (peer) {
-        c->peer_identity = peer->identity;
-        a.pod = peer->pod;
+    if (weir_ip_get(&c->dst, &peer)) {
+        c->peer_identity = peer.identity;
+        a.pod = peer.pod;
     }
     if (a.pod == c->pod || weir_addr_equal(&c->dst, &self->addr[0]) ||
         weir_addr_equal(&c->dst, &self->addr[1])) {
@@ -126,21 +125,32 @@ static __always_inline bool pick(struct weir_call *c, const struct weir_svc_valu
 
 enum steering { STEER_NO, STEER_YES, STEER_REFUSED };
 
+/* What the caller's pod is now; c->identity as well. */
+static __always_inline bool own_flags(struct weir_call *c, __u32 *ret_flags) {
+    for (int i = 0; i < WEIR_READS; i++) {
+        struct weir_pod_value *pod = weir_pod_find(c->pod);
+
+        if (!pod)
+            return false;
+        *ret_flags = pod->flags;
+        c->identity = pod->identity;
+        if (weir_pod_is(pod, c->pod))
+            return true;
+    }
+    return false;
+}
+
 /* Must this call go to the pod's sidecar? */
 static __always_inline enum steering steer(struct weir_call *c, const struct weir_svc_value *svc) {
     bool v4 = weir_addr_is_v4(&c->dst);
-    struct weir_pod_value *pod;
     __u32 flags;
 
     if (!(svc->flags & WEIR_SVC_L7) || c->proto != WEIR_IPPROTO_TCP)
         return STEER_NO;
-    pod = weir_pod_find(c->pod);
-    if (!pod) {
+    if (!own_flags(c, &flags)) {
         weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
         return STEER_REFUSED;
     }
-    flags = pod->flags;
-    c->identity = pod->identity;
     if (!(flags & WEIR_POD_MESHED))
         return STEER_NO;
     c->reason = WEIR_ALLOW_STEERED;

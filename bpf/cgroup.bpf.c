@@ -14,13 +14,10 @@ int weir_cgroup_find(__u64 sk_number, struct weir_cgroup_value *ret) {
     cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
     for (int i = 0; i < CGROUP_DEPTH && cgroup; i++) {
         __u64 id = BPF_CORE_READ(cgroup, kn, id);
-        struct weir_cgroup_value *v = bpf_map_lookup_elem(&weir_cgroup, &id);
         struct cgroup_subsys_state *parent;
 
-        if (v) {
-            *ret = *v;
+        if (weir_cgroup_get(id, ret))
             return 1;
-        }
         parent = BPF_CORE_READ(cgroup, self.parent);
         if (!parent)
             break;

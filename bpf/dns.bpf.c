@@ -151,8 +151,9 @@ static __always_inline __u32 pattern_of(struct scratch *s) {
 /* No name may lead to the pod itself, its node's link, or to many at once. */
 static __always_inline bool may_be_named(const struct weir_addr *a, bool v4) {
     __u32 first = bpf_ntohl(a->w[v4 ? 3 : 0]);
+    struct weir_ip_value pod;
 
-    if (weir_addr_is_any(a) || weir_addr_is_loopback(a) || weir_ip_find(a))
+    if (weir_addr_is_any(a) || weir_addr_is_loopback(a) || weir_ip_get(a, &pod))
         return false;
     if (v4)
         return first >> 24 != 0 && first >> 16 != 0xa9fe && first >> 28 < 0xe;

@@ -59,7 +59,7 @@ static __always_inline void explain_call(struct weir_explain *x) {
 }
 
 static __always_inline void explain_arrival(struct weir_explain *x) {
-    struct weir_ip_value *peer = weir_ip_find(&x->peer);
+    struct weir_ip_value peer;
     struct weir_pod_value *pod = weir_pod_find(x->pod);
     struct weir_admission a = { .q = { .peer = x->peer, .port = x->port, .proto = x->proto },
                                 .pod = x->pod };
@@ -70,7 +70,8 @@ static __always_inline void explain_arrival(struct weir_explain *x) {
         x->authz = pod->policy[WEIR_AUTHZ];
         flags = pod->flags;
     }
-    a.q.peer_identity = peer ? peer->identity : 0;
+    weir_ip_get(&x->peer, &peer);
+    a.q.peer_identity = peer.identity;
     weir_admit(&a);
     x->identity = a.identity;
     x->peer_identity = a.q.peer_identity;

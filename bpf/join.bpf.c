@@ -23,7 +23,7 @@ static __always_inline enum part part_of(const struct weir_cgroup_value *owner,
                                          const struct weir_tuple *t, __u32 meta_flags) {
     bool reader, writer, inside = stays_inside(t);
     struct weir_pod_value *pod;
-    struct weir_ip_value *peer;
+    struct weir_ip_value peer;
 
     if (owner->role != WEIR_ROLE_APP && owner->role != WEIR_ROLE_PROXY)
         return PART_NONE;
@@ -34,10 +34,8 @@ static __always_inline enum part part_of(const struct weir_cgroup_value *owner,
     writer = (pod->flags & WEIR_POD_JOIN) && (meta_flags & WEIR_META_JOIN_WRITERS);
     if (owner->role == WEIR_ROLE_PROXY)
         return inside && (reader || writer) ? PART_OWN : PART_NONE;
-    if (reader && !inside) {
-        peer = weir_ip_find(&t->dst);
-        return peer && peer->pod ? PART_APP : PART_NONE;
-    }
+    if (reader && !inside)
+        return weir_ip_get(&t->dst, &peer) && peer.pod ? PART_APP : PART_NONE;
     return !inside ? PART_NONE : reader ? PART_APP : writer ? PART_WRITER : PART_NONE;
 }
 

@@ -56,15 +56,15 @@ struct {
     __uint(pinning, LIBBPF_PIN_BY_NAME);
 } weir_meta SEC(".maps") __weak;
 
-WEIR_HASH(weir_cgroup, 16384, __u64, struct weir_cgroup_value);
+WEIR_HASH(weir_cgroup, 16384, __u64, struct weir_cgroup_entry);
 WEIR_HASH(weir_pod, 4096, __u32, struct weir_pod_value);
-WEIR_HASH(weir_svc, 131072, struct weir_svc_key, struct weir_svc_value);
+WEIR_HASH(weir_svc, 131072, struct weir_svc_key, struct weir_svc_entry);
 WEIR_HASH(weir_ep, 262144, struct weir_ep_key, struct weir_ep_value);
 WEIR_HASH(weir_maglev, 4096, struct weir_maglev_key, struct weir_maglev_value);
-WEIR_HASH(weir_ip, 131072, struct weir_addr, struct weir_ip_value);
+WEIR_HASH(weir_ip, 131072, struct weir_addr, struct weir_ip_entry);
 WEIR_HASH(weir_rule, 65536, __u32, struct weir_rule_block);
 WEIR_HASH(weir_idset, 1048576, struct weir_idset_key, __u32);
-WEIR_HASH(weir_port, 65536, struct weir_port_key, __u32);
+WEIR_HASH(weir_port, 65536, struct weir_port_key, struct weir_port_entry);
 WEIR_HASH(weir_http, 16384, struct weir_port_key, __u32);
 WEIR_HASH(weir_probe, 16384, struct weir_probe_key, __u8);
 WEIR_HASH(weir_name, 262144, struct weir_name_key, struct weir_name_value);

@@ -48,7 +48,7 @@ static __always_inline bool allows(struct weir_admission *a, const struct weir_p
     return false;
 }
 
-/* One kind of policies; the slot is copied before the pod is checked (WEIR_POD_READS). */
+/* One kind of policies; the slot is copied before the pod is checked (WEIR_READS). */
 static __always_inline bool admits(struct weir_admission *a, struct weir_pod_value *pod,
                                    __u32 kind) {
     struct weir_policy_slot slot =
@@ -79,7 +79,7 @@ static __always_inline void admit_once(struct weir_admission *a) {
 int weir_admit(struct weir_admission *a) {
     if (!a)
         return 0;
-    for (int i = 0; i < WEIR_POD_READS; i++) {
+    for (int i = 0; i < WEIR_READS; i++) {
         a->proxy_only = 0;
         admit_once(a);
         if (a->reason != WEIR_DENY_NO_POD)

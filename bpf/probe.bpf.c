@@ -18,7 +18,7 @@ static __always_inline void read_ends(struct bpf_sock_ops *ctx, struct weir_tupl
 
 SEC("sockops")
 int weir_probe_record(struct bpf_sock_ops *ctx) {
-    struct weir_ip_value *who;
+    struct weir_ip_value who;
     struct weir_tuple t;
     __u64 now;
 
@@ -29,8 +29,7 @@ int weir_probe_record(struct bpf_sock_ops *ctx) {
     if (ctx->op != BPF_SOCK_OPS_TCP_CONNECT_CB)
         return 1;
     read_ends(ctx, &t);
-    who = weir_ip_find(&t.dst);
-    if (!who || !who->pod)
+    if (!weir_ip_get(&t.dst, &who) || !who.pod)
         return 1;
     now = bpf_ktime_get_ns();
     if (bpf_map_update_elem(&weir_probe_seen, &t, &now, BPF_ANY))

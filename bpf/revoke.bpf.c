@@ -86,10 +86,10 @@ static __always_inline bool identify(struct sock_common *sk, struct walked *w) {
 
 static __noinline int judge_arrival(struct weir_call *c) {
     struct weir_admission a = { .pod = c->pod };
-    struct weir_ip_value *peer;
+    struct weir_ip_value peer;
 
-    peer = weir_ip_find(&c->dst);
-    c->peer_identity = peer ? peer->identity : 0;
+    weir_ip_get(&c->dst, &peer);
+    c->peer_identity = peer.identity;
     a.q.peer = c->dst;
     a.q.peer_identity = c->peer_identity;
     a.q.port = c->asked_port;

@@ -220,7 +220,7 @@ static __always_inline int deliver_inside(const struct arrival *a) {
 
 SEC("sk_lookup")
 int weir_sk_lookup(struct bpf_sk_lookup *ctx) {
-    struct weir_ip_value *peer;
+    struct weir_ip_value peer;
     struct arrival a;
 
     read_arrival(ctx, &a);
@@ -236,8 +236,8 @@ int weir_sk_lookup(struct bpf_sk_lookup *ctx) {
     }
     if (!weir_pod_get(weir_lookup_pod, &a.pod))
         return refuse(&a, WEIR_DENY_NO_POD, 0);
-    peer = weir_ip_find(&a.remote);
-    a.identity = peer ? peer->identity : 0;
+    weir_ip_get(&a.remote, &peer);
+    a.identity = peer.identity;
     if ((a.pod.flags & WEIR_POD_MESHED) && a.proto == WEIR_IPPROTO_TCP &&
         (a.lport == WEIR_PORT_INBOUND || a.lport == WEIR_PORT_OUTBOUND))
         return refuse(&a, WEIR_DENY_PROXY_PORT, 0);

@@ -72,24 +72,22 @@ static __always_inline bool still_allowed(struct bpf_sock *sk,
                                           const struct weir_join_sock_value *j) {
     struct weir_sock_value *s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
     struct weir_policy_query q = { .proto = WEIR_IPPROTO_TCP };
-    struct weir_ip_value *peer;
-    __u32 direction, other;
+    struct weir_ip_value peer;
+    __u32 direction;
 
     if (!s)
         return false;
     direction = s->facts.direction;
     q.port = direction == WEIR_INGRESS ? j->peer.dport : j->peer.sport;
     q.peer = j->peer.src;
-    peer = weir_ip_find(&q.peer);
-    if (!peer || !peer->pod)
+    if (!weir_ip_get(&q.peer, &peer) || !peer.pod)
         return false;
-    q.peer_identity = peer->identity;
-    other = peer->pod;
+    q.peer_identity = peer.identity;
     if (!pod_allows(s->facts.pod, direction, &q))
         return false;
     q.peer = j->peer.dst;
     q.peer_identity = s->facts.identity;
-    return pod_allows(other, direction == WEIR_INGRESS ? WEIR_EGRESS : WEIR_INGRESS, &q);
+    return pod_allows(peer.pod, direction == WEIR_INGRESS ? WEIR_EGRESS : WEIR_INGRESS, &q);
 }
 
 /* Joined from this write on, if the other end is there, reads, and has read what went by TCP. */

@@ -44,7 +44,7 @@ static __always_inline bool begins(struct __sk_buff *skb, __u16 *ret_port) {
 /* As sk_lookup.bpf.c delivers: is this the sidecar's alone, and this is not the sidecar? With a stack of its own. */
 static __noinline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *sk,
                                    const struct weir_addr *src, const struct weir_addr *dst) {
-    struct weir_ip_value *here = weir_ip_find(dst);
+    struct weir_ip_value here;
     struct weir_tuple key = { .src = *src, .dst = *dst, .dport = sk->src_port };
     struct weir_cgroup_value owner;
     struct weir_pod_value *pod;
@@ -53,7 +53,8 @@ static __noinline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *sk,
     if (weir_addr_is_loopback(src) || !begins(skb, &key.sport))
         return false;
     weir_cgroup_of(sk, &owner);
-    id = here && here->pod ? here->pod : owner.pod;
+    weir_ip_get(dst, &here);
+    id = here.pod ? here.pod : owner.pod;
     pod = owner.role == WEIR_ROLE_PROXY ? NULL : weir_pod_find(id);
     if (!pod || (pod->flags & WEIR_POD_FAIL_OPEN) ||
         !weir_port_steered(id, pod->flags, key.dport, WEIR_IPPROTO_TCP) ||

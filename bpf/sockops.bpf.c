@@ -108,10 +108,11 @@ static __always_inline void fill_inbound(struct weir_sock_value *s, const struct
                                          const struct weir_pod_value *pod, __u32 id) {
     struct weir_policy_query q = { .peer = t->src, .port = t->dport, .proto = WEIR_IPPROTO_TCP };
     struct weir_policy_slot slot = pod->policy[WEIR_INGRESS];
-    struct weir_ip_value *peer = weir_ip_find(&t->src);
     struct weir_policy_answer answer = {};
+    struct weir_ip_value peer;
 
-    q.peer_identity = peer ? peer->identity : 0;
+    weir_ip_get(&t->src, &peer);
+    q.peer_identity = peer.identity;
     weir_verdict(&slot, &q, &answer);
     s->facts.size = sizeof(s->facts);
     s->facts.original = t->dst;

@@ -28,7 +28,7 @@ struct pt_regs___arm {
 
 /* Of the calling process: the deepest cgroup that is listed. Id of its pod if that is looked at; 0 = not. */
 static __always_inline __u32 pod_of_caller(void) {
-    struct weir_cgroup_value *v = NULL, *deeper;
+    struct weir_cgroup_value v = {};
     struct weir_pod_value *pod;
 
     for (int level = 1; level < LEVELS; level++) {
@@ -36,13 +36,11 @@ static __always_inline __u32 pod_of_caller(void) {
 
         if (id == 0)
             break;
-        deeper = bpf_map_lookup_elem(&weir_cgroup, &id);
-        if (deeper)
-            v = deeper;
+        weir_cgroup_get(id, &v);
     }
-    if (!v || v->role != WEIR_ROLE_APP)
+    if (v.role != WEIR_ROLE_APP)
         return 0;
-    pod = weir_pod_find(v->pod);
+    pod = weir_pod_find(v.pod);
     return pod && (pod->flags & WEIR_POD_HTTP) ? pod->pod : 0;
 }
 

@@ -16,19 +16,35 @@ static __always_inline bool weir_probe_covers(__u32 pod, const struct weir_addr 
     return bpf_map_lookup_elem(&weir_probe, &key) != NULL;
 }
 
+/* 0 = the port has no entry. */
+static __always_inline __u32 weir_port_get(const struct weir_port_key *key) {
+    for (int i = 0; i < WEIR_READS; i++) {
+        struct weir_port_entry *e = bpf_map_lookup_elem(&weir_port, key);
+        __u32 flags;
+
+        if (!e)
+            continue;
+        flags = e->value;
+        weir_barrier();
+        if (e->key.pod == key->pod && e->key.port == key->port && e->key.proto == key->proto)
+            return flags;
+    }
+    return 0;
+}
+
 /* WEIR_PORT_* of what arrives at that port; 0 = the application's alone. pod_flags: WEIR_POD_*. */
 static __always_inline __u32 weir_port_flags(__u32 pod, __u32 pod_flags, __u16 port, __u8 proto) {
     struct weir_port_key key = { .pod = pod, .port = port, .proto = proto };
-    __u32 *flags;
+    __u32 flags;
 
     if (!(pod_flags & WEIR_POD_MESHED) || proto != WEIR_IPPROTO_TCP)
         return 0;
-    flags = bpf_map_lookup_elem(&weir_port, &key);
+    flags = weir_port_get(&key);
     if (!flags) {
         key.port = 0;
-        flags = bpf_map_lookup_elem(&weir_port, &key);
+        flags = weir_port_get(&key);
     }
-    return flags ? *flags : 0;
+    return flags;
 }
 
 /* Does the pod's sidecar get it? */

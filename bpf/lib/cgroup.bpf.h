@@ -21,6 +21,21 @@ static __always_inline __u64 weir_sk_number(const void *sk) {
     return number;
 }
 
+/* False: the cgroup is not listed itself. */
+static __always_inline bool weir_cgroup_get(__u64 id, struct weir_cgroup_value *ret) {
+    for (int i = 0; i < WEIR_READS; i++) {
+        struct weir_cgroup_entry *e = bpf_map_lookup_elem(&weir_cgroup, &id);
+
+        if (!e)
+            continue;
+        *ret = e->value;
+        weir_barrier();
+        if (*(const volatile __u64 *)&e->key == id)
+            return true;
+    }
+    return false;
+}
+
 /* Classifies the socket at `sk` (weir_sk_number). *ret has role WEIR_ROLE_NONE when no cgroup above
  * it is listed. */
 int weir_cgroup_find(__u64 sk, struct weir_cgroup_value *ret);

@@ -264,6 +264,13 @@ struct sk_msg_md {
  * field read and written by itself, in its own size. */
 #define weir_barrier() asm volatile("" ::: "memory")
 
+/*
+ * How often an entry that a change may be replacing is looked for. In that moment a lookup may miss the old and the
+ * new one (another element of the bucket is what it stands at), or find the old one whose memory has just become another
+ * key's (kernel/bpf/hashtab.c): then it is looked for again.
+ */
+#define WEIR_READS 2
+
 /* Reads behind the result are probe reads without a call; since 6.2, and only asked for by programs
  * that are loaded on newer kernels. */
 extern void *bpf_rdonly_cast(const void *address, __u32 btf_id) __ksym __weak;

@@ -3,7 +3,7 @@
 #ifndef WEIR_BPF_POLICY_H
 #define WEIR_BPF_POLICY_H
 
-#include "maps.bpf.h"
+#include "lib/pod.bpf.h"
 
 struct weir_policy_query;
 struct weir_policy_answer;
@@ -77,45 +77,6 @@ static __always_inline __s64 weir_policy_named(__u32 set, const struct weir_poli
  * Returns 0. */
 int weir_verdict(const struct weir_policy_slot *slot, const struct weir_policy_query *query,
                  struct weir_policy_answer *ret);
-
-/*
- * Lookups by value: a key must lie on the program's own stack, for kernels before 6.3 take no other memory that was
- * handed to a global function.
- */
-static __always_inline struct weir_pod_value *weir_pod_find(__u32 id) {
-    return bpf_map_lookup_elem(&weir_pod, &id);
-}
-
-static __always_inline struct weir_ip_value *weir_ip_find(const struct weir_addr *addr) {
-    struct weir_addr key = *addr;
-
-    return bpf_map_lookup_elem(&weir_ip, &key);
-}
-
-/*
- * An element that a change replaces may be reused for another pod while a reader still holds it
- * (kernel/bpf/hashtab.c): what was read counts if the element still names the pod. Otherwise there is a
- * newer one, and the reader looks again, so often at most.
- */
-#define WEIR_POD_READS 3
-
-static __always_inline bool weir_pod_is(const struct weir_pod_value *v, __u32 id) {
-    return *(const volatile __u32 *)&v->pod == id;
-}
-
-/* Copies the pod out of the map. */
-static __always_inline bool weir_pod_get(__u32 id, struct weir_pod_value *ret) {
-    for (int i = 0; i < WEIR_POD_READS; i++) {
-        struct weir_pod_value *v = weir_pod_find(id);
-
-        if (!v)
-            return false;
-        *ret = *v;
-        if (ret->pod == id && weir_pod_is(v, id))
-            return true;
-    }
-    return false;
-}
 
 /* Did the conversation of this key take place within the last minute? */
 static __always_inline bool weir_udp_remembers(const struct weir_tuple *key) {

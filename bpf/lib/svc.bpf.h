@@ -3,17 +3,25 @@
 #ifndef WEIR_BPF_SVC_H
 #define WEIR_BPF_SVC_H
 
+#include "lib/addr.bpf.h"
 #include "maps.bpf.h"
 
 static __always_inline bool weir_svc_get(const struct weir_addr *addr, __u16 port, __u8 proto,
                                          struct weir_svc_value *ret) {
     struct weir_svc_key key = { .addr = *addr, .port = port, .proto = proto };
-    struct weir_svc_value *v = bpf_map_lookup_elem(&weir_svc, &key);
 
-    if (!v)
-        return false;
-    *ret = *v;
-    return true;
+    for (int i = 0; i < WEIR_READS; i++) {
+        struct weir_svc_entry *e = bpf_map_lookup_elem(&weir_svc, &key);
+
+        if (!e)
+            continue;
+        *ret = e->value;
+        weir_barrier();
+        if (weir_addr_equal(&e->key.addr, &key.addr) && e->key.port == port &&
+            e->key.proto == proto)
+            return true;
+    }
+    return false;
 }
 
 /* One call of a service. */

@@ -16,14 +16,12 @@ static __always_inline __u32 weir_http_at_port(__u32 pod, __u16 port) {
 
 /* The same of a call that was led to an endpoint. */
 static __always_inline __u32 weir_http_of_call(const struct weir_sock_value *s) {
-    struct weir_svc_key key = { .port = s->facts.original_port, .proto = WEIR_IPPROTO_TCP };
-    struct weir_svc_value *v;
+    struct weir_svc_value v;
 
-    if (!(s->facts.flags & WEIR_FLOW_SERVICE))
+    if (!(s->facts.flags & WEIR_FLOW_SERVICE) ||
+        !weir_svc_get(&s->facts.original, s->facts.original_port, WEIR_IPPROTO_TCP, &v))
         return 0;
-    key.addr = s->facts.original;
-    v = bpf_map_lookup_elem(&weir_svc, &key);
-    return v && (v->flags & WEIR_SVC_HTTP) ? v->service : 0;
+    return v.flags & WEIR_SVC_HTTP ? v.service : 0;
 }
 
 /* Of an application's socket; what the sidecar has a hand in, it tells itself. `port`: the local one. */

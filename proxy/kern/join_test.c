@@ -53,8 +53,8 @@ static bool fail(struct trial *t, const char *fmt, ...) {
 }
 
 static bool set_joining(struct trial *t, bool on) {
-    struct weir_cgroup_value app = { .pod = POD, .role = WEIR_ROLE_APP };
-    struct weir_cgroup_value own = { .pod = POD, .role = WEIR_ROLE_PROXY };
+    struct weir_cgroup_entry app = { t->app, { .pod = POD, .role = WEIR_ROLE_APP } };
+    struct weir_cgroup_entry own = { t->own, { .pod = POD, .role = WEIR_ROLE_PROXY } };
     struct weir_pod_value pod = { .pod = POD, .flags = t->pod_flags };
     struct weir_meta_value meta = { .epoch = 1, .flags = on ? t->meta_flags : 0 };
     int cgroups = bpf_map__fd(t->bpf->maps.weir_cgroup);

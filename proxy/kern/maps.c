@@ -15,6 +15,7 @@
 static const struct map_kind {
     const char *name;
     size_t key, value;
+    bool keyed; /* in the kernel the value has the key before it (weir/abi/maps.h) */
 } kinds[WEIR_MAP_COUNT_] = {
     [WEIR_MAP_NAME] = { "weir_name", sizeof(struct weir_name_key), sizeof(struct weir_name_value) },
     [WEIR_MAP_IDSET] = { "weir_idset", sizeof(struct weir_idset_key), sizeof(__u32) },
@@ -23,17 +24,18 @@ static const struct map_kind {
     [WEIR_MAP_EP] = { "weir_ep", sizeof(struct weir_ep_key), sizeof(struct weir_ep_value) },
     [WEIR_MAP_MAGLEV] = { "weir_maglev", sizeof(struct weir_maglev_key),
                           sizeof(struct weir_maglev_value) },
-    [WEIR_MAP_IP] = { "weir_ip", sizeof(struct weir_addr), sizeof(struct weir_ip_value) },
+    [WEIR_MAP_IP] = { "weir_ip", sizeof(struct weir_addr), sizeof(struct weir_ip_value), true },
     [WEIR_MAP_PROBE] = { "weir_probe", sizeof(struct weir_probe_key), sizeof(__u8) },
     [WEIR_MAP_HTTP] = { "weir_http", sizeof(struct weir_port_key), sizeof(__u32) },
-    [WEIR_MAP_PORT] = { "weir_port", sizeof(struct weir_port_key), sizeof(__u32) },
+    [WEIR_MAP_PORT] = { "weir_port", sizeof(struct weir_port_key), sizeof(__u32), true },
     [WEIR_MAP_DNS_PATTERN] = { "weir_dns_pattern", sizeof(struct weir_dns_pattern_key),
                                sizeof(__u32) },
     [WEIR_MAP_DNS_SERVER] = { "weir_dns_server", sizeof(struct weir_dns_server_key), sizeof(__u8) },
     [WEIR_MAP_DNS_SETTING] = { "weir_dns_setting", sizeof(__u32), sizeof(struct weir_dns_setting) },
     [WEIR_MAP_POD] = { "weir_pod", sizeof(__u32), sizeof(struct weir_pod_value) },
-    [WEIR_MAP_CGROUP] = { "weir_cgroup", sizeof(__u64), sizeof(struct weir_cgroup_value) },
-    [WEIR_MAP_SVC] = { "weir_svc", sizeof(struct weir_svc_key), sizeof(struct weir_svc_value) },
+    [WEIR_MAP_CGROUP] = { "weir_cgroup", sizeof(__u64), sizeof(struct weir_cgroup_value), true },
+    [WEIR_MAP_SVC] = { "weir_svc", sizeof(struct weir_svc_key), sizeof(struct weir_svc_value),
+                       true },
     [WEIR_MAP_META] = { "weir_meta", sizeof(__u32), sizeof(struct weir_meta_value) },
     [WEIR_MAP_DNS_BOUND] = { "weir_dns_bound", sizeof(struct weir_dns_bound_key),
                              sizeof(struct weir_dns_bound_value) },
@@ -43,8 +45,10 @@ static const struct map_kind {
 /* The largest key and value of the table above. */
 #define KEY_MAX   sizeof(struct weir_dns_pattern_key)
 #define VALUE_MAX sizeof(struct weir_maglev_value)
+#define ENTRY_MAX sizeof(struct weir_svc_entry) /* of those with their key */
 _Static_assert(sizeof(struct weir_tuple) <= KEY_MAX, "key buffer");
 _Static_assert(sizeof(struct weir_rule_block) <= VALUE_MAX, "value buffer");
+_Static_assert(sizeof(struct weir_svc_entry) <= VALUE_MAX, "value buffer");
 
 const char *weir_map_name(enum weir_map map) {
     return kinds[map].name;
@@ -65,9 +69,21 @@ size_t weir_map_value_size(enum weir_map map) {
     return kinds[map].value;
 }
 
-int weir_kern_put(struct weir_kern *k, enum weir_map map, const void *key, const void *value) {
-    int r = bpf_map_update_elem(k->map_fds[map], key, value, BPF_ANY);
+/* Where the value lies in what the kernel holds. */
+static size_t value_at(enum weir_map map) {
+    return kinds[map].keyed ? kinds[map].key : 0;
+}
 
+int weir_kern_put(struct weir_kern *k, enum weir_map map, const void *key, const void *value) {
+    unsigned char entry[ENTRY_MAX];
+    int r;
+
+    if (kinds[map].keyed) {
+        memcpy(entry, key, kinds[map].key);
+        memcpy(entry + kinds[map].key, value, kinds[map].value);
+        value = entry;
+    }
+    r = bpf_map_update_elem(k->map_fds[map], key, value, BPF_ANY);
     if (r == -E2BIG)
         weir_log(WEIR_LOG_ERROR, "map_full",
                  "map=%s entries=%u effect=\"the configuration is larger than this node can hold\"",
@@ -76,7 +92,15 @@ int weir_kern_put(struct weir_kern *k, enum weir_map map, const void *key, const
 }
 
 int weir_kern_get(struct weir_kern *k, enum weir_map map, const void *key, void *ret_value) {
-    return bpf_map_lookup_elem(k->map_fds[map], key, ret_value);
+    unsigned char entry[ENTRY_MAX];
+    int r;
+
+    if (!kinds[map].keyed)
+        return bpf_map_lookup_elem(k->map_fds[map], key, ret_value);
+    r = bpf_map_lookup_elem(k->map_fds[map], key, entry);
+    if (r == 0)
+        memcpy(ret_value, entry + value_at(map), kinds[map].value);
+    return r;
 }
 
 int weir_kern_delete(struct weir_kern *k, enum weir_map map, const void *key) {
@@ -96,7 +120,7 @@ int weir_kern_each(struct weir_kern *k, enum weir_map map, weir_kern_entry_fn *f
         more = bpf_map_get_next_key(fd, key, next);
         r = bpf_map_lookup_elem(fd, key, value);
         if (r == 0)
-            r = fn(arg, key, value);
+            r = fn(arg, key, (const unsigned char *)value + value_at(map));
         else if (r == -ENOENT)
             r = 0;
         if (r != 0)

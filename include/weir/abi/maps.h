@@ -9,6 +9,11 @@
  * points at them (weir_pod, weir_svc) is replaced, then weir_kern_settle() waits until no program
  * still reads the old ones, then those are deleted. Id 0 is "none" for every kind of id. Ids are
  * the agent's to give; weir_name keeps their meaning across restarts.
+ *
+ * What a change replaces under its key while programs run (weir_ip, weir_svc, weir_cgroup, weir_port) is
+ * a struct weir_*_entry, key first: the kernel may give the memory of an element to another key while a
+ * program still reads it, so a program takes the value, then sees whether the key is still its own.
+ * weir_pod begins with its key for the same reason.
  */
 #ifndef WEIR_ABI_MAPS_H
 #define WEIR_ABI_MAPS_H
@@ -16,7 +21,7 @@
 #include "weir/abi/dns.h"
 
 /* Of all structs in this folder together. An agent that finds another number refuses to adopt. */
-#define WEIR_LAYOUT_VERSION 3
+#define WEIR_LAYOUT_VERSION 4
 #define WEIR_LAYOUT_MAGIC   0x72696577u /* "weir" */
 
 /* weir_meta: ARRAY of one. */
@@ -63,6 +68,13 @@ WEIR_ABI_SIZE(weir_cgroup_value, 8);
 WEIR_ABI_AT(weir_cgroup_value, pod, 0);
 WEIR_ABI_AT(weir_cgroup_value, role, 4);
 WEIR_ABI_AT(weir_cgroup_value, pad, 5);
+struct weir_cgroup_entry {
+    __u64 key;
+    struct weir_cgroup_value value;
+};
+WEIR_ABI_SIZE(weir_cgroup_entry, 16);
+WEIR_ABI_AT(weir_cgroup_entry, key, 0);
+WEIR_ABI_AT(weir_cgroup_entry, value, 8);
 
 /* One direction of a pod's policy. */
 struct weir_policy_slot {
@@ -156,6 +168,13 @@ WEIR_ABI_AT(weir_svc_value, near, 20);
 WEIR_ABI_AT(weir_svc_value, near_weight, 24);
 WEIR_ABI_AT(weir_svc_value, affinity_s, 28);
 WEIR_ABI_AT(weir_svc_value, balance, 32);
+struct weir_svc_entry {
+    struct weir_svc_key key;
+    struct weir_svc_value value;
+};
+WEIR_ABI_SIZE(weir_svc_entry, 56);
+WEIR_ABI_AT(weir_svc_entry, key, 0);
+WEIR_ABI_AT(weir_svc_entry, value, 20);
 
 /* weir_ep: HASH. Endpoints of one backend set. */
 struct weir_ep_key {
@@ -277,6 +296,13 @@ WEIR_ABI_AT(weir_ip_value, identity, 0);
 WEIR_ABI_AT(weir_ip_value, pod, 4);
 WEIR_ABI_AT(weir_ip_value, generation, 8);
 WEIR_ABI_AT(weir_ip_value, pad, 12);
+struct weir_ip_entry {
+    struct weir_addr key;
+    struct weir_ip_value value;
+};
+WEIR_ABI_SIZE(weir_ip_entry, 32);
+WEIR_ABI_AT(weir_ip_entry, key, 0);
+WEIR_ABI_AT(weir_ip_entry, value, 16);
 
 /*
  * weir_rule: HASH. Key: __u32 block id. Rules are tried in order and the first that matches decides,
@@ -404,6 +430,13 @@ WEIR_ABI_AT(weir_port_key, pod, 0);
 WEIR_ABI_AT(weir_port_key, port, 4);
 WEIR_ABI_AT(weir_port_key, proto, 6);
 WEIR_ABI_AT(weir_port_key, pad, 7);
+struct weir_port_entry {
+    struct weir_port_key key;
+    __u32 value;
+};
+WEIR_ABI_SIZE(weir_port_entry, 12);
+WEIR_ABI_AT(weir_port_entry, key, 0);
+WEIR_ABI_AT(weir_port_entry, value, 8);
 
 /* weir_http: HASH. Key: struct weir_port_key of a local pod, TCP. Value: __u32 id of the service whose
  * exchanges are told when the application itself accepts there. */
