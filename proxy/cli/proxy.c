@@ -37,6 +37,9 @@ static const struct weir_option options[] = {
     { "admin", 'a', "ADDR:PORT", "/metrics /ready /live /status" },
     { "config", 'c', "PATH",
       "file, directory or - with Kubernetes documents; repeatable; watched" },
+    { "agent", 0, "ADDR:PORT",
+      "be the sidecar of the pod this runs in: all configuration comes from the node's agent "
+      "there" },
     { "pod", 0, "NS/NAME", "serve this Pod document as its sidecar" },
 #if WEIR_HAVE_KERNEL
     { "tenant", 0, "NS/ACCOUNT",
@@ -129,7 +132,7 @@ static void overlay(struct weir_snapshot *s, void *arg) {
 
 /* What can be seen to be wrong before anything is loaded. */
 static int check(struct weir_args *args) {
-    static const char *const addresses[] = { "listen", "admin" };
+    static const char *const addresses[] = { "listen", "admin", "agent" };
     enum weir_log_level level;
     const char *v;
     char *end;
@@ -174,9 +177,17 @@ static void overlay_tenant(struct weir_snapshot *s, void *arg) {
 
     (void)arg;
     spec->listen = spec->pod = spec->admin = spec->identity_dir = spec->cert = spec->key = "";
+    spec->session_key = "";
     spec->n_to = 0;
     spec->admin_given = true;
     weir_proxy_spec_settle(spec);
+}
+
+/* The same, but what the command line says of them counts. */
+static void overlay_agent(struct weir_snapshot *s, void *arg) {
+    overlay_tenant(s, NULL);
+    s->proxy.admin_given = false;
+    overlay(s, arg);
 }
 
 /* Before it is told anything: no new program, no namespace, no other user. */
@@ -204,10 +215,17 @@ static int run(struct weir_args *args) {
 
     if (r != 0 || tenant)
         return r;
+    params.agent = weir_args_value(args, "agent");
+    if (params.agent)
+        params.overlay = overlay_agent;
     for (unsigned i = 0; i < args->n_given; i++)
         if (strcmp(args->given[i].option->name, "config") == 0)
             config[params.n_config++] = args->given[i].value;
-    if (params.n_config == 0 && !weir_args_has(args, "listen"))
-        return weir_usage(args, "give --listen ADDR:PORT --to URL, or --config PATH");
+    if (params.agent && (params.n_config || weir_args_has(args, "listen") ||
+                         weir_args_has(args, "to") || weir_args_has(args, "pod")))
+        return weir_usage(args, "--agent says everything: without --config, --listen, --to, --pod");
+    if (params.n_config == 0 && !weir_args_has(args, "listen") && !params.agent)
+        return weir_usage(args,
+                          "give --listen ADDR:PORT --to URL, --config PATH or --agent ADDR:PORT");
     return weir_process_run(&params);
 }

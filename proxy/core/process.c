@@ -160,6 +160,15 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
 
     if (p->names)
         weir_names_stats_get(p->names, &dns);
+    if (p->link) {
+        m.has_agent = true;
+        m.agent_up = p->link->figures.up;
+        m.agent_connects = p->link->figures.connects;
+        m.agent_failures = p->link->figures.failures;
+        m.agent_snapshots = p->link->figures.snapshots;
+        m.agent_snapshots_refused = p->link->figures.refused;
+        m.agent_bytes = p->link->figures.bytes;
+    }
     m.dns_ok = dns.answers;
     m.dns_none = dns.negative;
     m.dns_failed = dns.failures;
@@ -206,18 +215,26 @@ static int admin_status(void *arg, struct weir_bufq *out) {
     struct weir_process *p = arg;
     const struct weir_snapshot *s = p->runtime->snapshot;
     const struct weir_tls_ctx *own = p->runtime->tls.mesh_server;
-    char text[2048];
+    char agent[256] = "", text[2048];
 
+    if (p->link)
+        snprintf(agent, sizeof(agent),
+                 "\"agent\":{\"state\":\"%s\",\"documents\":%u,\"snapshots\":%llu,"
+                 "\"failures\":%llu},",
+                 p->link->figures.up ? "connected" : "away", p->link->held ? p->link->held->n : 0,
+                 (unsigned long long)p->link->figures.snapshots,
+                 (unsigned long long)p->link->figures.failures);
     snprintf(
         text, sizeof(text),
         "{\"version\":\"%s\",\"pid\":%d,\"workers\":%u,\"draining\":%s,\"generation\":%llu,"
         "\"reloads\":%llu,"
-        "\"reloadFailures\":%llu,\"pod\":\"%s\",\"identity\":\"%s\",\"services\":%u,\"routes\":%u,"
+        "\"reloadFailures\":%llu,%s\"pod\":\"%s\",\"identity\":\"%s\",\"services\":%u,\"routes\":%"
+        "u,"
         "\"connections\":{\"downstream\":%llu,\"upstream\":%llu},\"requests\":%llu,\"relays\":%llu}"
         "\n",
         WEIR_VERSION, (int)getpid(), p->n_threads, p->draining ? "true" : "false",
         (unsigned long long)p->generation, (unsigned long long)p->reloads,
-        (unsigned long long)p->reload_failures, s->proxy.pod,
+        (unsigned long long)p->reload_failures, agent, s->proxy.pod,
         own ? weir_tls_ctx_identity(own)->uri : "", s->n_services, s->n_routes,
         (unsigned long long)sum(p, WEIR_C_DOWN_ACTIVE),
         (unsigned long long)sum(p, WEIR_C_UP_ACTIVE), (unsigned long long)sum(p, WEIR_C_REQUESTS),
@@ -248,6 +265,8 @@ static void admin_posted(void *arg) {
         return;
     if (p->tenancy)
         weir_tenancy_close(p);
+    if (p->link)
+        weir_link_close(p->link);
     weir_admin_close(&p->admin);
     p->on_term = weir_event_free(p->on_term);
     p->on_int = weir_event_free(p->on_int);
@@ -293,6 +312,8 @@ static void drain(struct weir_process *p, enum weir_drain how) {
     if (p->draining)
         return;
     p->draining = true;
+    if (!p->runtime) /* it waits for its agent: there is nothing to drain */
+        return;
     weir_log(WEIR_LOG_INFO, "drain", "deadline_ms=%llu",
              (unsigned long long)(p->runtime->snapshot->proxy.limits.drain_us / 1000));
     for (unsigned i = 0; i < p->n_threads; i++) {
@@ -344,7 +365,7 @@ static void on_usr2(void *arg) {
 static void on_hup(void *arg) {
     struct weir_process *p = arg;
 
-    if (!p->draining)
+    if (!p->draining && p->runtime)
         weir_process_reload(p);
 }
 
@@ -440,18 +461,25 @@ static int start(struct weir_process *p) {
     r = weir_names_new(p->loop, weir_process_names_changed, p, &p->names);
     if (r == 0 && p->tenancy)
         r = weir_tenancy_begin(p);
-    if (r == 0)
+    if (r == 0 && p->link) { /* which may take long */
+        r = open_signals(p);
+        if (r == 0)
+            r = weir_link_begin(p);
+    } else if (r == 0) {
         r = weir_process_load(p, &p->runtime);
+    }
     if (r != 0)
         return r;
     weir_process_settle(p);
-    r = open_signals(p);
+    r = p->link ? 0 : open_signals(p);
     if (r == 0 && !p->tenancy)
         r = weir_process_watch(p);
     if (r == 0)
         r = weir_process_tickets(p, p->runtime->snapshot->proxy.ticket_us);
     if (r == 0)
         r = p->tenancy ? weir_tenancy_open(p) : start_threads(p);
+    if (r == 0 && p->link)
+        weir_link_open(p);
     return r;
 }
 
@@ -471,12 +499,17 @@ static void stop(struct weir_process *p) {
     weir_texts_deinit(&p->standard_input);
     weir_quota_deinit(&p->quota);
     weir_outlet_close(&p->outlet);
+    if (p->link)
+        weir_link_deinit(p->link);
     weir_chunk_pool_deinit(&p->pool);
 }
 
 int weir_process_run(const struct weir_process_params *params) {
     struct weir_tenancy tenancy = { params->tenant, params->control_fd, -1, { -1, -1, -1 } };
-    struct weir_process p = { .params = params, .tenancy = params->tenant ? &tenancy : NULL };
+    struct weir_link link = { .at = params->agent };
+    struct weir_process p = { .params = params,
+                              .tenancy = params->tenant ? &tenancy : NULL,
+                              .link = params->agent ? &link : NULL };
     uint64_t seed[2] = { 0 };
     int r;
 
@@ -492,6 +525,10 @@ int weir_process_run(const struct weir_process_params *params) {
         r = weir_outlet_open(&p.outlet, STDOUT_FILENO);
     if (r == 0)
         r = start(&p);
+    if (r == -ECANCELED && p.link) {
+        weir_log(WEIR_LOG_INFO, "stopped", "requests=0 why=\"ended before the agent answered\"");
+        return 0;
+    }
     if (r != 0) {
         if (r < 0)
             weir_log(WEIR_LOG_ERROR, "start", "error=\"%s\"", strerror(-r));

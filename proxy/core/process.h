@@ -17,6 +17,8 @@ struct weir_process_params {
     /* The worker of a tenant: everything comes by way of control_fd (core/tenant.h). NULL = none. */
     const char *tenant; /* "namespace/account" */
     int control_fd;
+    /* The sidecar of a pod: everything comes from the agent at this ADDR:PORT (core/door.h). NULL = none. */
+    const char *agent;
 };
 
 /* Runs until SIGTERM or SIGINT and the drain that follows. The exit code: 0, 1 = could not start (said on stderr). */

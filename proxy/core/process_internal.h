@@ -8,6 +8,7 @@
 #include "core/admin.h"
 #include "core/names.h"
 #include "core/process.h"
+#include "core/process_agent.h"
 #include "core/process_successor.h"
 #include "core/worker.h"
 #include "io/events.h"
@@ -62,6 +63,7 @@ struct weir_process {
     struct weir_thread **threads;
     unsigned n_threads, n_wanted; /* so far; when all are there */
     struct weir_tenancy *tenancy; /* NULL = not a tenant's */
+    struct weir_link *link;       /* NULL = not an agent's sidecar */
     _Atomic unsigned n_ended;
     struct weir_runtime *runtime; /* in force; one reference */
     struct weir_snapshot *next;   /* checked, waits for its names to be answered; or NULL */

@@ -43,6 +43,7 @@ static int read_config(struct weir_process *p, struct weir_texts *texts) {
 }
 
 static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snapshot) {
+    const struct weir_documents *told = p->link ? p->link->held : NULL;
     const struct weir_texts *kept = &p->standard_input;
     struct weir_texts texts;
     struct weir_problems problems = { 0 };
@@ -56,7 +57,7 @@ static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snap
     r = p->tenancy ? weir_tenancy_read(p, &given, &n_given) : read_config(p, &texts);
     if (r < 0)
         goto out;
-    sources = weir_calloc(texts.n + kept->n + 2, sizeof(*sources));
+    sources = weir_calloc(texts.n + kept->n + (told ? told->n : 0) + 2, sizeof(*sources));
     if (!sources) {
         r = -ENOMEM;
         goto out;
@@ -68,6 +69,8 @@ static int load_snapshot(struct weir_process *p, struct weir_snapshot **ret_snap
     }
     if (given)
         sources[n++] = (struct weir_source){ "agent", given, n_given };
+    for (uint32_t i = 0; told && i < told->n; i++)
+        sources[n++] = (struct weir_source){ "agent", told->items[i]->text, told->items[i]->len };
     r = weir_snapshot_build(sources, n, ret_snapshot, &problems);
     say_problems(&problems);
     weir_problems_deinit(&problems);
@@ -277,6 +280,8 @@ static int prepare(struct weir_process *p, struct weir_snapshot **ret_snapshot) 
     if (r != 0)
         return r;
     p->params->overlay(s, p->params->arg);
+    if (p->link)
+        weir_link_overlay(p->link, s);
     s->generation = p->generation + 1;
     r = check_whole(p, s);
     if (r == 0)
@@ -372,6 +377,8 @@ static void tell_refusal(struct weir_process *p) {
              (unsigned long long)p->generation);
     if (p->tenancy)
         weir_tenancy_said(p, false);
+    if (p->link)
+        weir_link_said(p->link, false);
 }
 
 /* The configuration that waited for names is put in force. */
@@ -388,6 +395,8 @@ static void finish_reload(struct weir_process *p) {
     }
     p->reloads++;
     offer(p, rt);
+    if (p->link)
+        weir_link_said(p->link, true);
     if (p->tenancy)
         weir_tenancy_said(p, true);
     else if (weir_process_watch(p) < 0)

@@ -84,7 +84,8 @@ enum { WEIR_TENANT_MEMORY_MAX = 1, WEIR_TENANT_CPU_WEIGHT = 2 };
  */
 int weir_helper_tenant(struct weir_helper *h, const char *name, bool keep, uint32_t *ret_uid,
                        uint32_t *ret_limits);
-/* PARENT/weir-tenants/UID/pPOD: the cgroup of the sockets that a tenant gets in a pod. */
+/* PARENT/weir-tenants/UID/pPOD: the cgroup of the sockets that a tenant gets in a pod, or the agent itself: no tenant. */
+#define WEIR_HELPER_NO_TENANT 0u
 int weir_helper_place(struct weir_helper *h, uint32_t uid, uint64_t pod);
 /*
  * The worker of a tenant: a process `weir proxy --tenant`, made anew or the newest that runs (-ESRCH: none does).

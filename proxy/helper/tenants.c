@@ -240,6 +240,14 @@ static int tenant_new(struct weir_helper_server *s, const char *name, struct ten
     return 0;
 }
 
+static void tidy_all(struct weir_helper_server *s) {
+    if (weir_list_empty(&s->tenants) &&
+        unlinkat(s->parent_fd, WEIR_HELPER_TENANTS, AT_REMOVEDIR) == 0) {
+        close(s->tenants_fd);
+        s->tenants_fd = -1;
+    }
+}
+
 /* Everything of it is gone, or stays. */
 static int tenant_end(struct weir_helper_server *s, struct tenant *t) {
     char text[16];
@@ -252,11 +260,7 @@ static int tenant_end(struct weir_helper_server *s, struct tenant *t) {
         return -EBUSY;
     }
     tenant_free(t);
-    if (weir_list_empty(&s->tenants) &&
-        unlinkat(s->parent_fd, WEIR_HELPER_TENANTS, AT_REMOVEDIR) == 0) {
-        close(s->tenants_fd);
-        s->tenants_fd = -1;
-    }
+    tidy_all(s);
     return 0;
 }
 
@@ -279,19 +283,41 @@ int weir_tenant_make(struct weir_helper_job *job) {
     return 0;
 }
 
+/* Of the agent's own sockets. Removed with the directory of all tenants. */
+static int own_places(struct weir_helper_server *s, int *ret_fd) {
+    char text[16];
+    int r = tenants_dir(s);
+
+    snprintf(text, sizeof(text), "%u", WEIR_HELPER_NO_TENANT);
+    if (r == 0)
+        r = make_dir(s->tenants_fd, text);
+    if (r == 0)
+        r = *ret_fd = open_dir(s->tenants_fd, text);
+    return r < 0 ? r : 0;
+}
+
 /* "UID/pNUMBER" */
 int weir_tenant_place(struct weir_helper_job *job) {
     char *end, *name = NULL;
     unsigned long uid = strtoul(job->request->name, &end, 10);
     struct tenant *t = uid <= UINT32_MAX ? find(job->server, NULL, (uint32_t)uid) : NULL;
+    bool own = uid == WEIR_HELPER_NO_TENANT && isdigit((unsigned char)job->request->name[0]);
+    int fd = -1, r;
 
-    if (!t || end[0] != '/' || end[1] != 'p' || !isdigit((unsigned char)end[2]))
+    if ((!t && !own) || end[0] != '/' || end[1] != 'p' || !isdigit((unsigned char)end[2]))
         return weir_helper_refuse(job, "not a place of a tenant");
     name = end + 1;
     (void)strtoull(end + 2, &end, 10);
     if (*end)
         return weir_helper_refuse(job, "not a place of a tenant");
-    return make_dir(t->fd, name);
+    if (!own)
+        return make_dir(t->fd, name);
+    r = own_places(job->server, &fd);
+    if (r == 0)
+        r = make_dir(fd, name);
+    if (fd >= 0)
+        close(fd);
+    return r;
 }
 
 /* ---- listeners ---- */
@@ -377,6 +403,17 @@ int weir_tenant_listen(struct weir_helper_job *job) {
     return r;
 }
 
+/* What nobody needs any more goes; what somebody is in stays. */
+static void tidy(struct weir_helper_server *s) {
+    char text[16];
+
+    snprintf(text, sizeof(text), "%u", WEIR_HELPER_NO_TENANT);
+    if (s->tenants_fd < 0)
+        return;
+    (void)unlinkat(s->tenants_fd, text, AT_REMOVEDIR);
+    tidy_all(s);
+}
+
 int weir_tenant_release(struct weir_helper_job *job) {
     const struct weir_helper_request *q = job->request;
     struct kept *k;
@@ -393,6 +430,7 @@ int weir_tenant_release(struct weir_helper_job *job) {
     if (r == 0 && strncmp(q->name, WEIR_HELPER_TENANTS "/", sizeof(WEIR_HELPER_TENANTS)) == 0 &&
         strstr(q->name, "/p") && unlinkat(job->server->parent_fd, q->name, AT_REMOVEDIR) < 0)
         r = -errno;
+    tidy(job->server);
     return r;
 }
 

@@ -50,3 +50,10 @@ int weir_kern_prove(struct weir_kern *k, uint32_t pod, const char *cgroup, int n
         return WEIR_PROOF_NOT_SEEN;
     return has_lookup && !weir_pod_link_lives(k, pod, netns_fd) ? WEIR_PROOF_NO_LOOKUP : 0;
 }
+
+int weir_kern_by_sidecar(const struct weir_kern *k, const struct weir_tuple *tuple) {
+    int fd = weir_kern_map_fd(k, "weir_app_tuple");
+    uint8_t one;
+
+    return fd < 0 ? fd : bpf_map_lookup_elem(fd, tuple, &one);
+}

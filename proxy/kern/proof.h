@@ -24,4 +24,10 @@ const char *weir_proof_text(int outcome);
 int weir_kern_prove(struct weir_kern *k, uint32_t pod, const char *cgroup, int netns_fd,
                     bool has_lookup);
 
+/*
+ * Was this connection inside of a pod begun by a socket that was made in its sidecar's cgroup? tuple: as its maker sees it
+ * (weir_tuple, kind 0); sockops has written it down before the SYN left, and takes it back at the end. 0: so it is; -ENOENT; -errno.
+ */
+int weir_kern_by_sidecar(const struct weir_kern *k, const struct weir_tuple *tuple);
+
 #endif

@@ -24,6 +24,7 @@
 #include "helper/helper.h"
 #include "helper/seccomp.h"
 #include "kern/http.h"
+#include "node/door.h"
 #include "node/kube.h"
 #include "node/sign.h"
 #include "node/tenants.h"
@@ -85,6 +86,7 @@ void weir_agent_reload(struct weir_agent *a, const char *why) {
     weir_agent_record_probes(a);
     weir_agent_sync(a, true);
     weir_tenants_publish(a);
+    weir_doors_publish(a);
 }
 
 static void signal_ready(void *arg, uint32_t events) {
@@ -115,6 +117,7 @@ static void timer_ready(void *arg, uint32_t events) {
     weir_sign_tick(a);
     (void)weir_helper_look(a->helper);
     weir_tenants_tick(a);
+    weir_doors_tick(a);
     if (a->revoke_again)
         weir_agent_revoke(a, false);
     weir_agent_sync(a, false);
@@ -378,6 +381,7 @@ static void deinit(struct weir_agent *a) {
     weir_agent_kube_close(a);
     weir_agent_http_close(a);
     weir_agent_flows_close(a);
+    weir_doors_close(a);
     weir_tenants_close(a);
     weir_sign_close(a);
     weir_agent_tls_close(a);
@@ -389,6 +393,8 @@ static void deinit(struct weir_agent *a) {
     weir_watch_free(a->config_watch);
     weir_watch_free(a->place_watch);
     weir_snapshot_unref(a->snapshot);
+    weir_documents_unref(a->documents);
+    weir_documents_unref(a->documents_next);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(a->owned); i++)
         weir_free(a->owned[i]);
     if (a->signals.fd >= 0)
@@ -413,7 +419,7 @@ static struct weir_agent *agent_new(const struct weir_agent_params *params) {
     }
     a->pin_dir = a->node = a->admin_path = a->flow_log = a->helper_path = a->metrics_at =
         a->identities = "";
-    a->documents_fd = a->documents_next = -1;
+    a->documents_fd = -1;
     weir_list_init(&a->tenants);
     a->epoll_fd = a->flow_fd = -1;
     a->signals = (struct weir_agent_source){ signal_ready, a, -1 };

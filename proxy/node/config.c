@@ -42,10 +42,10 @@ static void tell_all(struct weir_agent *a, const struct weir_problems *problems)
     }
 }
 
-/* Is there anybody who would read them? Workers of pods that have left the mode go on with what they have. */
-static bool wants_documents(const struct weir_snapshot *s) {
+/* Is there anybody in that mode who would read them? Workers of pods that have left it go on with what they have. */
+static bool any_in(const struct weir_snapshot *s, enum weir_mesh_mode mode) {
     for (uint32_t i = 0; i < s->n_pods; i++)
-        if (s->pods[i].mode == WEIR_MESH_NODE && s->pods[i].cgroup[0])
+        if (s->pods[i].mode == mode && s->pods[i].cgroup[0])
             return true;
     return false;
 }
@@ -53,12 +53,42 @@ static bool wants_documents(const struct weir_snapshot *s) {
 /* The texts of what is about to be in force. */
 static int keep_documents(struct weir_agent *a, const struct weir_snapshot *snapshot,
                           const struct weir_source *sources, size_t n) {
-    int fd = wants_documents(snapshot) ? weir_documents_new(sources, n) : -1;
+    int r = 0;
 
-    if (a->documents_next >= 0)
-        close(a->documents_next);
-    a->documents_next = fd < 0 ? -1 : fd;
-    return fd < -1 ? fd : 0;
+    a->documents_next = weir_documents_unref(a->documents_next);
+    if (any_in(snapshot, WEIR_MESH_NODE) || any_in(snapshot, WEIR_MESH_SIDECAR))
+        r = weir_documents_build(sources, n, &a->documents_next);
+    if (a->documents_next && a->documents &&
+        memcmp(&a->documents_next->digest, &a->documents->digest, sizeof(a->documents->digest)) ==
+            0) {
+        weir_documents_unref(a->documents_next);
+        a->documents_next = weir_documents_ref(a->documents);
+    }
+    if (r == -E2BIG) {
+        weir_log(WEIR_LOG_ERROR, "documents_too_large",
+                 "effect=\"sidecars and workers keep what they have\" most_documents=%u "
+                 "most_bytes=%u",
+                 WEIR_DOCUMENTS_MAX, WEIR_DOCUMENTS_BYTES);
+        a->documents_next = a->documents ? weir_documents_ref(a->documents) : NULL;
+        r = 0;
+    }
+    return r;
+}
+
+/* They are in force. Who has the old ones has them until he is done. */
+static void use_documents(struct weir_agent *a) {
+    int fd = a->documents_next && any_in(a->snapshot, WEIR_MESH_NODE)
+                 ? weir_documents_open(a->documents_next)
+                 : -1;
+
+    if (a->documents_fd >= 0)
+        close(a->documents_fd);
+    a->documents_fd = fd < 0 ? -1 : fd;
+    weir_documents_unref(a->documents);
+    a->documents = a->documents_next;
+    a->documents_next = NULL;
+    if (fd < -1)
+        weir_log(WEIR_LOG_ERROR, "documents_not_told", "error=\"%s\"", strerror(-fd));
 }
 
 /* One try over the files' texts and what of the cluster is in scope. */
@@ -155,10 +185,7 @@ int weir_agent_load(struct weir_agent *a) {
         weir_snapshot_unref(a->snapshot);
         a->snapshot = snapshot;
         a->tenant_idle_us = snapshot->agent.tenant_idle_us;
-        if (a->documents_fd >= 0)
-            close(a->documents_fd);
-        a->documents_fd = a->documents_next;
-        a->documents_next = -1;
+        use_documents(a);
         a->last_refusal[0] = '\0';
     } else if (r == WEIR_CONF_REFUSED && a->snapshot) {
         weir_log(WEIR_LOG_WARN, "config_kept", "generation=%llu",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What tenants' workers are told of the configuration: the documents, as JSON, without those that hold keys or are the
- * node's own (Secret, Gateway, Agent). In memory that nobody can write to any more, since all tenants read the same.
+ * What sidecars and tenants' workers are told of the configuration: the documents, as JSON, without those that hold keys or
+ * are the node's own (Secret, Gateway, Agent). Tenants get it in memory that nobody can write to any more, since all of
+ * them read the same.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -80,37 +81,48 @@ static void write_value(struct weir_textbuf *out, const struct weir_node *n) {
     weir_textbuf_add(out, map ? "}" : "]", 1);
 }
 
-static int write_document(const struct weir_node *n, void *arg) {
-    struct weir_textbuf *out = arg;
+static int add_document(const struct weir_node *n, void *arg) {
+    struct weir_documents *list = arg;
     const struct weir_node *kind = weir_node_get(n, "kind"), *items = weir_node_get(n, "items");
     const char *text = kind && kind->type == WEIR_NODE_STRING ? kind->text : "";
+    struct weir_textbuf out = { 0 };
+    int r = 0;
 
     if (is_withheld(text))
         return 0;
     if (ends_with(text, "List") && items && items->type == WEIR_NODE_LIST) {
         WEIR_NODE_FOREACH(it, items)
-        (void)write_document(it, out);
-        return 0;
+        r = r ? r : add_document(it, list);
+        return r;
     }
-    weir_textbuf_add(out, "---\n", 4);
-    write_value(out, n);
-    weir_textbuf_add(out, "\n", 1);
-    return out->failed ? -ENOMEM : 0;
+    write_value(&out, n);
+    r = out.failed ? -ENOMEM : weir_documents_add(list, weir_slice_make(out.ptr, out.len));
+    weir_textbuf_deinit(&out);
+    return r;
 }
 
-static int seal(const struct weir_textbuf *out) {
+static int write_all(int fd, const char *text, size_t len) {
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+
+        if (n < 0)
+            return -errno;
+        text += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int weir_documents_open(const struct weir_documents *list) {
+    static const char separator[] = "\n---\n";
     int fd = memfd_create("weir-documents", MFD_CLOEXEC | MFD_ALLOW_SEALING), r = 0;
-    size_t done = 0;
 
     if (fd < 0)
         return -errno;
-    while (r == 0 && done < out->len) {
-        ssize_t n = write(fd, out->ptr + done, out->len - done);
-
-        if (n < 0)
-            r = -errno;
-        else
-            done += (size_t)n;
+    for (uint32_t i = 0; r == 0 && i < list->n; i++) {
+        r = write_all(fd, list->items[i]->text, list->items[i]->len);
+        if (r == 0)
+            r = write_all(fd, separator, sizeof(separator) - 1);
     }
     if (r == 0 &&
         fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
@@ -120,24 +132,28 @@ static int seal(const struct weir_textbuf *out) {
     return r ? r : fd;
 }
 
-int weir_documents_new(const struct weir_source *sources, size_t n) {
+int weir_documents_build(const struct weir_source *sources, size_t n,
+                         struct weir_documents **ret_list) {
+    struct weir_documents *list = weir_documents_new();
     struct weir_problem_sink problems = { 0 };
-    struct weir_textbuf out = { 0 };
-    int r = 0;
+    int r = list ? 0 : -ENOMEM;
 
     for (size_t i = 0; r == 0 && i < n; i++) {
         const struct weir_load load = { .source = &sources[i],
                                         .index = (uint32_t)i,
                                         .file = sources[i].name,
                                         .problems = &problems,
-                                        .fn = write_document,
-                                        .arg = &out };
+                                        .fn = add_document,
+                                        .arg = list };
 
         r = weir_load(&load);
     }
     weir_problem_sink_deinit(&problems);
     if (r == 0)
-        r = out.failed ? -ENOMEM : seal(&out);
-    weir_textbuf_deinit(&out);
+        r = weir_documents_seal(list);
+    if (r)
+        weir_documents_unref(list);
+    else
+        *ret_list = list;
     return r;
 }

@@ -10,6 +10,7 @@
 #include "core/server_listen.h"
 #include "helper/helper.h"
 #include "kern/http.h"
+#include "node/door.h"
 #include "node/kube.h"
 #include "node/tenants.h"
 #include "obs/expo.h"
@@ -112,6 +113,36 @@ static void expose_tenants(const struct weir_agent *a, struct weir_pen *pen) {
 
         write_all(pen, figures, WEIR_ARRAY_LEN(figures));
     }
+}
+
+static void expose_doors(const struct weir_agent *a, struct weir_pen *pen) {
+    const struct weir_doors_figures f = weir_doors_figures(a);
+    const struct figure figures[] = {
+        { { "weir_agent_doors", "gauge", "Pods in sidecar mode in which the agent listens." },
+          f.open },
+        { { "weir_agent_door_connections", "gauge", "Sidecars connected." }, f.connections },
+        { { "weir_agent_door_accepted_total", "counter", "Sidecars that have connected." },
+          f.accepted },
+        { { "weir_agent_door_refused_total", "counter",
+            "Connections to a pod's configuration port refused: made by no process of its "
+            "sidecar." },
+          f.refused },
+        { { "weir_agent_door_paused_total", "counter",
+            "Times a pod's configuration port was not accepted from for the rest of a second: "
+            "too many connections." },
+          f.paused },
+        { { "weir_agent_door_broken_total", "counter",
+            "Sidecars disconnected: silent, not reading, or not speaking the protocol." },
+          f.broken },
+        { { "weir_agent_door_snapshots_total", "counter", "Snapshots and changes sent whole." },
+          f.snapshots },
+        { { "weir_agent_door_snapshots_refused_total", "counter",
+            "Snapshots that a sidecar could not put in force." },
+          f.snapshots_refused },
+        { { "weir_agent_door_sent_bytes_total", "counter", "Bytes sent to sidecars." }, f.sent },
+    };
+
+    write_all(pen, figures, WEIR_ARRAY_LEN(figures));
 }
 
 static void expose_revocation(const struct weir_agent *a, struct weir_pen *pen) {
@@ -249,6 +280,7 @@ static int metrics(void *arg, struct weir_bufq *out) {
     expose_helper(a, &pen);
     weir_agent_kube_expose(a, &pen);
     expose_tenants(a, &pen);
+    expose_doors(a, &pen);
     expose_revocation(a, &pen);
     expose_maps(a, &pen);
     expose_kernel(a, &pen);

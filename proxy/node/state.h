@@ -40,6 +40,8 @@ struct weir_agent_revocation {
 };
 
 struct weir_agent_http;
+struct weir_documents;
+struct weir_doors;
 struct weir_agent_tls;
 struct weir_agent_kube;
 struct weir_sign;
@@ -74,8 +76,11 @@ struct weir_agent {
     bool revoke_again;   /* with the next tick */
     struct weir_agent_names names;
 
-    struct weir_list tenants;         /* tenants.c */
-    int documents_fd, documents_next; /* what their workers are told, and will be; -1 = nothing */
+    struct weir_list tenants; /* tenants.c */
+    int documents_fd;         /* what their workers are told; -1 = nothing */
+    /* What they and sidecars are told, and will be; NULL = nobody is there to be told. */
+    struct weir_documents *documents, *documents_next;
+    struct weir_doors *doors; /* door.c */
     uint64_t tenant_idle_us;
     uint64_t tenant_starts, tenant_restarts, tenant_stuck; /* of all, so far */
 

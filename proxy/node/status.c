@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "helper/helper.h"
+#include "node/door.h"
 #include "node/kube.h"
 #include "node/sign.h"
 #include "node/tenants.h"
@@ -164,6 +165,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "}", 1);
     pods(a, out);
     weir_tenants_status(a, out);
+    weir_doors_status(a, out);
     strangers(a, out);
     pins(a, out);
     weir_textbuf_add(out, "}\n", 2);

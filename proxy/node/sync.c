@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "kern/http.h"
+#include "node/door.h"
 #include "node/kube.h"
 #include "node/tenants.h"
 #include "sys/clock.h"
@@ -253,6 +254,7 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
         weir_log(WEIR_LOG_ERROR, "http_telemetry_unchanged", "error=\"%s\"", strerror(-r));
     if (!attach_pods(a) || r)
         return;
+    weir_doors_look(a);
     a->stale = !detach_gone(a);
     weir_agent_revoke(a, true);
     weir_agent_prove(a, false);

@@ -320,8 +320,6 @@ void weir_tenants_close(struct weir_agent *a) {
         tenant_free(tenant_at(it));
     if (a->documents_fd >= 0)
         close(a->documents_fd);
-    if (a->documents_next >= 0)
-        close(a->documents_next);
 }
 
 static void sweep(const char *path, unsigned depth) {

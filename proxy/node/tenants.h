@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include "core/documents.h"
 #include "core/tenant.h"
 #include "node/state.h"
 
@@ -100,7 +101,10 @@ const char *weir_tenants_step(struct weir_agent *a, const char *pod);
 /* Removes what tenants have left below the pods' parent (absolute path), as far as no process is in it. */
 void weir_tenants_sweep(const char *parent);
 
-/* documents.c: all documents but those with keys, sealed, to be sent; -errno or a descriptor that is the caller's. */
-int weir_documents_new(const struct weir_source *sources, size_t n);
+/* documents.c: all documents but those with keys and those of the node. 0, -ENOMEM, -E2BIG. */
+int weir_documents_build(const struct weir_source *sources, size_t n,
+                         struct weir_documents **ret_list);
+/* A list, sealed, to be sent; -errno or a descriptor that is the caller's. */
+int weir_documents_open(const struct weir_documents *list);
 
 #endif

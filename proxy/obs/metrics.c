@@ -381,6 +381,33 @@ static void expose_dns(struct weir_pen *pen, const struct weir_process_metrics *
         p->dns_stale);
 }
 
+static void expose_agent(struct weir_pen *pen, const struct weir_process_metrics *p) {
+    weir_expo_one(
+        pen,
+        WEIR_FAMILY("weir_agent_up", "gauge",
+                    "1 while the node's agent is connected; 0: what it said stays in force."),
+        p->agent_up);
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_agent_connects_total", "counter", "Connections to the agent."),
+                  p->agent_connects);
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_agent_failures_total", "counter",
+                              "Connections to the agent that failed or were lost."),
+                  p->agent_failures);
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_agent_snapshots_total", "counter",
+                              "Snapshots and changes received whole."),
+                  p->agent_snapshots);
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_agent_snapshots_refused_total", "counter",
+                              "Snapshots received that could not be put in force."),
+                  p->agent_snapshots_refused);
+    weir_expo_one(
+        pen,
+        WEIR_FAMILY("weir_agent_received_bytes_total", "counter", "Bytes received from the agent."),
+        p->agent_bytes);
+}
+
 static void expose_limits(struct weir_pen *pen, const struct weir_process_metrics *p) {
     weir_expo_one(pen,
                   WEIR_FAMILY("weir_accept_no_descriptor_total", "counter",
@@ -431,6 +458,8 @@ int weir_metrics_expose(struct weir_metrics *const *workers, unsigned n_workers,
     expose_config(&s.pen, process);
     expose_dns(&s.pen, process);
     expose_limits(&s.pen, process);
+    if (process->has_agent)
+        expose_agent(&s.pen, process);
     weir_metrics_expose_process(&s.pen, process);
     return weir_pen_end(&s.pen);
 }

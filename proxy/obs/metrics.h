@@ -106,6 +106,8 @@ struct weir_process_metrics {
     bool draining;
     uint64_t dns_ok, dns_none, dns_failed; /* answers, by what they said */
     uint64_t dns_names, dns_stale;         /* with addresses; with those of before a failure */
+    bool has_agent, agent_up;              /* of `weir proxy --agent`, and what follows */
+    uint64_t agent_connects, agent_failures, agent_snapshots, agent_snapshots_refused, agent_bytes;
     uint64_t unknown_original;
     uint64_t no_descriptor;                             /* clients sent away for want of one */
     uint64_t handshakes;                                /* in progress */
