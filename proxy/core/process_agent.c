@@ -4,11 +4,12 @@
  * agent is away, is slow or talks nonsense; it connects again, each time later and never at the same moment as its neighbours,
  * and says what it has, so that only what is new is sent. A snapshot that has come whole goes the way of a file that was read.
  */
+#include "core/process_agent.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "core/door.h"
 #include "core/process_internal.h"
 #include "sys/entropy.h"
 #include "sys/log.h"
