@@ -107,6 +107,20 @@ struct weir_slice weir_arena_dup(struct weir_arena *arena, struct weir_slice s) 
     return weir_slice_make(p, s.len);
 }
 
+struct weir_slice weir_arena_join(struct weir_arena *arena, const struct weir_slice *parts,
+                                  size_t n) {
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++)
+        len += parts[i].len;
+    char *text = weir_arena_alloc(arena, len), *p = text;
+    if (!text)
+        return WEIR_SLICE_NONE;
+    for (size_t i = 0; i < n; i++)
+        if (parts[i].len)
+            p = (char *)memcpy(p, parts[i].ptr, parts[i].len) + parts[i].len;
+    return weir_slice_make(text, len);
+}
+
 char *weir_arena_printf(struct weir_arena *arena, const char *fmt, ...) {
     va_list args, again;
     va_start(args, fmt);

@@ -54,17 +54,12 @@ static void count(struct weir_txn *t, uint64_t now) {
         weir_observe(m, WEIR_H_UPSTREAM_US, t->t_response - t->t_sent);
 }
 
-void weir_txn_log(struct weir_txn *t) {
-    uint64_t now = weir_worker_now(t->worker);
+static void write_line(struct weir_txn *t, uint64_t now) {
     const struct weir_stream_info *info = &t->down->info;
     struct weir_access_record r = { 0 };
-    char route[768] = "";
+    char route[768];
 
-    if (t->phase == WEIR_TXN_HEAD && t->fault.kind == WEIR_FAULT_NONE)
-        return; /* nothing was asked */
-    count(t, now);
-    if (t->epoch->rt->snapshot->proxy.access_log == WEIR_LOG_OFF || !t->worker->access_sink)
-        return;
+    route[0] = '\0';
     r.wall_us = t->wall_begin;
     r.direction = weir_direction_name(t->down->dir);
     r.method = t->req.method_name;
@@ -100,6 +95,16 @@ void weir_txn_log(struct weir_txn *t) {
     if (t->answer)
         weir_filter_answered(t, &r.flag, &r.reason);
     emit(t->worker, &r, t->fault);
+}
+
+void weir_txn_log(struct weir_txn *t) {
+    uint64_t now = weir_worker_now(t->worker);
+
+    if (t->phase == WEIR_TXN_HEAD && t->fault.kind == WEIR_FAULT_NONE)
+        return; /* nothing was asked */
+    count(t, now);
+    if (t->epoch->rt->snapshot->proxy.access_log != WEIR_LOG_OFF && t->worker->access_sink)
+        write_line(t, now);
 }
 
 void weir_relay_log(struct weir_conn *down, struct weir_fault fault, const char *detail) {

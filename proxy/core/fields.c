@@ -31,17 +31,21 @@ static enum weir_forwarded forwarded_policy(const struct weir_txn *t) {
 
 /* Several lines become one list with the new address behind it (RFC 9110 5.3). */
 static int append_for(struct weir_txn *t, const char *ip) {
-    const char *list = "";
+    struct weir_slice list = WEIR_SLICE("");
 
-    for (uint16_t i = 0; i < t->req.n_fields && list; i++) {
+    for (uint16_t i = 0; i < t->req.n_fields && list.ptr; i++) {
         const struct weir_field *f = &t->req.fields[i];
+        const struct weir_slice parts[] = { list, f->value, WEIR_SLICE(", ") };
 
         if (f->id == WEIR_FIELD_X_FORWARDED_FOR && !f->dropped && f->value.len > 0)
-            list = weir_arena_printf(&t->arena, "%s%.*s, ", list, WEIR_SLICE_ARG(f->value));
+            list = weir_arena_join(&t->arena, parts, WEIR_ARRAY_LEN(parts));
     }
-    if (list)
-        list = weir_arena_printf(&t->arena, "%s%s", list, ip);
-    return list ? weir_head_set(&t->req, xff, weir_slice_from_str(list)) : -ENOMEM;
+    if (list.ptr) {
+        const struct weir_slice parts[] = { list, weir_slice_from_str(ip) };
+
+        list = weir_arena_join(&t->arena, parts, WEIR_ARRAY_LEN(parts));
+    }
+    return list.ptr ? weir_head_set(&t->req, xff, list) : -ENOMEM;
 }
 
 static int forwarded_for(struct weir_txn *t, bool append) {
@@ -79,11 +83,19 @@ static int client_cert(struct weir_txn *t) {
     const struct weir_field *before =
         weir_head_find_id(&t->req, WEIR_FIELD_X_FORWARDED_CLIENT_CERT);
     struct weir_slice old = before ? before->value : WEIR_SLICE_NONE;
-    char *value = weir_arena_printf(&t->arena, "%.*s%sBy=%s;Hash=%s;URI=%s", WEIR_SLICE_ARG(old),
-                                    old.len ? "," : "", ctx ? weir_tls_ctx_identity(ctx)->uri : "",
-                                    info->peer_hash, info->peer->uri);
+    const struct weir_slice parts[] = {
+        old,
+        old.len ? WEIR_SLICE(",") : WEIR_SLICE_NONE,
+        WEIR_SLICE("By="),
+        weir_slice_from_str(ctx ? weir_tls_ctx_identity(ctx)->uri : ""),
+        WEIR_SLICE(";Hash="),
+        weir_slice_from_str(info->peer_hash),
+        WEIR_SLICE(";URI="),
+        weir_slice_from_str(info->peer->uri),
+    };
+    struct weir_slice value = weir_arena_join(&t->arena, parts, WEIR_ARRAY_LEN(parts));
 
-    return value ? weir_head_set(&t->req, xfcc, weir_slice_from_str(value)) : -ENOMEM;
+    return value.ptr ? weir_head_set(&t->req, xfcc, value) : -ENOMEM;
 }
 
 /* Eight hexadecimal digits at once; their order does not matter to a random number. */

@@ -4,8 +4,8 @@
  *
  * Reading. All streams of a loop read into the tail of one chunk, so that many small heads share 16
  * KiB. When nobody kept a reference the tail is used again; when less than READ_MIN is left, or the
- * stream's last read filled its buffer (a long body), a fresh chunk is taken. libuv reads a second
- * time only after a full buffer: one read(2) per small message.
+ * stream's last read filled its buffer (a long body), a fresh chunk is taken. Only after a full
+ * buffer there is a second read: one recv(2) per small message.
  *
  * Writing. What the kernel takes at once costs one send(2) or sendmsg(2) and nothing else. The rest
  * goes to a weir_tcp_out, which exists only as long as there is a rest, with one uv_write under way
@@ -26,6 +26,7 @@
 #include "io/addr.h"
 
 #define READ_MIN      4096u /* a smaller tail is not worth a read */
+#define READS_MAX     32    /* of full buffers, before the others have their turn */
 #define WRITE_IOV     64    /* entries per writev */
 #define SUBMIT_IOV    4 /* entries per uv_write: what fits into uv_write_t without an allocation */
 #define FREE_OUTS_MAX 64u
@@ -131,32 +132,24 @@ static void cut(struct weir_tcp *t) {
 
 /* reading */
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
-    struct weir_tcp *t = handle->data;
+/* Where the next bytes go: the tail of the loop's chunk, at least READ_MIN. NULL = no memory. */
+static struct weir_chunk *chunk_with_room(struct weir_tcp *t) {
     struct weir_loop *loop = t->loop;
 
-    *buf = uv_buf_init(NULL, 0);
-    if (!t->reading)
-        return; /* on_read gets UV_ENOBUFS and stops polling */
     if (loop->read_chunk &&
         (WEIR_CHUNK_SIZE - loop->read_used < READ_MIN || (t->filled && loop->read_used > 0)))
         loop->read_chunk = weir_chunk_unref(loop->read_chunk);
     if (!loop->read_chunk) {
         loop->read_chunk = weir_chunk_get(loop->net.pool);
         loop->read_used = 0;
-        if (!loop->read_chunk)
-            return;
     }
-    *buf = uv_buf_init(loop->read_chunk->data + loop->read_used, WEIR_CHUNK_SIZE - loop->read_used);
-    WEIR_UNPOISON(buf->base, buf->len);
+    return loop->read_chunk;
 }
 
-static void on_bytes(struct weir_tcp *t, size_t n, size_t room) {
+static void on_bytes(struct weir_tcp *t, struct weir_chunk *chunk, size_t n) {
     struct weir_loop *loop = t->loop;
-    struct weir_chunk *chunk = loop->read_chunk;
     struct weir_slice bytes = weir_slice_make(chunk->data + loop->read_used, n);
 
-    t->filled = n == room;
     t->base.bytes_in += n;
     loop->read_used += (uint32_t)n;
     t->base.events->read(t->base.arg, chunk, bytes);
@@ -167,43 +160,72 @@ static void on_bytes(struct weir_tcp *t, size_t n, size_t room) {
     }
 }
 
-static bool has_error(const struct weir_tcp *t) {
-    int err = 0, fd;
-    socklen_t len = sizeof(err);
-
-    return uv_fileno((const uv_handle_t *)&t->uv, &fd) == 0 &&
-           (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 || err != 0);
-}
-
-/*
- * `guessed`: libuv did not read the end but concluded it from POLLHUP after a short read. That is
- * how a reset right behind data looks too, and a reset taken for an end would make a cut-off body
- * look whole.
- */
-static void on_eof(struct weir_tcp *t, bool guessed) {
-    t->uv_reading = false;
+static void on_eof(struct weir_tcp *t) {
+    stop_polling(t);
     t->eof = true;
-    if (t->cut || (guessed && has_error(t)))
+    if (t->cut)
         fail_reset(t);
     else
         t->base.events->eof(t->base.arg);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
-    struct weir_tcp *t = stream->data;
+static ssize_t receive(int fd, char *to, size_t room) {
+    ssize_t n;
 
-    if (n > 0) {
-        on_bytes(t, (size_t)n, buf->len);
-    } else if (n == UV_EOF) {
-        on_eof(t, buf->base == NULL);
-    } else if (n == UV_ENOBUFS && buf->len == 0) {
+    do
+        n = recv(fd, to, room, 0);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* One recv(2), or more while each fills its buffer. False: not again before the socket is readable anew. */
+static bool read_once(struct weir_tcp *t, int fd) {
+    struct weir_chunk *chunk = chunk_with_room(t);
+    size_t room = WEIR_CHUNK_SIZE - t->loop->read_used;
+    ssize_t n;
+
+    if (!chunk) {
         stop_polling(t);
-        if (t->reading)
-            weir_tcp_fail(t, WEIR_FAULT(LOCAL, INTERNAL));
-    } else if (n < 0) {
+        weir_tcp_fail(t, WEIR_FAULT(LOCAL, INTERNAL));
+        return false;
+    }
+    WEIR_UNPOISON(chunk->data + t->loop->read_used, room);
+    n = receive(fd, chunk->data + t->loop->read_used, room);
+    if (n > 0) {
+        t->filled = (size_t)n == room;
+        on_bytes(t, chunk, (size_t)n);
+        return t->filled;
+    }
+    if (n == 0) {
+        on_eof(t);
+    } else if (n != -EAGAIN) {
         stop_polling(t);
         fail_reset(t);
     }
+    return false;
+}
+
+static void on_readable(struct weir_tcp *t) {
+    uv_os_fd_t fd;
+
+    if (!t->reading) {
+        stop_polling(t);
+        return;
+    }
+    if (uv_fileno((const uv_handle_t *)&t->uv, &fd) < 0)
+        return;
+    for (unsigned i = 0; i < READS_MAX && t->reading && !dead(t); i++)
+        if (!read_once(t, fd))
+            return;
+}
+
+/* libuv reads by read(2), which is the longer way into the kernel: it gets no buffer, tells so, and leaves what has come to us. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+    *buf = uv_buf_init(NULL, 0);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+    on_readable(stream->data);
 }
 
 static void start_polling(struct weir_tcp *t) {
@@ -222,7 +244,7 @@ static void tcp_read_start(struct weir_stream *s) {
 
 /*
  * Polling goes on until something arrives: a codec that pauses its peer during each request would
- * otherwise pay two epoll_ctl(2) for it. on_alloc refuses the first bytes, which stay in the
+ * otherwise pay two epoll_ctl(2) for it. The first bytes that come stay in the
  * kernel, and only then polling stops.
  */
 static void tcp_read_stop(struct weir_stream *s) {

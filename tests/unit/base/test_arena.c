@@ -94,11 +94,25 @@ static void copies_have_a_nul_behind_them(void **state) {
     weir_arena_deinit(&a);
 }
 
+static void parts_are_joined(void **state) {
+    const struct weir_slice parts[] = { WEIR_SLICE("a="), WEIR_SLICE_NONE, WEIR_SLICE(""),
+                                        WEIR_SLICE("bc") };
+    struct weir_arena a;
+    weir_arena_init(&a, 64);
+    weir_assert_slice(weir_arena_join(&a, parts, 4), "a=bc");
+    struct weir_slice nothing = weir_arena_join(&a, parts + 1, 2);
+    assert_non_null(nothing.ptr);
+    assert_int_equal(nothing.len, 0);
+    weir_arena_deinit(&a);
+}
+
 static int use_all(void *arg) {
+    const struct weir_slice parts[] = { WEIR_SLICE("0123456789"), WEIR_SLICE("0123456789") };
     struct weir_arena a;
     weir_arena_init(&a, 64);
     bool done = weir_arena_alloc(&a, 10) && weir_arena_dup(&a, WEIR_SLICE("text")).ptr &&
-                weir_arena_printf(&a, "%0100d", 3) && weir_arena_calloc(&a, 10, 40);
+                weir_arena_printf(&a, "%0100d", 3) && weir_arena_calloc(&a, 10, 40) &&
+                weir_arena_join(&a, parts, 2).ptr;
     weir_arena_deinit(&a);
     return done ? 0 : -ENOMEM;
 }
@@ -116,6 +130,7 @@ int main(void) {
         cmocka_unit_test(an_arena_whose_only_blocks_are_large_resets_to_nothing),
         cmocka_unit_test(calloc_clears_recycled_bytes_and_refuses_overflow),
         cmocka_unit_test(copies_have_a_nul_behind_them),
+        cmocka_unit_test(parts_are_joined),
         cmocka_unit_test(no_memory_is_answered_with_null),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
