@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/radix.h"
 #include "base/slice.h"
 #include "cli/verb.h"
 #include "conf/syntax.h"
@@ -67,26 +68,6 @@ static void print(const char *text, const struct put *puts) {
     }
 }
 
-static char *base64(const char *text) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = strlen(text), at = 0;
-    char *to = weir_malloc((n + 2) / 3 * 4 + 1);
-
-    for (size_t i = 0; to && i < n; i += 3) {
-        uint32_t bits = (uint32_t)(unsigned char)text[i] << 16;
-
-        bits |= i + 1 < n ? (uint32_t)(unsigned char)text[i + 1] << 8 : 0;
-        bits |= i + 2 < n ? (uint32_t)(unsigned char)text[i + 2] : 0;
-        to[at++] = digits[bits >> 18];
-        to[at++] = digits[bits >> 12 & 63];
-        to[at++] = i + 1 < n ? digits[bits >> 6 & 63] : '=';
-        to[at++] = i + 2 < n ? digits[bits & 63] : '=';
-    }
-    if (to)
-        to[at] = '\0';
-    return to;
-}
-
 /* A CA that signs this one certificate and is then forgotten. 0, -ENOMEM, WEIR_CA_REFUSED. */
 static int certify(const char *ns, struct weir_pem *ret_ca, struct weir_pem *ret_leaf,
                    const char **ret_why) {
@@ -116,9 +97,9 @@ static int webhook(struct weir_args *args, const char *ns, const char *image) {
     char *texts[3] = { NULL, NULL, NULL };
 
     if (r == 0) {
-        texts[0] = base64(ca.cert);
-        texts[1] = base64(leaf.cert);
-        texts[2] = base64(leaf.key);
+        texts[0] = weir_base64_text(ca.cert, strlen(ca.cert));
+        texts[1] = weir_base64_text(leaf.cert, strlen(leaf.cert));
+        texts[2] = weir_base64_text(leaf.key, strlen(leaf.key));
     }
     if (texts[0] && texts[1] && texts[2]) {
         const struct put puts[] = { { "weir-system", ns }, { "weir:latest", image },

@@ -5,8 +5,8 @@
  */
 #include <string.h>
 
+#include "base/radix.h"
 #include "conf/build.h"
-#include "conf/parse.h"
 
 /* As weir_dec_string, but what stands there instead is not told. */
 static int decode_text(struct weir_dec *d, const struct weir_node *n, void *out) {

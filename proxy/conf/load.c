@@ -64,6 +64,12 @@ const struct weir_node *weir_node_get(const struct weir_node *n, const char *key
     return NULL;
 }
 
+const char *weir_node_text(const struct weir_node *n, const char *key) {
+    const struct weir_node *value = weir_node_get(n, key);
+
+    return value && value->type == WEIR_NODE_STRING ? value->text : "";
+}
+
 const char *weir_node_type_name(const struct weir_node *n) {
     switch (n->type) {
     case WEIR_NODE_NULL:

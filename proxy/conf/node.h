@@ -43,6 +43,8 @@ struct weir_node {
 
 /* Member of a map by key; NULL if there is none or n is not a map (or NULL). */
 const struct weir_node *weir_node_get(const struct weir_node *n, const char *key);
+/* Member that is a string; "" if there is none. */
+const char *weir_node_text(const struct weir_node *n, const char *key);
 /* "a string", "an object", ... */
 const char *weir_node_type_name(const struct weir_node *n);
 

@@ -11,21 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/radix.h"
+
 static bool is_digit(char c) {
     return c >= '0' && c <= '9';
-}
-
-static int hex_value(char c) {
-    if (is_digit(c)) {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
 }
 
 /* Four decimal parts without leading zeros, exactly filling s. */
@@ -57,7 +46,7 @@ static int parse_group(struct weir_slice s, uint8_t ret_bytes[2]) {
         return -EINVAL;
     }
     for (size_t i = 0; i < s.len; i++) {
-        int digit = hex_value(s.ptr[i]);
+        int digit = weir_hex_digit(s.ptr[i]);
         if (digit < 0) {
             return -EINVAL;
         }
@@ -511,46 +500,4 @@ int weir_parse_time(const char *text, uint64_t *ret_seconds) {
     }
     *ret_seconds = (uint64_t)seconds;
     return 0;
-}
-
-/* -1 = not of the alphabet of RFC 4648 4. */
-static int digit_of(char c) {
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-long weir_base64_decode(const char *text, char *to) {
-    uint32_t bits = 0;
-    unsigned n = 0, padding = 0;
-    char *p = to;
-
-    for (; *text != '\0'; text++) {
-        int digit = digit_of(*text);
-        if (strchr(" \t\r\n", *text) != NULL) {
-            continue;
-        }
-        if ((digit < 0 && *text != '=') || (digit >= 0 && padding > 0)) {
-            return -1;
-        }
-        padding += *text == '=';
-        bits = bits << 6 | (digit < 0 ? 0u : (uint32_t)digit);
-        if (++n % 4 == 0) {
-            *p++ = (char)(bits >> 16);
-            *p++ = (char)(bits >> 8);
-            *p++ = (char)bits;
-        }
-    }
-    if (n % 4 != 0 || padding > 2) {
-        return -1;
-    }
-    p -= padding;
-    return memchr(to, '\0', (size_t)(p - to)) == NULL ? p - to : -1;
 }

@@ -20,10 +20,4 @@ int weir_parse_duration(const char *text, uint64_t *ret_us);
 /* RFC 3339 date-time, as in creationTimestamp; seconds since the epoch. */
 int weir_parse_time(const char *text, uint64_t *ret_seconds);
 
-/*
- * `to` has room for as many bytes as text has. Blanks and line breaks of a folded text do not count. Returns the number of bytes, or -1:
- * not base64, or a NUL in it.
- */
-long weir_base64_decode(const char *text, char *to);
-
 #endif

@@ -2,6 +2,7 @@
 #include "core/routes.h"
 
 #include "base/mem.h"
+#include "base/radix.h"
 #include "core/routes_authz.h"
 #include "core/routes_json.h"
 #include "http/uri.h"
@@ -456,13 +457,6 @@ int weir_routes_try(const struct weir_snapshot *s, const struct weir_routes_ask 
 
 /* ---- query strings ---- */
 
-static int hex(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
 /* %XX decoded, into the arena, NUL-terminated; ptr NULL = no memory. */
 static struct weir_slice decoded(struct weir_arena *arena, struct weir_slice text) {
     struct weir_slice copy = weir_arena_dup(arena, text);
@@ -472,10 +466,12 @@ static struct weir_slice decoded(struct weir_arena *arena, struct weir_slice tex
     if (!to)
         return copy;
     for (size_t i = 0; i < text.len; i++) {
-        bool escape = text.ptr[i] == '%' && i + 2 < text.len && hex(text.ptr[i + 1]) >= 0 &&
-                      hex(text.ptr[i + 2]) >= 0;
+        bool escape = text.ptr[i] == '%' && i + 2 < text.len &&
+                      weir_hex_digit(text.ptr[i + 1]) >= 0 && weir_hex_digit(text.ptr[i + 2]) >= 0;
 
-        to[n++] = escape ? (char)(hex(text.ptr[i + 1]) << 4 | hex(text.ptr[i + 2])) : text.ptr[i];
+        to[n++] =
+            escape ? (char)(weir_hex_digit(text.ptr[i + 1]) << 4 | weir_hex_digit(text.ptr[i + 2]))
+                   : text.ptr[i];
         i += escape ? 2 : 0;
     }
     to[n] = '\0';

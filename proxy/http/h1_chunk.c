@@ -11,6 +11,7 @@
  */
 #include "http/h1_internal.h"
 
+#include "base/radix.h"
 #include "http/uri.h"
 
 enum { SIZE, EXT, SIZE_LF, DATA, DATA_CR, DATA_LF, LAST, END_LF };
@@ -34,15 +35,8 @@ static int charge(struct weir_h1 *h) {
     return h->mark++ < h->base.limits->chunk_ext_bytes ? 0 : wrong(h);
 }
 
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int read_size(struct weir_h1 *h, char c) {
-    int digit = hex_value(c);
+    int digit = weir_hex_digit(c);
     if (digit >= 0) {
         bool idle_zero = h->recv_left == 0 && h->digits > 0;
         if (++h->digits > DIGITS_MAX)

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "base/radix.h"
+
 #define BLOCK 64u
 
 struct sha1 {
@@ -70,20 +72,8 @@ static void finish(struct sha1 *s, uint8_t digest[20]) {
         digest[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
-static void base64(const uint8_t *bytes, size_t n, char *to) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < n; i += 3, to += 4) {
-        uint32_t v = (uint32_t)bytes[i] << 16 | (i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0) |
-                     (i + 2 < n ? bytes[i + 2] : 0u);
-
-        for (unsigned k = 0; k < 4; k++)
-            to[k] = i + k > n ? '=' : digits[v >> (18 - 6 * k) & 63];
-    }
-}
-
 void weir_websocket_key(const uint8_t random[16], char ret_key[WEIR_WEBSOCKET_KEY_LEN]) {
-    base64(random, 16, ret_key);
+    weir_base64_encode(random, 16, ret_key);
 }
 
 void weir_websocket_accept(struct weir_slice key, char ret_accept[WEIR_WEBSOCKET_ACCEPT_LEN]) {
@@ -94,5 +84,5 @@ void weir_websocket_accept(struct weir_slice key, char ret_accept[WEIR_WEBSOCKET
     add(&s, key.ptr, key.len);
     add(&s, guid, sizeof(guid) - 1);
     finish(&s, digest);
-    base64(digest, sizeof(digest), ret_accept);
+    weir_base64_encode(digest, sizeof(digest), ret_accept);
 }

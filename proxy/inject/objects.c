@@ -29,14 +29,9 @@ struct reading {
     bool replaced; /* a null, which does not come back as it was */
 };
 
-static const char *text_of(const struct weir_node *n, const char *key) {
-    const struct weir_node *value = weir_node_get(n, key);
-
-    return value && value->type == WEIR_NODE_STRING ? value->text : "";
-}
-
 static const struct kind *kind_of(const struct weir_node *object) {
-    const char *version = text_of(object, "apiVersion"), *name = text_of(object, "kind");
+    const char *version = weir_node_text(object, "apiVersion"),
+               *name = weir_node_text(object, "kind");
     const char *slash = strchr(version, '/');
     size_t n = slash ? (size_t)(slash - version) : 0;
 
@@ -58,16 +53,17 @@ static const struct weir_node *pod_of(const struct weir_node *object, const stru
 static void tell(const struct reading *rd, const struct weir_node *object,
                  const struct weir_inject_result *result) {
     const struct weir_node *meta = weir_node_get(object, "metadata");
-    const char *name = text_of(meta, "name"), *ns = text_of(meta, "namespace");
+    const char *name = weir_node_text(meta, "name"), *ns = weir_node_text(meta, "namespace");
     const char *done = rd->in.options->remove ? "taken out" : "injected";
     char line[1024];
 
     if (name[0] == '\0')
-        name = text_of(meta, "generateName");
+        name = weir_node_text(meta, "generateName");
     if (result->outcome == WEIR_INJECT_REFUSED || !rd->in.options->note)
         return;
-    snprintf(line, sizeof(line), "%s %s%s%s: %s%s", text_of(object, "kind"), ns, ns[0] ? "/" : "",
-             name, result->outcome == WEIR_INJECT_CHANGED ? done : "left alone: ", result->why);
+    snprintf(line, sizeof(line), "%s %s%s%s: %s%s", weir_node_text(object, "kind"), ns,
+             ns[0] ? "/" : "", name,
+             result->outcome == WEIR_INJECT_CHANGED ? done : "left alone: ", result->why);
     rd->in.options->note(rd->in.options->note_arg, line);
 }
 
@@ -100,8 +96,8 @@ static int on_document(const struct weir_node *root, void *arg) {
     int r = 0;
 
     weir_arena_reset(&rd->arena);
-    if (strcmp(text_of(root, "kind"), "List") != 0 ||
-        strcmp(text_of(root, "apiVersion"), "v1") != 0)
+    if (strcmp(weir_node_text(root, "kind"), "List") != 0 ||
+        strcmp(weir_node_text(root, "apiVersion"), "v1") != 0)
         return on_object(rd, root);
     if (items && items->type == WEIR_NODE_LIST)
         WEIR_NODE_FOREACH(it, items) {

@@ -104,12 +104,6 @@ void weir_inject_result_deinit(struct weir_inject_result *result) {
 
 /* ---- what is there ---- */
 
-static const char *text_of(const struct weir_node *n, const char *key) {
-    const struct weir_node *value = weir_node_get(n, key);
-
-    return value && value->type == WEIR_NODE_STRING ? value->text : "";
-}
-
 static const struct weir_node *find_named(const struct weir_node *list, const char *name,
                                           uint32_t *ret_index) {
     uint32_t i = 0;
@@ -117,7 +111,7 @@ static const struct weir_node *find_named(const struct weir_node *list, const ch
     if (!list || list->type != WEIR_NODE_LIST)
         return NULL;
     WEIR_NODE_FOREACH(it, list) {
-        if (strcmp(text_of(it, "name"), name) == 0) {
+        if (strcmp(weir_node_text(it, "name"), name) == 0) {
             if (ret_index)
                 *ret_index = i;
             return it;
@@ -186,7 +180,7 @@ static const char *port_taken(const struct job *j, const struct weir_node *conta
                 if (port->type == WEIR_NODE_INT && port->number == ours[i])
                     return weir_arena_printf(
                         j->in->arena, "its container %s has port %u, which the sidecar needs",
-                        text_of(c, "name"), (unsigned)ours[i]);
+                        weir_node_text(c, "name"), (unsigned)ours[i]);
         }
     }
     return NULL;
@@ -199,7 +193,7 @@ static const char *obstacle(const struct job *j) {
 
     if (host && host->type == WEIR_NODE_BOOL && host->truth)
         return "it uses the host's network";
-    if (strcmp(text_of(weir_node_get(j->spec, "os"), "name"), "windows") == 0)
+    if (strcmp(weir_node_text(weir_node_get(j->spec, "os"), "name"), "windows") == 0)
         return "it is a Pod for Windows";
     if (weir_inject_annotation(j->pod, "kubernetes.io/config.mirror"))
         return "it is the mirror of a static Pod, which cannot be changed";

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/radix.h"
 #include "inject/inject_internal.h"
 
 struct review {
@@ -11,33 +12,6 @@ struct review {
     json_t *answer; /* NULL = the text holds none that could be answered */
     const char *why;
 };
-
-static const char *text_of(const struct weir_node *n, const char *key) {
-    const struct weir_node *value = weir_node_get(n, key);
-
-    return value && value->type == WEIR_NODE_STRING ? value->text : "";
-}
-
-/* RFC 4648 4. NULL = no memory. */
-static char *base64(const char *s) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = strlen(s), k = 0;
-    char *out = weir_calloc(n / 3 + 2, 4);
-
-    for (size_t i = 0; out && i < n; i += 3) {
-        uint32_t v = (uint32_t)(unsigned char)s[i] << 16;
-
-        if (i + 1 < n)
-            v |= (uint32_t)(unsigned char)s[i + 1] << 8;
-        if (i + 2 < n)
-            v |= (unsigned char)s[i + 2];
-        out[k++] = digits[v >> 18];
-        out[k++] = digits[v >> 12 & 63];
-        out[k++] = i + 1 < n ? digits[v >> 6 & 63] : '=';
-        out[k++] = i + 2 < n ? digits[v & 63] : '=';
-    }
-    return out;
-}
 
 static json_t *patch_of(const struct weir_inject_result *result) {
     json_t *patch = json_array();
@@ -55,7 +29,8 @@ static json_t *patch_of(const struct weir_inject_result *result) {
 
 static int put_patch(json_t *response, const struct weir_inject_result *result) {
     json_t *patch = patch_of(result);
-    char *text = json_dumps(patch, JSON_COMPACT), *coded = text ? base64(text) : NULL;
+    char *text = json_dumps(patch, JSON_COMPACT),
+         *coded = text ? weir_base64_text(text, strlen(text)) : NULL;
     int r = -ENOMEM;
 
     if (coded)
@@ -113,8 +88,9 @@ static int answer_pod(struct review *rv, const struct weir_node *pod, json_t *re
 static bool is_new_pod(const struct weir_node *request) {
     const struct weir_node *kind = weir_node_get(request, "kind");
 
-    return strcmp(text_of(kind, "group"), "") == 0 && strcmp(text_of(kind, "kind"), "Pod") == 0 &&
-           strcmp(text_of(request, "operation"), "CREATE") == 0;
+    return strcmp(weir_node_text(kind, "group"), "") == 0 &&
+           strcmp(weir_node_text(kind, "kind"), "Pod") == 0 &&
+           strcmp(weir_node_text(request, "operation"), "CREATE") == 0;
 }
 
 static int on_review(const struct weir_node *root, void *arg) {
@@ -124,13 +100,13 @@ static int on_review(const struct weir_node *root, void *arg) {
     json_t *response;
     int r = 0;
 
-    if (strcmp(text_of(root, "apiVersion"), "admission.k8s.io/v1") != 0 ||
-        strcmp(text_of(root, "kind"), "AdmissionReview") != 0)
+    if (strcmp(weir_node_text(root, "apiVersion"), "admission.k8s.io/v1") != 0 ||
+        strcmp(weir_node_text(root, "kind"), "AdmissionReview") != 0)
         return rv->why = "not an AdmissionReview of admission.k8s.io/v1", 0;
-    if (text_of(request, "uid")[0] == '\0')
+    if (weir_node_text(request, "uid")[0] == '\0')
         return rv->why = "the AdmissionReview has no request.uid", 0;
     /* Anything but a new Pod is not ours to change: the API server was configured to ask more than it need. */
-    response = json_pack("{s:s, s:b}", "uid", text_of(request, "uid"), "allowed", 1);
+    response = json_pack("{s:s, s:b}", "uid", weir_node_text(request, "uid"), "allowed", 1);
     rv->answer = json_pack("{s:s, s:s, s:O}", "apiVersion", "admission.k8s.io/v1", "kind",
                            "AdmissionReview", "response", response);
     if (is_new_pod(request) && !(pod && pod->type == WEIR_NODE_MAP))

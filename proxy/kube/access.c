@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/radix.h"
 #include "conf/node.h"
 #include "conf/parse.h"
 #include "sys/files.h"

@@ -6,16 +6,10 @@
  * encoded '/', '\' or NUL, a raw '\', a malformed escape, a climb above the root, and dot segments
  * with parameters (`/..;/`, which some servers resolve and others do not).
  */
+#include "base/radix.h"
 #include "route/route.h"
 
 enum { PATH_OK = 0, PATH_REFUSED = 1 };
-
-static int hex_value(char c) {
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static bool is_unreserved(int c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -39,8 +33,8 @@ static bool is_plain(struct weir_slice path) {
 /* Decodes the escape at path[i] to buf; 1 or 3 bytes written. */
 static int unescape(struct weir_slice path, size_t i, char *buf, size_t *ret_n) {
     static const char digits[] = "0123456789ABCDEF";
-    int hi = i + 2 < path.len ? hex_value(path.ptr[i + 1]) : -1;
-    int lo = i + 2 < path.len ? hex_value(path.ptr[i + 2]) : -1;
+    int hi = i + 2 < path.len ? weir_hex_digit(path.ptr[i + 1]) : -1;
+    int lo = i + 2 < path.len ? weir_hex_digit(path.ptr[i + 2]) : -1;
     int c = hi * 16 + lo;
 
     if (hi < 0 || lo < 0 || c == '/' || c == '\\' || c == '\0')
