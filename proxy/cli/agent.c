@@ -21,8 +21,6 @@ static const struct weir_option options[] = {
     { "admin", 'a', "PATH", "unix socket for weir status (default /run/weir/agent.sock)" },
     { "helper", 0, "PATH", "socket of a running weir helper (default: start one of its own)" },
     { "metrics", 0, "ADDR:PORT", "serve /metrics, /ready and /live there (default: nowhere)" },
-    { "identities", 0, "DIR",
-      "keys of node-mode tenants: DIR/NS/ACCOUNT/tls.crt, tls.key, ca.crt" },
     { "mesh-ca", 0, "DIR",
       "sign certificates of the pods here with this development CA (weir ca init)" },
     { "trust-bundle", 0, "FILE", "all CAs to trust (default ca.crt of --mesh-ca); watched" },
@@ -65,10 +63,8 @@ static int run(struct weir_args *args) {
         .kubeconfig = weir_args_value(args, "kubeconfig"),
         .kubernetes = weir_args_has(args, "kubernetes") || weir_args_has(args, "kubeconfig"),
         .kubernetes_watch_s = 300,
-        .identities = weir_args_value(args, "identities"),
         .mesh_ca = weir_args_value(args, "mesh-ca"),
         .trust_bundle = weir_args_value(args, "trust-bundle"),
-        .svid_lifetime_s = 6 * 3600,
     };
     const char *watch = weir_args_value(args, "kubernetes-watch");
     const char *lifetime = weir_args_value(args, "svid-lifetime");
@@ -86,10 +82,8 @@ static int run(struct weir_args *args) {
     if (lifetime) {
         if (weir_parse_duration(lifetime, &us) || us < 2000000 || us > 30 * 86400 * 1000000ull)
             return weir_usage(args, "--svid-lifetime %s: from 2s to 720h", lifetime);
-        params.svid_lifetime_s = (unsigned)(us / 1000000);
+        params.svid_lifetime_us = us;
     }
-    if (params.mesh_ca && params.identities)
-        return weir_usage(args, "--mesh-ca and --identities: one of the two");
     for (unsigned i = 0; i < args->n_given; i++)
         if (strcmp(args->given[i].option->name, "config") == 0)
             configs[params.n_configs++] = args->given[i].value;

@@ -66,7 +66,10 @@ void weir_agent_spec_default(struct weir_agent_spec *spec) {
         .flow_log = "",
         .helper = "",
         .metrics = "",
-        .identities = "",
+        .mesh_ca = "",
+        .signer = "",
+        .trust_bundle = "",
+        .svid_lifetime_us = 6 * 3600 * SECOND,
         .tenant_idle_us = 60 * SECOND,
         .hold_us = 10 * SECOND,
         .sidecar_hold_us = 5 * SECOND,
@@ -411,6 +414,32 @@ static int decode_ttl(struct weir_dec *d, const struct weir_node *n, void *out) 
     return r;
 }
 
+/* "example.com/name", as Kubernetes has it. */
+static int decode_signer(struct weir_dec *d, const struct weir_node *n, void *out) {
+    int r = weir_dec_string(d, n, out);
+    const char *name = r == 0 ? *(const char **)out : "";
+    const char *slash = strchr(name, '/');
+
+    if (r == 0 && name[0] &&
+        (!slash || !slash[1] || slash == name || strlen(name) > 571 ||
+         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-./") != strlen(name))) {
+        return weir_dec_error(d, n, "must be DOMAIN/NAME, as \"weir.dev/mesh\"");
+    }
+    return r;
+}
+
+/* Nobody renews twice a second, and what lasts a month is not short-lived. */
+static int decode_lifetime(struct weir_dec *d, const struct weir_node *n, void *out) {
+    uint64_t us = *(uint64_t *)out;
+    int r = weir_dec_duration(d, n, &us);
+
+    if (r == 0 && (us < 2 * SECOND || us > 720 * 3600 * SECOND)) {
+        return weir_dec_error(d, n, "must be from 2s to 720h");
+    }
+    *(uint64_t *)out = us;
+    return r;
+}
+
 #define NAMES(key, member, fn) WEIR_F(key, struct weir_names_spec, member, fn)
 static const struct weir_field names_fields[] = {
     WEIR_F_LIST("servers", struct weir_names_spec, servers, n_servers, weir_decode_dns_server),
@@ -441,7 +470,10 @@ static const struct weir_field agent_spec_fields[] = {
     WEIR_F("flowLog", struct weir_agent_spec, flow_log, decode_flow_log),
     WEIR_F("helper", struct weir_agent_spec, helper, weir_decode_path),
     WEIR_F("metrics", struct weir_agent_spec, metrics, decode_address),
-    WEIR_F("identities", struct weir_agent_spec, identities, weir_decode_path),
+    WEIR_F("meshCA", struct weir_agent_spec, mesh_ca, weir_decode_path),
+    WEIR_F("signer", struct weir_agent_spec, signer, decode_signer),
+    WEIR_F("trustBundle", struct weir_agent_spec, trust_bundle, weir_decode_path),
+    WEIR_F("svidLifetime", struct weir_agent_spec, svid_lifetime_us, decode_lifetime),
     WEIR_F("tenantIdleTime", struct weir_agent_spec, tenant_idle_us, weir_dec_timeout),
     WEIR_F("holdTime", struct weir_agent_spec, hold_us, weir_dec_duration),
     WEIR_F("sidecarHoldTime", struct weir_agent_spec, sidecar_hold_us, decode_sidecar_hold),

@@ -579,8 +579,10 @@ struct weir_agent_spec {
     const char *helper;   /* socket of a running weir helper; "" = the agent starts its own */
     const char *metrics;  /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
     const char *kubelet_cgroup; /* as cgroup; "" = unknown: probes by address and declared port */
-    const char *
-        identities; /* directory of tenants' keys: NAMESPACE/ACCOUNT/tls.crt, tls.key, ca.crt; "" = none */
+    const char *mesh_ca;        /* directory of a development CA that signs here; "" = none */
+    const char *signer;         /* signerName of the cluster's signer; "" = none */
+    const char *trust_bundle;   /* file with all CAs to trust; "" = ca.crt of mesh_ca */
+    uint64_t svid_lifetime_us;  /* of what is asked for or signed for the pods here; 6 h */
     uint64_t tenant_idle_us;  /* then a tenant's worker is ended until the next connection; 60 s */
     uint64_t hold_us;         /* how long SYNs of an unclassified cgroup are held back; 10 s */
     uint64_t sidecar_hold_us; /* SYNs that need a sidecar that does not listen; 5 s, 0 = refused */

@@ -202,9 +202,22 @@ static bool has_room(const struct weir_worker *w, const struct weir_target *targ
     return false;
 }
 
+/* us that the certificate is good for that a mesh connection begins with; WEIR_NEVER = it bounds nothing. */
+static uint64_t proven_us(const struct weir_worker *w, const struct weir_tls_ctx *ctx) {
+    int64_t end = ctx && weir_tls_ctx_mode(ctx) == WEIR_TLS_MESH_CLIENT
+                      ? weir_tls_ctx_not_after(ctx) * 1000000
+                      : 0;
+    int64_t now = end ? (int64_t)w->net->ops->wall(w->net) : 0;
+
+    return end > now ? (uint64_t)(end - now) : WEIR_NEVER;
+}
+
 static void aim(struct weir_conn *c, const struct weir_pool_dial *how, struct weir_pool *p) {
     const struct weir_connection_spec *terms = weir_pool_terms(c->worker, how->target);
-    uint64_t spread = terms->lifetime_us / 10 + 1; /* so that they do not end in step */
+    uint64_t lives = proven_us(c->worker, how->tls);
+
+    if (terms->lifetime_us && terms->lifetime_us < lives)
+        lives = terms->lifetime_us;
 
     c->target = how->target;
     c->endpoint = how->endpoint;
@@ -212,8 +225,8 @@ static void aim(struct weir_conn *c, const struct weir_pool_dial *how, struct we
     weir_lb_use(how->target->lb, how->endpoint);
     p->n_open++;
     c->expires = WEIR_NEVER;
-    if (terms->lifetime_us)
-        c->expires = c->since + terms->lifetime_us - weir_worker_random(c->worker) % spread;
+    if (lives != WEIR_NEVER) /* not all of them in step */
+        c->expires = c->since + lives - weir_worker_random(c->worker) % (lives / 10 + 1);
 }
 
 void weir_pool_closed(struct weir_conn *up) {

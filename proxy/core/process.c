@@ -135,8 +135,12 @@ static int64_t earlier(int64_t t, const struct weir_tls_ctx *ctx) {
 }
 
 /* Of all certificates that are shown, the one that ends first; 0 = none. */
-static int64_t cert_not_after(const struct weir_runtime *rt) {
-    int64_t t = earlier(earlier(0, rt->tls.mesh_server), rt->tls.server);
+static int64_t cert_not_after(const struct weir_process *p) {
+    const struct weir_runtime *rt = p->runtime;
+    int64_t t = p->identity.svid ? weir_svid_view(p->identity.svid).not_after_s
+                                 : earlier(0, rt->tls.mesh_server);
+
+    t = earlier(t, rt->tls.server);
 
     for (uint32_t i = 0; i < rt->n_gateways; i++)
         t = earlier(t, rt->gateways[i].tls);
@@ -169,6 +173,14 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
         m.agent_snapshots_refused = p->link->figures.refused;
         m.agent_bytes = p->link->figures.bytes;
     }
+    if (p->identity.svid) {
+        const struct weir_svid_view svid = weir_svid_view(p->identity.svid);
+
+        m.has_svid = true;
+        m.svid_held = svid.state == WEIR_SVID_HELD;
+        m.svid_arrived = svid.arrived;
+        m.svid_failed = svid.refused;
+    }
     m.dns_ok = dns.answers;
     m.dns_none = dns.negative;
     m.dns_failed = dns.failures;
@@ -180,7 +192,7 @@ static struct weir_process_metrics process_metrics(struct weir_process *p) {
     m.max_fds = st.max_fds;
     m.resident_bytes = st.resident_bytes;
     m.cpu_us = st.cpu_us;
-    m.cert_not_after_s = cert_not_after(p->runtime);
+    m.cert_not_after_s = cert_not_after(p);
     for (unsigned i = 0; i < p->n_threads; i++) {
         m.unknown_original += weir_loop_unknown_original(p->threads[i]->loop);
         m.no_descriptor += weir_loop_refused_no_fd(p->threads[i]->loop);
@@ -215,7 +227,7 @@ static int admin_status(void *arg, struct weir_bufq *out) {
     struct weir_process *p = arg;
     const struct weir_snapshot *s = p->runtime->snapshot;
     const struct weir_tls_ctx *own = p->runtime->tls.mesh_server;
-    char agent[256] = "", text[2048];
+    char agent[256] = "", svid[512], text[2816];
 
     if (p->link)
         snprintf(agent, sizeof(agent),
@@ -224,18 +236,20 @@ static int admin_status(void *arg, struct weir_bufq *out) {
                  p->link->figures.up ? "connected" : "away", p->link->held ? p->link->held->n : 0,
                  (unsigned long long)p->link->figures.snapshots,
                  (unsigned long long)p->link->figures.failures);
+    weir_process_svid_status(p, svid, sizeof(svid));
     snprintf(
         text, sizeof(text),
         "{\"version\":\"%s\",\"pid\":%d,\"workers\":%u,\"draining\":%s,\"generation\":%llu,"
         "\"reloads\":%llu,"
-        "\"reloadFailures\":%llu,%s\"pod\":\"%s\",\"identity\":\"%s\",\"services\":%u,\"routes\":%"
+        "\"reloadFailures\":%llu,%s\"pod\":\"%s\",\"identity\":\"%s\",%s\"services\":%u,\"routes\":"
+        "%"
         "u,"
         "\"connections\":{\"downstream\":%llu,\"upstream\":%llu},\"requests\":%llu,\"relays\":%llu}"
         "\n",
         WEIR_VERSION, (int)getpid(), p->n_threads, p->draining ? "true" : "false",
         (unsigned long long)p->generation, (unsigned long long)p->reloads,
         (unsigned long long)p->reload_failures, agent, s->proxy.pod,
-        own ? weir_tls_ctx_identity(own)->uri : "", s->n_services, s->n_routes,
+        own ? weir_tls_ctx_identity(own)->uri : "", svid, s->n_services, s->n_routes,
         (unsigned long long)sum(p, WEIR_C_DOWN_ACTIVE),
         (unsigned long long)sum(p, WEIR_C_UP_ACTIVE), (unsigned long long)sum(p, WEIR_C_REQUESTS),
         (unsigned long long)sum(p, WEIR_C_RELAYS));
@@ -275,6 +289,7 @@ static void admin_posted(void *arg) {
     weir_successor_deinit(&p->successor);
     p->on_watch = weir_event_free(p->on_watch);
     p->on_ticket = weir_event_free(p->on_ticket);
+    weir_process_svid_close(p);
     p->names = weir_names_free(p->names);
     weir_loop_stop(p->loop);
 }
@@ -477,6 +492,8 @@ static int start(struct weir_process *p) {
     if (r == 0)
         r = weir_process_tickets(p, p->runtime->snapshot->proxy.ticket_us);
     if (r == 0)
+        r = weir_process_svid_open(p);
+    if (r == 0)
         r = p->tenancy ? weir_tenancy_open(p) : start_threads(p);
     if (r == 0 && p->link)
         weir_link_open(p);
@@ -496,6 +513,7 @@ static void stop(struct weir_process *p) {
         weir_loop_free(p->loop);
     weir_watch_free(p->watch);
     weir_tickets_unref(p->tickets);
+    weir_svid_free(p->identity.svid);
     weir_texts_deinit(&p->standard_input);
     weir_quota_deinit(&p->quota);
     weir_outlet_close(&p->outlet);
@@ -505,7 +523,7 @@ static void stop(struct weir_process *p) {
 }
 
 int weir_process_run(const struct weir_process_params *params) {
-    struct weir_tenancy tenancy = { params->tenant, params->control_fd, -1, { -1, -1, -1 } };
+    struct weir_tenancy tenancy = { params->tenant, params->control_fd, -1 };
     struct weir_link link = { .at = params->agent };
     struct weir_process p = { .params = params,
                               .tenancy = params->tenant ? &tenancy : NULL,

@@ -10,6 +10,7 @@
 #include "core/process.h"
 #include "core/process_agent.h"
 #include "core/process_successor.h"
+#include "core/process_svid.h"
 #include "core/worker.h"
 #include "io/events.h"
 #include "io/handed.h"
@@ -47,7 +48,6 @@ struct weir_thread {
 struct weir_tenancy {
     const char *name;
     int control_fd, documents_fd;
-    int identity_fds[3]; /* chain, key, CAs */
     struct weir_event *on_control, *on_second;
     unsigned n_ever; /* threads */
     uint64_t done;   /* requests and relays of threads that have ended */
@@ -73,6 +73,7 @@ struct weir_process {
     struct weir_event *on_watch, *on_hup, *on_term, *on_int, *on_usr2, *on_ticket;
     struct weir_handed *handed; /* while it starts */
     struct weir_successor successor;
+    struct weir_process_svid identity;
     struct weir_tickets *tickets; /* of the process as long as it lives */
     uint64_t ticket_us;           /* period of on_ticket */
     uint64_t ticket_rotations;
@@ -103,11 +104,8 @@ void weir_tenancy_close(struct weir_process *p);
 bool weir_tenancy_posted(struct weir_process *p);
 /* A configuration was put in force, or refused. */
 void weir_tenancy_said(struct weir_process *p, bool in_force);
-/* The documents; chain, key or CAs. weir_free. 0 or -errno. */
+/* The documents. weir_free. 0 or -errno. */
 int weir_tenancy_read(const struct weir_process *p, char **ret_text, size_t *ret_len);
-bool weir_tenancy_has_identity(const struct weir_process *p);
-int weir_tenancy_read_pem(const struct weir_process *p, unsigned which, char **ret_text,
-                          size_t *ret_len);
 
 /* process.c: puts what the runtime says of the whole process in force: limits.memory and logLevel. */
 void weir_process_settle(struct weir_process *p);
@@ -123,6 +121,8 @@ int weir_process_runtime_of(struct weir_process *p, const char *pod,
                             struct weir_runtime **ret_runtime);
 /* Loads again and offers the result to every thread, at once or when its names are known; on failure everything stays as it is. */
 void weir_process_reload(struct weir_process *p);
+/* The snapshot in force with other contexts, which are taken over, and with the addresses its names have now. */
+void weir_process_renew(struct weir_process *p, struct weir_tls_set *tls);
 /* Of weir_names. */
 void weir_process_names_changed(void *arg);
 /* Watches the configuration and every file it names. */

@@ -14,6 +14,7 @@
 #include "core/process_internal.h"
 #include "core/tenant.h"
 #include "io/sockets.h"
+#include "sys/clock.h"
 #include "sys/files.h"
 #include "sys/log.h"
 #include "sys/packet.h"
@@ -21,7 +22,6 @@
 
 #define FIRST_PATIENCE_MS 10000 /* until the configuration has come */
 #define SECOND_US         1000000u
-#define PEM_MAX           (1024u * 1024u)
 
 /* A packet with its descriptors; those that are used are set to -1. */
 struct told {
@@ -76,13 +76,54 @@ int weir_tenancy_read(const struct weir_process *p, char **ret_text, size_t *ret
     return read_at_start(p->tenancy->documents_fd, WEIR_CONFIG_MAX, ret_text, ret_len);
 }
 
-bool weir_tenancy_has_identity(const struct weir_process *p) {
-    return p->tenancy && p->tenancy->identity_fds[0] >= 0;
+/* ---- the identity ---- */
+
+static int ask(void *arg, struct weir_slice csr) {
+    struct weir_process *p = arg;
+    struct weir_tenant_packet packet = { .version = WEIR_TENANT_VERSION, .verb = WEIR_TENANT_CSR };
+
+    if (csr.len >= sizeof(packet.text))
+        return -EMSGSIZE;
+    memcpy(packet.text, csr.ptr, csr.len);
+    return weir_packet_send(p->tenancy->control_fd, &packet, sizeof(packet), NULL, 0);
 }
 
-int weir_tenancy_read_pem(const struct weir_process *p, unsigned which, char **ret_text,
-                          size_t *ret_len) {
-    return read_at_start(p->tenancy->identity_fds[which], PEM_MAX, ret_text, ret_len);
+static void on_identity(struct weir_process *p, const struct told *told) {
+    uint64_t now = weir_clock_wall_us();
+    char *text[2] = { NULL, NULL };
+    size_t len[2] = { 0, 0 };
+    int r = 0;
+
+    if (!p->identity.svid)
+        return;
+    if (told->packet.verb == WEIR_TENANT_NO_SVID) {
+        weir_svid_refused(p->identity.svid, now, weir_slice_from_str(told->packet.text));
+        return;
+    }
+    for (unsigned i = 0; r == 0 && i < told->n; i++)
+        r = read_at_start(told->fds[i], WEIR_SVID_BUNDLE_MAX, &text[i], &len[i]);
+    if (r)
+        weir_svid_refused(p->identity.svid, now, weir_slice_from_str(strerror(-r)));
+    else if (told->packet.verb == WEIR_TENANT_SVID)
+        weir_svid_arrived(p->identity.svid, now, weir_slice_make(text[0], len[0]),
+                          weir_slice_make(text[1], len[1]));
+    else
+        weir_svid_bundle(p->identity.svid, now, weir_slice_make(text[0], len[0]));
+    weir_free(text[0]);
+    weir_free(text[1]);
+}
+
+/* Whether there is somebody to sign may change with an agent that starts anew. */
+static void on_config(struct weir_process *p, struct told *told, bool running) {
+    int r = told->packet.value[0] ? weir_process_svid_new(p, ask, p) : 0;
+
+    if (r)
+        weir_log(WEIR_LOG_ERROR, "svid", "error=\"%s\"", strerror(-r));
+    if (!told->packet.value[0])
+        p->identity.svid = weir_svid_free(p->identity.svid);
+    take(&p->tenancy->documents_fd, &told->fds[0]);
+    if (running)
+        weir_process_reload(p);
 }
 
 static void want(void *arg, int family) {
@@ -232,7 +273,9 @@ static bool is_sound(const struct told *told) {
         bool named;
     } shape[] = {
         [WEIR_TENANT_CONFIG] = { 1, 1, false },
-        [WEIR_TENANT_IDENTITY] = { 3, 3, false },
+        [WEIR_TENANT_SVID] = { 2, 2, false },
+        [WEIR_TENANT_NO_SVID] = { 0, 0, false },
+        [WEIR_TENANT_TRUST] = { 1, 1, false },
         [WEIR_TENANT_POD] = { 2, 4, true },
         [WEIR_TENANT_GONE] = { 0, 0, true },
         [WEIR_TENANT_SOCKETS] = { 1, WEIR_PACKET_FDS, true },
@@ -244,24 +287,19 @@ static bool is_sound(const struct told *told) {
     return q->version == WEIR_TENANT_VERSION && q->verb >= WEIR_TENANT_CONFIG &&
            q->verb <= WEIR_TENANT_DRAIN && told->n >= shape[q->verb].least &&
            told->n <= shape[q->verb].most && memchr(q->name, 0, sizeof(q->name)) &&
-           (q->name[0] != '\0') == shape[q->verb].named;
+           memchr(q->text, 0, sizeof(q->text)) && (q->name[0] != '\0') == shape[q->verb].named;
 }
 
 /* Before the loop runs nothing is to be reloaded: `running` says that it does. */
 static void obey(struct weir_process *p, struct told *told, bool running) {
-    struct weir_tenancy *t = p->tenancy;
-
     switch ((enum weir_tenant_verb)told->packet.verb) {
     case WEIR_TENANT_CONFIG:
-        take(&t->documents_fd, &told->fds[0]);
-        if (running)
-            weir_process_reload(p);
+        on_config(p, told, running);
         break;
-    case WEIR_TENANT_IDENTITY:
-        for (unsigned i = 0; i < 3; i++)
-            take(&t->identity_fds[i], &told->fds[i]);
-        if (running)
-            weir_process_reload(p);
+    case WEIR_TENANT_SVID:
+    case WEIR_TENANT_NO_SVID:
+    case WEIR_TENANT_TRUST:
+        on_identity(p, told);
         break;
     case WEIR_TENANT_POD:
         on_pod(p, told);

@@ -82,47 +82,6 @@ out:
 
 /* ---- TLS ---- */
 
-/* The identity, from its directory or as it was given. */
-static int read_identity(const struct weir_process *p, const char *dir, struct weir_pem pem[3]) {
-    static const char *const names[3] = { "tls.crt", "tls.key", "ca.crt" };
-    char path[4096];
-    int r = 0;
-
-    for (unsigned i = 0; r == 0 && i < 3; i++) {
-        snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-        r = weir_tenancy_has_identity(p) ? weir_tenancy_read_pem(p, i, &pem[i].text, &pem[i].len)
-                                         : weir_secret_file_read(path, &pem[i].text, &pem[i].len);
-    }
-    return r;
-}
-
-static int load_mesh(const struct weir_process *p, const struct weir_proxy_spec *spec,
-                     struct weir_tls_set *set) {
-    struct weir_tls_params server = { .mode = WEIR_TLS_MESH_SERVER,
-                                      .trust_domain = spec->trust_domain,
-                                      .alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP
-                                                         "\x08" WEIR_ALPN_MESH_TCP),
-                                      .tickets = set->tickets,
-                                      .ticket_lifetime_s = (uint32_t)(spec->ticket_us / 500000),
-                                      .scope = "inbound" };
-    struct weir_tls_params client = server;
-    const char *name = p->tenancy ? p->tenancy->name : spec->identity_dir;
-    struct weir_pem pem[3] = { { 0 } };
-    int r = read_identity(p, spec->identity_dir, pem);
-
-    client.mode = WEIR_TLS_MESH_CLIENT;
-    client.alpn = WEIR_SLICE("\x07" WEIR_ALPN_MESH_HTTP);
-    if (r == 0)
-        r = weir_tls_from_pems(&server, pem, name, &set->mesh_server);
-    if (r == 0)
-        r = weir_tls_from_pems(&client, pem, name, &set->mesh_client);
-    client.alpn = WEIR_SLICE("\x08" WEIR_ALPN_MESH_TCP);
-    if (r == 0)
-        r = weir_tls_from_pems(&client, pem, name, &set->mesh_client_tcp);
-    weir_pems_forget(pem);
-    return r;
-}
-
 static bool has_sessions(const struct weir_snapshot *s) {
     for (uint32_t i = 0; i < s->n_routes; i++)
         for (uint32_t k = 0; k < s->routes[i].n_rules; k++)
@@ -174,8 +133,9 @@ static int load_sessions(struct weir_process *p, const struct weir_snapshot *s,
     return r;
 }
 
-static int load_tls(struct weir_process *p, const struct weir_proxy_spec *spec,
+static int load_tls(struct weir_process *p, const struct weir_snapshot *s,
                     struct weir_tls_set *set) {
+    const struct weir_proxy_spec *spec = &s->proxy;
     struct weir_tls_params server = { .mode = WEIR_TLS_SERVER,
                                       .trust_domain = spec->trust_domain,
                                       .alpn = WEIR_SLICE("\x02h2\x08http/1.1"),
@@ -203,9 +163,7 @@ static int load_tls(struct weir_process *p, const struct weir_proxy_spec *spec,
 
         r = weir_tls_from_files(&client, paths, &set->to);
     }
-    if (r == 0 && (spec->identity_dir[0] || weir_tenancy_has_identity(p)))
-        r = load_mesh(p, spec, set);
-    return r;
+    return r == 0 ? weir_process_mesh(p, s, set) : r;
 }
 
 /* ---- names ---- */
@@ -313,7 +271,7 @@ static int compile(struct weir_process *p, struct weir_snapshot *s, struct weir_
 static int build(struct weir_process *p, struct weir_snapshot *s,
                  struct weir_runtime **ret_runtime) {
     struct weir_tls_set tls = { 0 };
-    int r = load_tls(p, &s->proxy, &tls);
+    int r = load_tls(p, s, &tls);
 
     p->cert_refused = r != 0;
     if (r == 0)
@@ -420,16 +378,14 @@ void weir_process_reload(struct weir_process *p) {
         finish_reload(p);
 }
 
-/* The same configuration with the addresses that its names have now. */
-static void recompile(struct weir_process *p) {
-    struct weir_tls_set tls = weir_tls_set_ref(&p->runtime->tls);
+void weir_process_renew(struct weir_process *p, struct weir_tls_set *tls) {
     struct weir_runtime *rt = NULL;
-    int r = compile(p, p->runtime->snapshot, &tls, NULL, &rt);
+    int r = compile(p, p->runtime->snapshot, tls, NULL, &rt);
 
     if (r == 0)
         offer(p, rt);
     else
-        weir_log(WEIR_LOG_ERROR, "dns", "result=not_in_force error=\"%s\"",
+        weir_log(WEIR_LOG_ERROR, "renew", "result=not_in_force error=\"%s\"",
                  r < 0 ? strerror(-r) : "the configuration does not compile any more");
 }
 
@@ -438,8 +394,11 @@ void weir_process_names_changed(void *arg) {
 
     if (p->next)
         finish_reload(p);
-    else if (p->runtime && !p->draining)
-        recompile(p);
+    else if (p->runtime && !p->draining) {
+        struct weir_tls_set tls = weir_tls_set_ref(&p->runtime->tls);
+
+        weir_process_renew(p, &tls);
+    }
 }
 
 static void on_change(void *arg) {

@@ -41,7 +41,8 @@ struct weir_tls_set weir_tls_set_ref(const struct weir_tls_set *set) {
                                   .mesh_server = ctx_ref(set->mesh_server),
                                   .mesh_client = ctx_ref(set->mesh_client),
                                   .mesh_client_tcp = ctx_ref(set->mesh_client_tcp),
-                                  .sessions = set->sessions ? weir_seal_ref(set->sessions) : NULL };
+                                  .sessions = set->sessions ? weir_seal_ref(set->sessions) : NULL,
+                                  .tickets = set->tickets ? weir_tickets_ref(set->tickets) : NULL };
 }
 
 void weir_tls_set_deinit(struct weir_tls_set *set) {

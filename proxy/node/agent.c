@@ -231,7 +231,9 @@ static int settle_all(struct weir_agent *a, const struct weir_agent_spec *spec) 
     a->flow_log = settle(a, 3, a->params->flow_log, spec->flow_log);
     a->helper_path = settle(a, 4, a->params->helper, spec->helper);
     a->metrics_at = settle(a, 5, a->params->metrics, spec->metrics);
-    a->identities = settle(a, 6, a->params->identities, spec->identities);
+    a->mesh_ca = settle(a, 6, a->params->mesh_ca, spec->mesh_ca);
+    a->signer = settle(a, 7, a->params->signer, spec->signer);
+    a->trust_bundle = settle(a, 8, a->params->trust_bundle, spec->trust_bundle);
     if (a->params->kubernetes && a->node[0] == '\0')
         a->node = name_node(a);
     for (size_t i = 0; i < WEIR_ARRAY_LEN(a->owned); i++)
@@ -418,7 +420,7 @@ static struct weir_agent *agent_new(const struct weir_agent_params *params) {
         return NULL;
     }
     a->pin_dir = a->node = a->admin_path = a->flow_log = a->helper_path = a->metrics_at =
-        a->identities = "";
+        a->mesh_ca = a->signer = a->trust_bundle = "";
     a->documents_fd = -1;
     weir_list_init(&a->tenants);
     a->epoll_fd = a->flow_fd = -1;

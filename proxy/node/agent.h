@@ -26,6 +26,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum weir_flow_format { WEIR_FLOW_TEXT, WEIR_FLOW_JSON };
 
@@ -37,14 +38,14 @@ struct weir_agent_params {
     const char *cgroup; /* pods' parent, below the cgroup2 mount */
     const char *pin_dir;
     const char *node;
-    const char *admin;        /* unix socket path; "" = none */
-    const char *helper;       /* socket of a running weir helper; "" = start one of its own */
-    const char *metrics;      /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
-    const char *identities;   /* directory of the keys of tenants; "" = none */
-    const char *mesh_ca;      /* directory of a development CA (weir ca); NULL = none */
-    const char *trust_bundle; /* file with all CAs to trust; NULL = ca.crt of mesh_ca */
-    unsigned svid_lifetime_s; /* of what is signed for pods here */
-    const char *flow_log;     /* "-" = standard output, "" = none, else a file appended to */
+    const char *admin;         /* unix socket path; "" = none */
+    const char *helper;        /* socket of a running weir helper; "" = start one of its own */
+    const char *metrics;       /* "ADDR:PORT" of /metrics, /ready and /live; "" = none */
+    const char *mesh_ca;       /* directory of a development CA (weir ca) */
+    const char *signer;        /* of the cluster: signerName of its certificate requests */
+    const char *trust_bundle;  /* file with all CAs to trust */
+    uint64_t svid_lifetime_us; /* 0 = the document's */
+    const char *flow_log;      /* "-" = standard output, "" = none, else a file appended to */
     enum weir_flow_format flow_format;
     bool kubernetes;             /* the cluster is a source of configuration */
     const char *kubeconfig;      /* NULL = $KUBECONFIG, else the service account of this pod */

@@ -12,6 +12,7 @@
 #include "kern/http.h"
 #include "node/door.h"
 #include "node/kube.h"
+#include "node/sign.h"
 #include "node/tenants.h"
 #include "obs/expo.h"
 #include "obs/metrics.h"
@@ -143,6 +144,27 @@ static void expose_doors(const struct weir_agent *a, struct weir_pen *pen) {
     };
 
     write_all(pen, figures, WEIR_ARRAY_LEN(figures));
+}
+
+static void expose_signing(const struct weir_agent *a, struct weir_pen *pen) {
+    const struct weir_sign_figures n = weir_sign_figures(a);
+    const struct figure figures[] = {
+        { { "weir_agent_svid_requests_total", "counter",
+            "Certificate requests of pods of this node." },
+          n.asked },
+        { { "weir_agent_svids_issued_total", "counter", "Of those, signed." }, n.issued },
+        { { "weir_agent_svids_refused_total", "counter",
+            "Of those, not passed on: not for the pod's own identity, malformed, too many." },
+          n.refused },
+        { { "weir_agent_svids_failed_total", "counter",
+            "Of those, refused by the signer, or not answered." },
+          n.failed },
+        { { "weir_agent_svid_requests_waiting", "gauge", "Certificate requests under way." },
+          n.waiting },
+    };
+
+    if (weir_sign_on(a))
+        write_all(pen, figures, WEIR_ARRAY_LEN(figures));
 }
 
 static void expose_revocation(const struct weir_agent *a, struct weir_pen *pen) {
@@ -281,6 +303,7 @@ static int metrics(void *arg, struct weir_bufq *out) {
     weir_agent_kube_expose(a, &pen);
     expose_tenants(a, &pen);
     expose_doors(a, &pen);
+    expose_signing(a, &pen);
     expose_revocation(a, &pen);
     expose_maps(a, &pen);
     expose_kernel(a, &pen);

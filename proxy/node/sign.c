@@ -43,9 +43,9 @@ uint64_t weir_sign_bundle_generation(const struct weir_agent *a) {
 /* ---- the bundle ---- */
 
 static const char *bundle_path(const struct weir_agent *a, char *buf, size_t size) {
-    if (a->params->trust_bundle)
-        return a->params->trust_bundle;
-    snprintf(buf, size, "%s/ca.crt", a->params->mesh_ca);
+    if (a->trust_bundle[0])
+        return a->trust_bundle;
+    snprintf(buf, size, "%s/ca.crt", a->mesh_ca);
     return buf;
 }
 
@@ -116,15 +116,21 @@ static int read_pem(const struct weir_agent *a, const char *name, char **ret_tex
                     size_t *ret_len) {
     char path[4096];
 
-    snprintf(path, sizeof(path), "%s/%s", a->params->mesh_ca, name);
+    snprintf(path, sizeof(path), "%s/%s", a->mesh_ca, name);
     return weir_file_read(path, PEM_MAX, ret_text, ret_len);
+}
+
+static int64_t lifetime_s(const struct weir_agent *a) {
+    uint64_t us = a->params->svid_lifetime_us;
+
+    return (int64_t)((us ? us : a->snapshot->agent.svid_lifetime_us) / SECOND);
 }
 
 /* The development CA, read each time: it may be another one. */
 static void sign_here(struct weir_agent *a, struct weir_sign_request *q, struct weir_csr *csr) {
     struct weir_ca_request req = { .csr = csr,
                                    .now = (int64_t)(weir_clock_wall_us() / SECOND),
-                                   .lifetime = a->params->svid_lifetime_s };
+                                   .lifetime = lifetime_s(a) };
     struct weir_sign_answer yes = { .bundle = weir_sign_bundle(a) };
     WEIR_CLEANUP(weir_freep)
     char *cert = NULL;
@@ -205,7 +211,7 @@ void weir_sign_forget(struct weir_sign_request *q) {
 /* ---- life ---- */
 
 int weir_sign_open(struct weir_agent *a) {
-    if (!a->params->mesh_ca)
+    if (!a->mesh_ca[0])
         return 0;
     a->sign = weir_calloc(1, sizeof(*a->sign));
     if (!a->sign)
@@ -240,9 +246,13 @@ void weir_sign_status(const struct weir_agent *a, struct weir_textbuf *out) {
         return;
     weir_textbuf_name(out, "signer");
     weir_textbuf_add(out, "{", 1);
-    weir_textbuf_member(out, "from", a->params->mesh_ca);
+    weir_textbuf_member(out, "from", a->mesh_ca);
     weir_textbuf_member(out, "trouble", a->sign->why);
+    weir_textbuf_number(out, "bundle_generation", weir_sign_bundle_generation(a));
     weir_textbuf_number(out, "waiting", a->sign->n.waiting);
+    weir_textbuf_number(out, "asked", a->sign->n.asked);
     weir_textbuf_number(out, "issued", a->sign->n.issued);
+    weir_textbuf_number(out, "refused", a->sign->n.refused);
+    weir_textbuf_number(out, "failed", a->sign->n.failed);
     weir_textbuf_add(out, "}", 1);
 }

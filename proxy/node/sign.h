@@ -44,7 +44,7 @@ void weir_sign_forget(struct weir_sign_request *request);
 struct weir_slice weir_sign_bundle(const struct weir_agent *a);
 /* Another number when the bundle is another one: who passes it on looks once a second. 0 = none is known. */
 uint64_t weir_sign_bundle_generation(const struct weir_agent *a);
-/* Is there anybody to sign? Else identities are those of --identities, or none. */
+/* Is there anybody to sign? Else there are no certificates. */
 bool weir_sign_on(const struct weir_agent *a);
 
 /* agent.c: 0 or -errno. */

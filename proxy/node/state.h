@@ -50,8 +50,8 @@ struct weir_agent {
     const struct weir_agent_params *params;
     /* of this run: flags beat the Agent document of the first configuration */
     const char *pin_dir, *node, *admin_path, *flow_log, *helper_path, *metrics_at;
-    const char *identities; /* directory of NAMESPACE/ACCOUNT/{tls.crt,tls.key,ca.crt}; "" = none */
-    char *owned[7];         /* copies of the seven above */
+    const char *mesh_ca, *signer, *trust_bundle; /* sign.c; "" = none */
+    char *owned[9];                              /* copies of the nine above */
 
     struct weir_snapshot *snapshot;
     uint64_t generation;    /* of the configuration in force */

@@ -41,8 +41,8 @@ struct weir_tenant_worker *weir_tenant_serving(const struct weir_tenant *t) {
 /* ---- saying ---- */
 
 /* One whose socket is full does not read: that is a worker that hangs. */
-static void say(struct weir_tenant_worker *w, struct weir_tenant_packet *packet, const int *fds,
-                unsigned n) {
+void weir_tenant_say(struct weir_tenant_worker *w, struct weir_tenant_packet *packet,
+                     const int *fds, unsigned n) {
     int r;
 
     packet->version = WEIR_TENANT_VERSION;
@@ -55,10 +55,11 @@ static void say(struct weir_tenant_worker *w, struct weir_tenant_packet *packet,
 static void say_verb(struct weir_tenant_worker *w, enum weir_tenant_verb verb, uint64_t value) {
     struct weir_tenant_packet packet = { .verb = verb, .value = { value } };
 
-    say(w, &packet, NULL, 0);
+    weir_tenant_say(w, &packet, NULL, 0);
 }
 
-static void tell_pod(struct weir_tenant_worker *w, const struct weir_tenant_pod *pod, bool served) {
+void weir_tenant_tell_worker(struct weir_tenant_worker *w, const struct weir_tenant_pod *pod,
+                             bool served) {
     struct weir_tenant_packet packet = { .verb = served ? WEIR_TENANT_POD : WEIR_TENANT_GONE,
                                          .value = { served ? pod->n_outbound : 0 } };
     int fds[4];
@@ -66,21 +67,22 @@ static void tell_pod(struct weir_tenant_worker *w, const struct weir_tenant_pod 
     snprintf(packet.name, sizeof(packet.name), "%s", pod->name);
     for (unsigned i = 0; i < pod->n_listeners; i++)
         fds[i] = pod->listeners[i].fd;
-    say(w, &packet, fds, served ? pod->n_listeners : 0);
+    weir_tenant_say(w, &packet, fds, served ? pod->n_listeners : 0);
 }
 
 void weir_tenant_tell_pod(struct weir_tenant *t, const struct weir_tenant_pod *pod, bool served) {
     WEIR_LIST_FOREACH (it, &t->workers) {
         struct weir_tenant_worker *w = WEIR_CONTAINER_OF(it, struct weir_tenant_worker, link);
 
-        if (!served || !w->draining)
-            tell_pod(w, pod, served);
+        if (!served || (!w->draining && !w->waits))
+            weir_tenant_tell_worker(w, pod, served);
     }
 }
 
-/* Opened for each anew: an open file's position is shared by all who have it. The key's bytes never pass through here. */
+/* Opened for each anew: an open file's position is shared by all who have it. */
 static void tell_documents(struct weir_tenant_worker *w) {
-    struct weir_tenant_packet packet = { .verb = WEIR_TENANT_CONFIG };
+    struct weir_tenant_packet packet = { .verb = WEIR_TENANT_CONFIG,
+                                         .value = { weir_sign_on(w->tenant->agent) } };
     char path[32];
     int fd;
 
@@ -88,32 +90,8 @@ static void tell_documents(struct weir_tenant_worker *w) {
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    say(w, &packet, &fd, 1);
+    weir_tenant_say(w, &packet, &fd, 1);
     close(fd);
-}
-
-static void tell_identity(struct weir_tenant_worker *w) {
-    static const char *const names[3] = { "tls.crt", "tls.key", "ca.crt" };
-    struct weir_tenant_packet packet = { .verb = WEIR_TENANT_IDENTITY };
-    const char *dir = w->tenant->agent->identities;
-    int fds[3] = { -1, -1, -1 };
-    char path[4096];
-    bool all = dir[0] != '\0';
-
-    for (unsigned i = 0; all && i < 3; i++) {
-        snprintf(path, sizeof(path), "%s/%s/%s", dir, w->tenant->name, names[i]);
-        fds[i] = open(path, O_RDONLY | O_CLOEXEC);
-        all = fds[i] >= 0;
-    }
-    if (all)
-        say(w, &packet, fds, 3);
-    else if (dir[0])
-        weir_log(WEIR_LOG_ERROR, "tenant_without_identity",
-                 "tenant=%s file=%s error=\"%s\" effect=\"no mTLS\"", w->tenant->name,
-                 weir_log_quote(weir_slice_from_str(path)).s, strerror(errno));
-    for (unsigned i = 0; i < 3; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
 }
 
 void weir_tenant_publish(struct weir_tenant *t) {
@@ -122,7 +100,6 @@ void weir_tenant_publish(struct weir_tenant *t) {
 
         if (w->draining)
             continue;
-        tell_identity(w);
         tell_documents(w);
     }
 }
@@ -168,7 +145,7 @@ static void on_want(struct weir_tenant_worker *w, const struct weir_tenant_packe
                             (int)q->value[0], fds, &n))
         return; /* it asks again */
     memcpy(packet.name, q->name, sizeof(packet.name));
-    say(w, &packet, fds, n);
+    weir_tenant_say(w, &packet, fds, n);
     for (unsigned i = 0; i < n; i++)
         close(fds[i]);
 }
@@ -215,10 +192,13 @@ static int hear(struct weir_tenant_worker *w) {
 
     if (r)
         return r;
-    if (q.version != WEIR_TENANT_VERSION || !memchr(q.name, 0, sizeof(q.name)))
+    if (q.version != WEIR_TENANT_VERSION || !memchr(q.name, 0, sizeof(q.name)) ||
+        !memchr(q.text, 0, sizeof(q.text)))
         return -EPROTO;
     if (q.verb == WEIR_TENANT_WANT)
         on_want(w, &q);
+    else if (q.verb == WEIR_TENANT_CSR)
+        weir_tenant_on_csr(w, &q);
     else if (q.verb == WEIR_TENANT_PONG)
         on_pong(w, &q);
     else if (q.verb == WEIR_TENANT_READY && q.name[0])
@@ -230,6 +210,7 @@ static int hear(struct weir_tenant_worker *w) {
 }
 
 void weir_tenant_worker_free(struct weir_tenant_worker *w) {
+    weir_sign_forget(&w->sign);
     weir_list_unlink(&w->link);
     weir_agent_unpoll(w->tenant->agent, &w->source);
     weir_free(w);
@@ -302,17 +283,6 @@ static struct weir_tenant_worker *worker_new(struct weir_tenant *t, int fd, pid_
     return w;
 }
 
-static void tell_all(struct weir_tenant_worker *w) {
-    tell_identity(w);
-    tell_documents(w);
-    WEIR_LIST_FOREACH (it, &w->tenant->pods) {
-        const struct weir_tenant_pod *pod = WEIR_CONTAINER_OF(it, struct weir_tenant_pod, link);
-
-        if (pod->n_listeners > 0)
-            tell_pod(w, pod, true);
-    }
-}
-
 void weir_tenant_start(struct weir_tenant *t, bool replaces) {
     struct weir_tenant_worker *w = NULL;
     pid_t pid;
@@ -324,7 +294,8 @@ void weir_tenant_start(struct weir_tenant *t, bool replaces) {
         w->replaces = replaces;
         t->starts++;
         t->agent->tenant_starts++;
-        tell_all(w);
+        tell_documents(w);
+        weir_tenant_introduce(w);
     } else {
         t->failures++;
         rest(t, weir_clock_mono_us());
@@ -346,7 +317,6 @@ void weir_tenant_adopt(struct weir_tenant *t) {
         return;
     w->ready = true;
     weir_log(WEIR_LOG_INFO, "tenant_adopted", "tenant=%s uid=%u pid=%d", t->name, t->uid, (int)pid);
-    tell_identity(w);
     tell_documents(w);
 }
 
@@ -382,6 +352,7 @@ static void look(struct weir_tenant_worker *w, uint64_t now) {
     bool stuck = w->unanswered > PATIENCE || (!w->ready && w->pings > START_PINGS);
 
     w->wants = 0;
+    weir_tenant_svid_tick(w, now);
     if (stuck) {
         t->stuck++;
         t->agent->tenant_stuck++;

@@ -11,6 +11,7 @@
 
 #include "core/documents.h"
 #include "core/tenant.h"
+#include "node/sign.h"
 #include "node/state.h"
 
 struct weir_tenant;
@@ -27,7 +28,10 @@ struct weir_tenant_worker {
     unsigned unanswered; /* PINGs in a row */
     unsigned pongs;
     uint64_t pings, connections, requests, resident; /* as its last PONG said */
-    unsigned wants;                                  /* in this second */
+    unsigned wants, csrs;                            /* in this second */
+    struct weir_sign_request sign;                   /* its CSR under way */
+    uint64_t told_trust;                             /* generation of the trust bundle */
+    bool waits; /* for its certificate: it is not told its pods yet */
 };
 
 enum weir_tenant_step {
@@ -78,8 +82,20 @@ void weir_tenant_start(struct weir_tenant *t, bool replaces);
 /* A worker that a helper kept from an agent before this one goes on. */
 void weir_tenant_adopt(struct weir_tenant *t);
 void weir_tenant_drain(struct weir_tenant *t);
-void weir_tenant_publish(struct weir_tenant *t); /* the documents in force, and the identity */
+void weir_tenant_publish(struct weir_tenant *t); /* the documents in force */
 void weir_tenant_worker_free(struct weir_tenant_worker *w);
+
+/* To one worker; a descriptor stays the caller's. */
+void weir_tenant_say(struct weir_tenant_worker *w, struct weir_tenant_packet *packet,
+                     const int *fds, unsigned n);
+void weir_tenant_tell_worker(struct weir_tenant_worker *w, const struct weir_tenant_pod *pod,
+                             bool served);
+
+/* tenant_svid.c */
+void weir_tenant_on_csr(struct weir_tenant_worker *w, const struct weir_tenant_packet *q);
+/* Tells a new worker its pods, at once or when it has its certificate. */
+void weir_tenant_introduce(struct weir_tenant_worker *w);
+void weir_tenant_svid_tick(struct weir_tenant_worker *w, uint64_t now);
 
 /* tenants.c: before the maps are planned; when they are in force (true: they have to follow again); once a second. */
 void weir_tenants_look(struct weir_agent *a);

@@ -327,6 +327,19 @@ static void expose_results(struct weir_pen *pen, struct weir_family m, uint64_t 
     weir_expo_sample(pen, m.name, "{result=\"failure\"}", failed);
 }
 
+static void expose_svid(struct weir_pen *pen, const struct weir_process_metrics *p) {
+    if (!p->has_svid)
+        return;
+    weir_expo_one(pen,
+                  WEIR_FAMILY("weir_svid_held", "gauge",
+                              "1 while an X.509-SVID that is valid is held; 0: mTLS fails."),
+                  p->svid_held);
+    expose_results(pen,
+                   WEIR_FAMILY("weir_svid_requests_total", "counter",
+                               "Requests for an X.509-SVID that were answered, or were not."),
+                   p->svid_arrived, p->svid_failed);
+}
+
 static void expose_config(struct weir_pen *pen, const struct weir_process_metrics *p) {
     weir_expo_one(
         pen, WEIR_FAMILY("weir_config_generation", "gauge", "Generation of the snapshot in force."),
@@ -349,6 +362,7 @@ static void expose_config(struct weir_pen *pen, const struct weir_process_metric
                     "Reloads, each of which reads certificates again; failure: refused because of "
                     "one."),
         p->cert_reloads, p->cert_reload_failures);
+    expose_svid(pen, p);
     weir_expo_one(pen,
                   WEIR_FAMILY("weir_tls_ticket_rotations_total", "counter",
                               "New keys for TLS session tickets since the start."),

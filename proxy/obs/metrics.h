@@ -100,7 +100,9 @@ struct weir_process_metrics {
     uint64_t reloads, reload_failures;
     uint64_t start_time_s;
     uint64_t open_fds, max_fds, resident_bytes, cpu_us;
-    int64_t cert_not_after_s; /* 0 = no certificate */
+    bool has_svid, svid_held;           /* an SVID is asked for; one that is valid is held */
+    uint64_t svid_arrived, svid_failed; /* requests for one */
+    int64_t cert_not_after_s;           /* 0 = no certificate */
     uint64_t cert_reloads, cert_reload_failures;
     uint64_t ticket_rotations;
     bool draining;

@@ -55,7 +55,7 @@ class NodeMesh(mesh.Mesh):
     def documents(self):
         yield {"apiVersion": "weir.dev/v1alpha1", "kind": "Agent", "metadata": {"name": "node"},
                "spec": {"cgroup": self.pods.pods_cgroup, "pinDir": self.pods.pin_dir, "admin": self.agent_socket,
-                        "flowLog": self.flow_log, "identities": self.identities, "holdTime": "2s", **self.agent_spec}}
+                        "flowLog": self.flow_log, "meshCA": self.mesh_ca(), "holdTime": "2s", **self.agent_spec}}
         yield {"apiVersion": "weir.dev/v1alpha1", "kind": "Proxy", "metadata": {"name": "proxy"},
                "spec": {"trustDomain": "cluster.local", "accessLog": "json", "limits": {"drainTimeout": "5s"}}}
         for name, mode in self.modes.items():
@@ -75,21 +75,14 @@ class NodeMesh(mesh.Mesh):
     def publish(self):
         self.write("mesh.yaml", "\n---\n".join(json.dumps(d) for d in self.documents()))
 
-    # ---- keys, where the agent finds them ----
+    # ---- who signs ----
 
-    @property
-    def identities(self):
-        return os.path.join(self.pods.run_dir, "identities")
-
-    def issue(self):
-        for account in {self.accounts[n] for n, mode in self.modes.items() if mode == "node"}:
-            to = os.path.join(self.identities, "default", account)
-            if not os.path.isdir(to):
-                os.makedirs(os.path.dirname(to), exist_ok=True)
-                os.symlink(self.identity(account, uid=0), to)
+    def mesh_ca(self):
+        if not os.path.isdir(self.ca):
+            self._ok("ca", "init", "--dir", self.ca)
+        return self.ca
 
     def up(self):
-        self.issue()
         self.publish()
         self.agent_again()
 
@@ -142,8 +135,7 @@ class NodeMesh(mesh.Mesh):
             names = [f"c{r}-{i}" for i in range(at_once)]
             for i, name in enumerate(names):
                 self.pod(name, "node", account=f"churn{i % 3}")
-            self.issue()
-            self.publish()
+                self.publish()
             for name in names:
                 pods.wait_for(lambda: any(p["name"] == f"default/{name}" and p.get("node_mode") == "served"
                                           for p in self.agent_status()["pods"]), timeout=60, what=name)
