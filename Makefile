@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static image test-image test lint fuzz test-guest test-conformance test-node chaos demo bench micro micro-check clean install
+.PHONY: all deps build static image test-image test lint fuzz test-guest test-conformance test-node test-k8s chaos demo bench micro micro-check clean install
 
 all: build
 
@@ -100,6 +100,13 @@ test-guest: build
 	@tools/deps.sh guest
 	@$(NINJA) >/dev/null
 	@tests/bpf/guest.sh $(BUILD) $(G)
+
+# weir in a real cluster: Kubernetes from a pinned Go module (tests/k8s), built once into build/k8s, ten minutes the first time; needs Go and
+# root. The Gateway API mesh conformance suite is `tests/k8s/conformance.py MODE`, which this runs for each mode; K takes options of pytest.
+test-k8s: image
+	@tools/deps.sh k8s
+	@tests/k8s/build.sh
+	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/k8s $(K)
 
 # h2spec and gRPC's interoperability cases; needs Go.
 test-conformance: build
