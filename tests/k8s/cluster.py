@@ -62,7 +62,7 @@ KUBELET = {
     "localStorageCapacityIsolation": False, "failSwapOn": False, "makeIPTablesUtilChains": False,
     "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock", "clusterDNS": [ADDRESS], "clusterDomain": "cluster.local",
     "resolvConf": "", "volumePluginDir": "/var/lib/kubelet/volume-plugins", "healthzPort": 0, "imageMinimumGCAge": "24h",
-    "evictionHard": {"memory.available": "100Mi"}, "shutdownGracePeriod": "0s", "podLogsDir": "/var/log/pods",
+    "evictionHard": {"memory.available": "100Mi"}, "shutdownGracePeriod": "0s",
 }
 
 
@@ -197,7 +197,7 @@ class Cluster:
 
     def _start_kubelet(self):
         m, p = self.machine, self.pki
-        config = {**KUBELET, "tlsCertFile": str(p.cert("kubelet")), "tlsPrivateKeyFile": str(p.key("kubelet"))}
+        config = {**KUBELET, "podLogsDir": str(m.logs / "pods"), "tlsCertFile": str(p.cert("kubelet")), "tlsPrivateKeyFile": str(p.key("kubelet"))}
         config["authentication"] = {**config["authentication"], "x509": {"clientCAFile": str(p.cert("ca"))}}
         (m.directory / "kubelet.json").write_text(json.dumps(config), encoding="utf-8")
         m.spawn("kubelet", [BIN / "kubelet", f"--config={m.directory}/kubelet.json", f"--hostname-override={NODE}", f"--node-ip={ADDRESS}",

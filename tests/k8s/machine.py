@@ -19,6 +19,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATE = ROOT / "build" / "k8s" / "run"
+LAST_LOGS = ROOT / "build" / "k8s" / "log"  # of the last machine that was there
 INIT = pathlib.Path(__file__).with_name("init.py")
 NEEDS = ("unshare", "nsenter", "mount", "ip", "nft", "containerd", "ctr", "runc", "openssl")
 
@@ -214,5 +215,8 @@ class Machine:
         for process in self.processes:
             process.wait(20)
         self.processes.clear()
+        if self.logs.is_dir():
+            shutil.rmtree(LAST_LOGS, ignore_errors=True)
+            shutil.copytree(self.logs, LAST_LOGS, symlinks=True)
         remove(self.record)
         (STATE / f"{self.id}.json").unlink(missing_ok=True)
