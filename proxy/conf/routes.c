@@ -177,7 +177,19 @@ struct backend_at {
     const struct weir_draft *draft;
     uint32_t rule, index;
     bool mirror, grpc, tls;
+    bool guarded; /* a backend of another namespace needs a ReferenceGrant */
 };
+
+/* A route of the mesh alone sends a pod's requests only where that pod may call anyway, since policies are asked for the real
+ * endpoint: no grant (GEP-1294). One of a Gateway opens what it names to the Gateway's clients. */
+static bool is_of_mesh(const struct weir_http_route *route) {
+    for (uint32_t i = 0; i < route->n_parents; i++) {
+        if (route->parents[i].kind != WEIR_PARENT_SERVICE) {
+            return false;
+        }
+    }
+    return route->n_parents > 0;
+}
 
 static int warn_backend(struct weir_link *l, const struct backend_at *at,
                         const struct weir_backend_ref *ref, const char *message) {
@@ -213,7 +225,7 @@ static int link_backend(struct weir_link *l, const struct backend_at *at,
     if (ref->namespace_[0] == '\0') {
         ref->namespace_ = route_ns;
     }
-    if (strcmp(ref->namespace_, route_ns) != 0 && !granted(l, at, ref)) {
+    if (at->guarded && strcmp(ref->namespace_, route_ns) != 0 && !granted(l, at, ref)) {
         return warn_backend(l, at, ref, "is in another namespace without a ReferenceGrant for it");
     }
     service = weir_snapshot_service(l->s, ref->namespace_, ref->name);
@@ -246,9 +258,12 @@ static int link_mirrors(struct weir_link *l, struct backend_at at, struct weir_f
     return r;
 }
 
-static int link_backends(struct weir_link *l, const struct weir_draft *draft,
+static int link_backends(struct weir_link *l, const struct weir_draft_route *draft,
                          struct weir_http_route *route) {
-    struct backend_at at = { .draft = draft, .grpc = route->grpc, .tls = route->tls };
+    struct backend_at at = { .draft = &draft->head,
+                             .grpc = route->grpc,
+                             .tls = route->tls,
+                             .guarded = !is_of_mesh(&draft->value) };
     int r = 0;
 
     for (; at.rule < route->n_rules && r == 0; at.rule++) {
@@ -329,7 +344,7 @@ static int link_route(struct weir_link *l, const struct weir_draft *draft,
     route->meta = draft->meta;
     int r = link_parents(l, draft, route);
     if (r == 0) {
-        r = link_backends(l, draft, route);
+        r = link_backends(l, (const struct weir_draft_route *)draft, route);
     }
     return r == 0 ? link_sessions(l, draft, route) : r;
 }

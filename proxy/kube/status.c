@@ -13,6 +13,7 @@ struct verdict {
 struct judged {
     const struct weir_kube_store *store;
     const struct weir_kube_object *route;
+    bool guarded;        /* a backend of another namespace needs a ReferenceGrant: conf/routes.c */
     struct verdict refs; /* of all backends: the first thing wrong counts */
 };
 
@@ -123,7 +124,7 @@ static void judge_backend(struct judged *j, const json_t *ref) {
         bad(&j->refs, "InvalidKind", "only a Service can be a backend, not", kind, name);
         return;
     }
-    if (strcmp(ns, j->route->ns) != 0 && !is_granted(j, ns, name)) {
+    if (j->guarded && strcmp(ns, j->route->ns) != 0 && !is_granted(j, ns, name)) {
         bad(&j->refs, "RefNotPermitted", "no ReferenceGrant permits the reference to Service", ns,
             name);
         return;
@@ -151,6 +152,8 @@ static void judge_backends(struct judged *j, const json_t *spec) {
     json_t *rule, *ref;
     size_t i, k;
 
+    json_array_foreach(json_object_get(spec, "parentRefs"), i, ref) j->guarded =
+        j->guarded || !is_service_parent(ref);
     j->refs = (struct verdict){ .good = true,
                                 .reason = "ResolvedRefs",
                                 .message = "every reference leads to something" };

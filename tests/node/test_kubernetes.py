@@ -320,7 +320,7 @@ def test_the_holder_of_the_lease_tells_what_became_of_a_route(running_cluster):
     assert other in c.api.get("HTTPRoute", "default", "r")["status"]["parents"]
     assert c.state()["writes_status"] and c.api.get("Lease", ns, "weir-status")["spec"]["holderIdentity"].startswith(NODE + "_")
     for backends, reason in (([("nobody", {})], "BackendNotFound"), ([("store", {"port": 99})], "BackendNotFound"),
-                             ([("x", {"namespace": "elsewhere"})], "RefNotPermitted"), ([("x", {"group": "g", "kind": "Other"})], "InvalidKind")):
+                             ([("x", {"namespace": "elsewhere"})], "BackendNotFound"), ([("x", {"group": "g", "kind": "Other"})], "InvalidKind")):
         r["spec"] = route([("store", {})], backends)["spec"]
         r["status"] = c.api.get("HTTPRoute", "default", "r")["status"]
         generation = c.api.put(r)["metadata"]["generation"]

@@ -98,8 +98,8 @@ static void a_backend_that_is_not_there_keeps_its_share(void **state) {
         "documents; its share of requests is answered with 500\n"
         "t:16:7: warning: spec.rules[1].backendRefs[1]: Service default/a has no such TCP port; "
         "its share of requests is answered with 500\n"
-        "t:17:7: warning: spec.rules[1].backendRefs[2]: Service other/a is in another "
-        "namespace without a ReferenceGrant for it; its share of requests is answered with 500\n");
+        "t:17:7: warning: spec.rules[1].backendRefs[2]: Service other/a is not among the "
+        "documents; its share of requests is answered with 500\n");
     free(report);
     const struct weir_backend_ref *b = s->routes[0].rules[1].backends;
     assert_int_equal(s->routes[0].rules[1].n_backends, 4);
@@ -117,16 +117,21 @@ static void a_backend_that_is_not_there_keeps_its_share(void **state) {
     "namespace: other}\nspec: {from: [" from "], to: [" to "]}\n"
 #define FROM(kind, ns) "{group: gateway.networking.k8s.io, kind: " kind ", namespace: " ns "}"
 
-static bool reaches(const char *grant) {
+#define LISTENER "[{name: http, port: 80, protocol: HTTP}]"
+#define OF_MESH  "{kind: Service, group: \"\", name: a}"
+
+static bool reaches(const char *parents, const char *grant) {
     char text[2048], *report;
 
-    snprintf(text, sizeof(text),
-             "%s%s---\napiVersion: v1\nkind: Service\nmetadata: {name: b, namespace: other}\nspec: "
-             "{ports: [{port: 2}]}\n",
-             SERVICE("a", "[{port: 1}]")
-                 ROUTE("r", "[{kind: Service, group: \"\", name: a}]",
-                       "  rules: [{backendRefs: [{name: b, namespace: other, port: 2}]}]"),
-             grant);
+    snprintf(
+        text, sizeof(text),
+        SERVICE("a", "[{port: 1}]")
+            GATEWAY(LISTENER) ROUTE("r", "[%s]",
+                                    "  rules: [{backendRefs: [{name: b, namespace: other, port: "
+                                    "2}]}]") "%s---\napiVersion: v1\nkind: Service\nmetadata: "
+                                             "{name: b, namespace: other}\nspec: "
+                                             "{ports: [{port: 2}]}\n",
+        parents, grant);
     struct weir_snapshot *s = conf_try(text, &report);
     bool found = s->routes[0].rules[0].backends[0].service != NULL;
 
@@ -136,19 +141,31 @@ static bool reaches(const char *grant) {
     return found;
 }
 
-static void a_backend_elsewhere_needs_a_grant_there(void **state) {
-    assert_false(reaches(""));
-    assert_true(reaches(GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Service}")));
+static void a_backend_elsewhere_needs_a_grant_for_a_gateway(void **state) {
+    assert_false(reaches("{name: g}", ""));
     assert_true(
-        reaches(GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Service, name: b}")));
-    assert_true(reaches(GRANT(FROM("GRPCRoute", "x") ", " FROM("HTTPRoute", "default"),
-                              "{group: \"\", kind: Secret}, {group: \"\", kind: Service}")));
+        reaches("{name: g}", GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Service}")));
+    assert_true(reaches(
+        "{name: g}", GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Service, name: b}")));
+    assert_true(
+        reaches("{name: g}", GRANT(FROM("GRPCRoute", "x") ", " FROM("HTTPRoute", "default"),
+                                   "{group: \"\", kind: Secret}, {group: \"\", kind: Service}")));
+    assert_false(reaches(
+        "{name: g}", GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Service, name: c}")));
+    assert_false(reaches("{name: g}",
+                         GRANT(FROM("HTTPRoute", "elsewhere"), "{group: \"\", kind: Service}")));
     assert_false(
-        reaches(GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Service, name: c}")));
-    assert_false(reaches(GRANT(FROM("HTTPRoute", "elsewhere"), "{group: \"\", kind: Service}")));
-    assert_false(reaches(GRANT(FROM("GRPCRoute", "default"), "{group: \"\", kind: Service}")));
-    assert_false(reaches(GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Secret}")));
-    assert_false(reaches(GRANT("", "{group: \"\", kind: Service}")));
+        reaches("{name: g}", GRANT(FROM("GRPCRoute", "default"), "{group: \"\", kind: Service}")));
+    assert_false(
+        reaches("{name: g}", GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Secret}")));
+    assert_false(reaches("{name: g}", GRANT("", "{group: \"\", kind: Service}")));
+}
+
+static void a_route_of_the_mesh_needs_none(void **state) {
+    assert_true(reaches(OF_MESH, ""));
+    assert_false(reaches(OF_MESH ", {name: g}", ""));
+    assert_true(reaches(OF_MESH ", {name: g}",
+                        GRANT(FROM("HTTPRoute", "default"), "{group: \"\", kind: Service}")));
 }
 
 static void routes_come_oldest_first(void **state) {
@@ -253,7 +270,8 @@ int main(void) {
         cmocka_unit_test(parents_that_are_not_there_are_dropped_with_a_warning),
         cmocka_unit_test(backends_lead_to_their_service_port),
         cmocka_unit_test(a_backend_that_is_not_there_keeps_its_share),
-        cmocka_unit_test(a_backend_elsewhere_needs_a_grant_there),
+        cmocka_unit_test(a_backend_elsewhere_needs_a_grant_for_a_gateway),
+        cmocka_unit_test(a_route_of_the_mesh_needs_none),
         cmocka_unit_test(routes_come_oldest_first),
         cmocka_unit_test(a_gateways_listeners_say_who_may_attach),
         cmocka_unit_test(of_one_age_the_first_in_order_of_namespace_slash_name),

@@ -97,6 +97,9 @@ static void each_reason_where_it_belongs(void **state) {
     route(PARENT("s"), "[{\"kind\":\"Other\",\"group\":\"g\",\"name\":\"s\"}]", "null");
     reasons("Accepted", "InvalidKind");
     route(PARENT("s"), "[{\"name\":\"s\",\"namespace\":\"other\",\"port\":80}]", "null");
+    reasons("Accepted", "ResolvedRefs");
+    route("[{\"group\":\"\",\"kind\":\"Service\",\"name\":\"s\"},{\"name\":\"gw\"}]",
+          "[{\"name\":\"s\",\"namespace\":\"other\",\"port\":80}]", "null");
     reasons("Accepted", "RefNotPermitted");
     put(WEIR_KUBE_GRANT, "{\"metadata\":{\"name\":\"g\",\"namespace\":\"other\"},\"spec\":{"
                          "\"from\":[{\"group\":\"gateway.networking.k8s.io\","
