@@ -203,6 +203,15 @@ class Machine:
         self.processes.remove(process)
 
     def close(self):
+        """Whoever interrupts again waits: half cleaned is worse."""
+        held = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            self._close()
+        finally:
+            for s, handler in held.items():
+                signal.signal(s, handler)
+
+    def _close(self):
         if self.init:
             self.init.stdin.close()  # ends it, and so everything in its namespaces
             try:

@@ -71,4 +71,4 @@ def agent(c, *args):
 
 
 def status(c):
-    return json.loads(agent(c, "status", "-o", "json"))
+    return json.loads(agent(c, "status", "-o", "json"))["agent"]
