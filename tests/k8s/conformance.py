@@ -27,7 +27,7 @@ def run(c, mode, test=None, report=None):
     """{case: PASS, FAIL or SKIP}, and the whole output."""
     flags = ["-test.v", "-test.run=TestConformance", "-test.timeout=30m", "-gateway-class=", "-conformance-profiles=MESH-HTTP,MESH-GRPC",
              "-supported-features=" + ",".join(FEATURES), f"-namespace-labels=weir.dev/mode={mode}", f"-mode={mode}", "-organization=weir",
-             "-project=weir", "-url=https://weir.dev", f"-version={version()}", "-contact=https://weir.dev"]
+             "-project=weir", f"-version={version()}"]
     flags += [f"-run-test={test}"] if test else []
     flags += [f"-report-output={report}"] if report else []
     done = c.machine.run(["env", f"KUBECONFIG={c.admin}", "GOMAXPROCS=2", cluster.BIN / "conformance.test", *flags], timeout=1900, check=False,
