@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "core/documents.h"
 #include "node/tenants.h"
 #include "sys/files.h"
 #include "weir_test.h"
@@ -20,8 +21,12 @@ static const char text[] =
 
 static int make(void) {
     const struct weir_source source = { "t", text, sizeof(text) - 1 };
-    int fd = weir_documents_new(&source, 1);
+    struct weir_documents *list;
+    int fd;
 
+    assert_int_equal(weir_documents_build(&source, 1, &list), 0);
+    fd = weir_documents_open(list);
+    weir_documents_unref(list);
     assert_true(fd >= 0);
     assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
     return fd;
@@ -34,11 +39,10 @@ static void keys_and_what_is_the_nodes_own_stay_here(void **state) {
 
     assert_int_equal(weir_file_read_fd(fd, 65536, &got, &n), 0);
     assert_string_equal(
-        got,
-        "---\n{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"caf\xc3\xa9 "
-        "\\u0022x\\u0022\"},\"spec\":{\"ports\":[{\"port\":80,\"on\":true,\"none\":null,"
-        "\"half\":0.5}]}}\n"
-        "---\n{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"}}\n");
+        got, "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"caf\xc3\xa9 "
+             "\\u0022x\\u0022\"},\"spec\":{\"ports\":[{\"port\":80,\"on\":true,\"none\":null,"
+             "\"half\":0.5}]}}\n"
+             "---\n{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"}}\n---\n");
     weir_free(got);
     close(fd);
 }
