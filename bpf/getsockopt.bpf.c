@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * getsockopt(): the sidecar asks where a connection it accepted was going. Fails closed: a socket
- * of the sidecar of which nothing is known gets ENOENT, never a guess. A socket that is not the
+ * getsockopt(): the sidecar asks where a connection it accepted was going, and reports who spoke first on it: an
+ * option and not setsockopt(), of which no program has to see each one that the pods make (docs/adr/0030). Fails
+ * closed: a socket of the sidecar of which nothing is known gets ENOENT, never a guess. A socket that is not the
  * sidecar's gets the kernel's own answer.
  */
 #include "lib/cgroup.bpf.h"
 #include "lib/count.bpf.h"
+#include "lib/first.bpf.h"
 
 #define PAGE 4096
 
@@ -79,14 +81,32 @@ static __always_inline void answer_facts(struct bpf_sockopt *ctx, const struct w
     }
     *to = *f;
     to->join = join_state(ctx);
+    to->first = weir_first_known(f);
     answer(ctx, sizeof(*to));
 }
 
-enum question { ASKS_NOTHING, ASKS_V4, ASKS_V6, ASKS_FACTS };
+/* A report, taken once of each connection. */
+static __always_inline void take_report(struct bpf_sockopt *ctx, struct weir_sock_value *s) {
+    __u32 spoke = ctx->optname - WEIR_SO_SPOKE;
+
+    if (spoke == WEIR_SPOKE_NOBODY || spoke >= WEIR_SPOKE_COUNT_) {
+        ctx->retval = -EINVAL;
+    } else if (s->state & WEIR_SOCK_SPOKE) {
+        ctx->retval = -EALREADY;
+    } else {
+        s->state |= WEIR_SOCK_SPOKE;
+        weir_first_note(&s->facts, spoke);
+        answer_facts(ctx, &s->facts);
+    }
+}
+
+enum question { ASKS_NOTHING, ASKS_V4, ASKS_V6, ASKS_FACTS, REPORTS };
 
 static __always_inline enum question question_of(const struct bpf_sockopt *ctx) {
     if (ctx->level == WEIR_SOL && ctx->optname == WEIR_SO_FACTS)
         return ASKS_FACTS;
+    if (ctx->level == WEIR_SOL && ctx->optname >= WEIR_SO_SPOKE)
+        return REPORTS;
     if (ctx->optname != SO_ORIGINAL_DST)
         return ASKS_NOTHING;
     if (ctx->level == SOL_IP)
@@ -119,6 +139,8 @@ int weir_getsockopt(struct bpf_sockopt *ctx) {
         answer_v4(ctx, &s->facts);
     } else if (question == ASKS_V6) {
         answer_v6(ctx, &s->facts);
+    } else if (question == REPORTS) {
+        take_report(ctx, s);
     } else {
         answer_facts(ctx, &s->facts);
     }

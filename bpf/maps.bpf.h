@@ -91,6 +91,7 @@ WEIR_LRU(weir_ep_load, 16384, struct weir_svc_key, struct weir_ep_load_value);
 WEIR_LRU(weir_tls_call, 8192, __u64, struct weir_tls_call);
 WEIR_LRU(weir_tls_conn, 8192, struct weir_tls_key, struct weir_tls_conn);
 WEIR_LRU(weir_ep_fail, 16384, struct weir_ep_fail_key, struct weir_ep_fail_value);
+WEIR_LRU(weir_first, 16384, struct weir_first_key, struct weir_first_value);
 
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKHASH);

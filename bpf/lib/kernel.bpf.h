@@ -80,6 +80,7 @@ struct bpf_map;
 #define EINVAL          22
 #define EPROTONOSUPPORT 93
 #define ECONNREFUSED    111
+#define EALREADY        114
 
 #define ETH_P_IP   0x0800
 #define ETH_P_IPV6 0x86DD

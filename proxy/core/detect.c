@@ -1,34 +1,99 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Each port has one place; two that share it take turns in forgetting. A port on which both have spoken first stays "mixed": to expect the
- * server there would open a connection to it, only to throw it away, for each client that is the first.
+ * Each port has one place; two that share it take turns in forgetting. A port on which both have spoken first is waited at: to expect the
+ * server there would open a connection to it, only to throw it away, for each client that is the first. It ends when one side has not been
+ * seen first for WEIR_FIRST_SECONDS.
  */
 #include "core/detect.h"
 
-static unsigned place(uint8_t dir, uint16_t port) {
-    return (port ^ port >> 6 ^ dir * 31u) % WEIR_DETECT_PORTS;
+#include <string.h>
+
+#include "base/htab.h"
+#include "core/conn.h"
+
+#define TELL_EVERY_S 60u
+
+/* Never 0, which is never. */
+static uint32_t seconds(uint64_t now_us) {
+    return (uint32_t)(now_us / 1000000u) + 1;
 }
 
-bool weir_detect_server_first(const struct weir_detect *d, uint8_t dir, uint16_t port) {
-    unsigned i = place(dir, port);
+uint8_t weir_detect_sides(const struct weir_detect *d, weir_detect_key key, uint64_t now_us) {
+    unsigned at = key % WEIR_DETECT_PORTS;
+    uint8_t sides = 0;
 
-    return port != 0 && d->ports[i].port == port && d->ports[i].dir == dir && !d->ports[i].mixed;
+    if (d->ports[at].key != key)
+        return 0;
+    for (unsigned i = 0; i < WEIR_FIRST_SIDES; i++) {
+        uint32_t seen_s = d->ports[at].seen_s[i];
+
+        if (seen_s != 0 && seconds(now_us) - seen_s < WEIR_FIRST_SECONDS)
+            sides |= (uint8_t)(1u << i);
+    }
+    return sides;
 }
 
-static void put(struct weir_detect *d, uint8_t dir, uint16_t port, bool mixed) {
-    unsigned i = place(dir, port);
+void weir_detect_saw(struct weir_detect *d, weir_detect_key key, unsigned side, uint64_t now_us) {
+    unsigned at = key % WEIR_DETECT_PORTS;
 
-    if (d->ports[i].port == port && d->ports[i].dir == dir)
-        mixed = mixed || d->ports[i].mixed;
-    d->ports[i].port = port;
-    d->ports[i].dir = dir;
-    d->ports[i].mixed = mixed;
+    if (d->ports[at].key != key)
+        memset(&d->ports[at], 0, sizeof(d->ports[at]));
+    d->ports[at].key = key;
+    d->ports[at].seen_s[side] = seconds(now_us);
 }
 
-void weir_detect_learn(struct weir_detect *d, uint8_t dir, uint16_t port) {
-    put(d, dir, port, false);
+bool weir_detect_due(struct weir_detect *d, weir_detect_key key, unsigned side, uint64_t now_us) {
+    unsigned at = key % WEIR_DETECT_PORTS;
+    uint32_t now_s = seconds(now_us), told_s = d->ports[at].told_s[side];
+
+    if (d->ports[at].key != key)
+        return false;
+    if (told_s != 0 && now_s - told_s < TELL_EVERY_S)
+        return false;
+    d->ports[at].told_s[side] = now_s;
+    return true;
 }
 
-void weir_detect_contrary(struct weir_detect *d, uint8_t dir, uint16_t port) {
-    put(d, dir, port, true);
+/* By what the node keeps it (struct weir_first_key): calls by address, arrivals by port alone. */
+static weir_detect_key key_of(const struct weir_conn *down) {
+    struct {
+        struct weir_ip ip;
+        uint16_t port, dir;
+    } port = { .dir = down->dir };
+
+    if (down->dir == WEIR_DIR_OUTBOUND) {
+        port.ip = down->info.original;
+        port.port = down->info.original_port;
+    } else {
+        port.port = down->info.local_port;
+    }
+    return weir_hash(down->worker->seed, weir_slice_make((const char *)&port, sizeof(port))) | 1u;
+}
+
+bool weir_detect_expects_server(struct weir_conn *down) {
+    struct weir_worker *w = down->worker;
+    uint8_t sides = weir_detect_sides(&w->detect, key_of(down), weir_worker_now(w));
+
+    if (sides == 0) {
+        sides = weir_stream_first(down->stream, WEIR_SPOKE_NOBODY);
+        weir_count(&w->metrics, WEIR_C_DETECT_TOLD, sides != 0);
+    }
+    return sides == 1u << WEIR_FIRST_SERVER;
+}
+
+void weir_detect_contrary(struct weir_conn *down) {
+    struct weir_worker *w = down->worker;
+
+    weir_detect_saw(&w->detect, key_of(down), WEIR_FIRST_CLIENT, weir_worker_now(w));
+    weir_count(&w->metrics, WEIR_C_DETECT_CONTRARY, 1);
+}
+
+void weir_detect_spoke(struct weir_conn *down, uint8_t spoke) {
+    unsigned side = spoke == WEIR_SPOKE_SERVER ? WEIR_FIRST_SERVER : WEIR_FIRST_CLIENT;
+    struct weir_worker *w = down->worker;
+    weir_detect_key key = key_of(down);
+
+    weir_detect_saw(&w->detect, key, side, weir_worker_now(w));
+    if (weir_detect_due(&w->detect, key, side, weir_worker_now(w)))
+        (void)weir_stream_first(down->stream, spoke);
 }

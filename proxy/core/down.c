@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "core/admit.h"
+#include "core/detect.h"
 #include "core/gateway.h"
 #include "core/hello.h"
 #include "core/pipe.h"
@@ -65,13 +66,17 @@ static void sniff_on(struct weir_conn *c) {
 
 /* A port on which servers have been seen to speak first, and a caller that may be relayed as it comes. */
 static bool expects_server(struct weir_conn *c, const struct weir_parent *p) {
-    uint16_t port = c->dir == WEIR_DIR_OUTBOUND ? c->info.original_port : c->info.local_port;
     const char *policy;
 
     return is_sidecar(c) && !p->http && p->own &&
-           weir_detect_server_first(&c->worker->detect, c->dir, port) &&
            (c->dir == WEIR_DIR_OUTBOUND || c->info.peer || p->mtls != WEIR_MTLS_STRICT) &&
-           weir_judge_relay(c, &policy);
+           weir_detect_expects_server(c) && weir_judge_relay(c, &policy);
+}
+
+/* The client has spoken first, and this is what. Where it is declared to nobody has to learn it. */
+static void client_spoke(struct weir_conn *c, const struct weir_parent *p, uint8_t spoke) {
+    if (is_sidecar(c) && p && !p->http)
+        weir_detect_spoke(c, spoke);
 }
 
 /* What it carries is for its first bytes to say. */
@@ -195,8 +200,10 @@ static void sniffed_tls(struct weir_conn *c, struct weir_slice bytes) {
         return;
     }
     c->own_tls = true;
-    if (plaintext_allowed(c))
-        start_relay(c, false);
+    if (!plaintext_allowed(c))
+        return;
+    client_spoke(c, weir_down_parent(c), WEIR_SPOKE_TLS);
+    start_relay(c, false);
 }
 
 /*
@@ -221,9 +228,11 @@ static void sniffed(struct weir_conn *c, enum weir_sniff verdict, struct weir_sl
     if (!plaintext_allowed(c))
         return;
     if (verdict == WEIR_SNIFF_OPAQUE && is_sidecar(c) && !(p && p->http && is_text(bytes))) {
+        client_spoke(c, p, WEIR_SPOKE_BYTES);
         start_relay(c, false);
         return;
     }
+    client_spoke(c, p, verdict == WEIR_SNIFF_H2 ? WEIR_SPOKE_HTTP2 : WEIR_SPOKE_HTTP1);
     if (weir_conn_start_http(c, verdict == WEIR_SNIFF_H2) < 0)
         weir_conn_fail(c, WEIR_FAULT(LOCAL, INTERNAL));
 }

@@ -6,6 +6,7 @@
 #include "core/relay.h"
 
 #include "base/mem.h"
+#include "core/detect.h"
 #include "core/pool.h"
 #include "core/txn.h"
 
@@ -60,10 +61,6 @@ static void send(struct weir_conn *to, struct weir_bufq *q) {
         weir_conn_pause(from);
 }
 
-static uint16_t port_of(const struct weir_conn *down) {
-    return down->dir == WEIR_DIR_OUTBOUND ? down->info.original_port : down->info.local_port;
-}
-
 /* From here on it is a relay for good. */
 static void commit(struct weir_conn *down) {
     down->tentative = false;
@@ -80,8 +77,7 @@ static void retract(struct weir_conn *down) {
     down->state = WEIR_CONN_SNIFF;
     down->since = weir_worker_now(down->worker);
     weir_conn_close(up);
-    weir_detect_contrary(&down->worker->detect, down->dir, port_of(down));
-    weir_count(&down->worker->metrics, WEIR_C_DETECT_CONTRARY, 1);
+    weir_detect_contrary(down);
 }
 
 void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_slice bytes) {
@@ -95,7 +91,7 @@ void weir_relay_read(struct weir_conn *c, struct weir_chunk *chunk, struct weir_
     if (!relaying(c->peer))
         return;
     if (c->is_up && c->peer->tentative) {
-        weir_detect_learn(&c->worker->detect, c->peer->dir, port_of(c->peer));
+        weir_detect_spoke(c->peer, WEIR_SPOKE_SERVER);
         commit(c->peer);
     }
     if (c->peer->state == WEIR_CONN_CONNECTING) {

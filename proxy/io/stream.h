@@ -65,6 +65,8 @@ struct weir_stream_ops {
     size_t (*pending)(const struct weir_stream *s);
     /* All pointers valid until close. */
     void (*info)(struct weir_stream *s, struct weir_stream_info *ret_info);
+    /* As weir_stream_first; NULL = nothing is known of such streams. */
+    uint8_t (*first)(struct weir_stream *s, uint8_t spoke);
 };
 
 struct weir_stream {
@@ -98,6 +100,14 @@ static inline size_t weir_stream_pending(const struct weir_stream *s) {
 }
 static inline void weir_stream_info(struct weir_stream *s, struct weir_stream_info *ret_info) {
     s->ops->info(s, ret_info);
+}
+/*
+ * Who has spoken first on connections like this accepted one, as the kernel half remembers it for the whole node: bits as
+ * weir_first_sides(); 0 = nothing is known, or there is no kernel half. `spoke` (WEIR_SPOKE_*) reports what this connection
+ * has shown, once; WEIR_SPOKE_NOBODY only asks. One system call.
+ */
+static inline uint8_t weir_stream_first(struct weir_stream *s, uint8_t spoke) {
+    return s->ops->first ? s->ops->first(s, spoke) : 0;
 }
 
 /*

@@ -24,6 +24,7 @@
 #include "base/asan.h"
 #include "base/mem.h"
 #include "io/addr.h"
+#include "io/facts.h"
 
 #define READ_MIN      4096u /* a smaller tail is not worth a read */
 #define READS_MAX     32    /* of full buffers, before the others have their turn */
@@ -486,6 +487,15 @@ static void tcp_info(struct weir_stream *s, struct weir_stream_info *ret_info) {
         weir_addr_from_sockaddr(&sa, &ret_info->local, &ret_info->local_port);
 }
 
+static uint8_t tcp_first(struct weir_stream *s, uint8_t spoke) {
+    struct weir_tcp *t = of(s);
+    int fd;
+
+    return t->closing || uv_fileno((const uv_handle_t *)&t->uv, &fd) < 0
+               ? 0
+               : weir_facts_first(fd, spoke);
+}
+
 static const struct weir_stream_ops tcp_ops = {
     .name = "tcp",
     .read_start = tcp_read_start,
@@ -495,6 +505,7 @@ static const struct weir_stream_ops tcp_ops = {
     .close = tcp_close,
     .pending = tcp_pending,
     .info = tcp_info,
+    .first = tcp_first,
 };
 
 struct weir_tcp *weir_tcp_new(struct weir_loop *loop, enum weir_side side) {

@@ -451,6 +451,10 @@ static void tls_info(struct weir_stream *s, struct weir_stream_info *ret_info) {
         ret_info->fault_reason = t->reason;
 }
 
+static uint8_t tls_first(struct weir_stream *s, uint8_t spoke) {
+    return weir_stream_first(of(s)->lower, spoke);
+}
+
 static const struct weir_stream_ops tls_ops = {
     .name = "tls",
     .read_start = tls_read_start,
@@ -460,6 +464,7 @@ static const struct weir_stream_ops tls_ops = {
     .close = tls_close,
     .pending = tls_pending,
     .info = tls_info,
+    .first = tls_first,
 };
 
 /* Everything that can fail; lower and first are untouched until the last step that can. */

@@ -80,6 +80,7 @@ enum weir_map {
     WEIR_MAP_META, /* from here on no part of a change */
     WEIR_MAP_DNS_BOUND,
     WEIR_MAP_DNS_USED,
+    WEIR_MAP_FIRST,
     WEIR_MAP_COUNT_,
 };
 const char *weir_map_name(enum weir_map map);

@@ -40,6 +40,8 @@ static const struct map_kind {
     [WEIR_MAP_DNS_BOUND] = { "weir_dns_bound", sizeof(struct weir_dns_bound_key),
                              sizeof(struct weir_dns_bound_value) },
     [WEIR_MAP_DNS_USED] = { "weir_dns_used", sizeof(__u32), sizeof(__u32) },
+    [WEIR_MAP_FIRST] = { "weir_first", sizeof(struct weir_first_key),
+                         sizeof(struct weir_first_value) },
 };
 
 /* The largest key and value of the table above. */

@@ -56,6 +56,9 @@ static const char *const names[] = {
     [WEIR_SEEN_EJECTED] = "seen_ejected",
     [WEIR_HELD_SIDECAR] = "held_sidecar",
     [WEIR_JOIN_WATCHED] = "join_watched",
+    [WEIR_FIRST_NOTED] = "first_noted",
+    [WEIR_FIRST_CONTRARY] = "first_contrary",
+    [WEIR_FIRST_TOLD] = "first_told",
 };
 _Static_assert(WEIR_ARRAY_LEN(names) == WEIR_REASON_COUNT_, "every reason has a name");
 _Static_assert(WEIR_REASON_COUNT_ <= WEIR_REASON_SLOTS, "weir_count has a slot for each");

@@ -198,7 +198,7 @@ static void expose_maps(const struct weir_agent *a, struct weir_pen *pen) {
                                                "Map entries written or removed." };
 
     weir_expo_head(pen, &entries);
-    for (unsigned m = 0; m < WEIR_MAP_COUNT_; m++)
+    for (unsigned m = 0; m < WEIR_MAP_META; m++)
         weir_expo_labelled(pen, &entries, "map", weir_map_name((enum weir_map)m),
                            weir_mapset_count(a->installed, (enum weir_map)m));
     weir_expo_head(pen, &capacity);

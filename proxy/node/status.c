@@ -4,6 +4,7 @@
 
 #include "helper/helper.h"
 #include "node/door.h"
+#include "node/first.h"
 #include "node/kube.h"
 #include "node/sign.h"
 #include "node/tenants.h"
@@ -158,6 +159,7 @@ void weir_agent_status(struct weir_agent *a, struct weir_textbuf *out) {
     revocation(a, out);
     weir_textbuf_number(out, "flows", a->n_flows);
     weir_textbuf_number(out, "flows_lost", a->n_flows_lost);
+    weir_agent_first_status(a, out);
     helper(a, out);
     weir_textbuf_name(out, "join");
     weir_textbuf_add(out, "{", 1);

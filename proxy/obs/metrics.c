@@ -57,6 +57,8 @@ static const struct weir_family counter_table[WEIR_COUNTERS] = {
                               "Connections to ports where the server is known to speak first." },
     [WEIR_C_DETECT_CONTRARY] = { "weir_detect_contrary_total", "counter",
                                  "Clients that spoke first where the server was expected to." },
+    [WEIR_C_DETECT_TOLD] = { "weir_detect_told_total", "counter",
+                             "Connections to ports of which the node knew who speaks first." },
     [WEIR_C_TLS_HANDSHAKES] = { "weir_tls_handshakes_total", "counter",
                                 "TLS handshakes completed." },
     [WEIR_C_TLS_FAILED] = { "weir_tls_handshake_failures_total", "counter",

@@ -35,6 +35,7 @@ enum weir_counter {
     WEIR_C_DETECT_WAITS,   /* connections whose client had not spoken within limits.detectTimeout */
     WEIR_C_DETECT_KNOWN, /* connections to ports known for servers that speak first: not waited for */
     WEIR_C_DETECT_CONTRARY, /* such a server expected, and the client spoke first */
+    WEIR_C_DETECT_TOLD,     /* this worker did not know it, and the node did */
     WEIR_C_TLS_HANDSHAKES,
     WEIR_C_TLS_FAILED,
     WEIR_C_TLS_RESUMED,      /* of the handshakes: by a session ticket */

@@ -17,7 +17,10 @@ HOLD, JOIN_ALONE, JOIN_WRITERS, JOIN_READERS = 1, 2, 4, 8
 JOIN_ON = JOIN_ALONE | JOIN_READERS
 TCP, UDP = 6, 17
 INGRESS, EGRESS = 0, 1
-SOL, SO_FACTS = 0x5745, 1
+SOL, SO_FACTS, SO_SPOKE = 0x5745, 1, 16
+NOBODY, SERVER, BYTES, HTTP1, HTTP2, TLS, BEYOND = range(7)
+SERVER_FIRST, CLIENT_FIRST = 1, 2
+FIRST_SECONDS = 3600
 OPEN, CLOSE, DENIED, LISTEN, HELD = 1, 2, 3, 4, 7
 BLOCK_RULES = 32
 
@@ -120,12 +123,21 @@ class Bound:
         self.asked = raw[8 + 8 * NAME_SLOTS:].split(b"\0")[0].decode()
 
 
+def first_key(port, ip=None, identity=0):
+    """Of calls to an address, or of arrivals at pods of an identity."""
+    return (addr(ip) if ip else bytes(16)) + struct.pack("=IHH", identity, port, 0)
+
+
+def first(server_ns=0, client_ns=0, pod=0):
+    return struct.pack("=QQIIIIIB3x", server_ns, client_ns, 1, 1, pod, pod, 0, 0)
+
+
 EVENT = struct.Struct("=QQQQQ16s16s16sHHHBBIIIIIIIIBBB5x")
 EVENT_FIELDS = ("at_ns cookie bytes_in bytes_out duration_ns local remote original local_port remote_port "
                 "original_port kind direction pod identity peer_identity policy service srtt_us retransmits "
                 "flags reason proto role").split()
 FACTS = struct.Struct("=II16s16sHHBBBBIIIIIIQQQ")
-FACTS_FIELDS = ("size flags original peer original_port peer_port direction reason join pad pod identity "
+FACTS_FIELDS = ("size flags original peer original_port peer_port direction reason join first pod identity "
                 "peer_identity service policy pad2 epoch cookie at_ns").split()
 
 

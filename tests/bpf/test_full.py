@@ -21,7 +21,7 @@ VIP = "10.96.7.1"
 DECISIONS = ("weir_cgroup", "weir_pod", "weir_svc", "weir_ep", "weir_maglev", "weir_ip", "weir_rule", "weir_idset", "weir_cidr",
              "weir_port", "weir_http", "weir_probe", "weir_name", "weir_dns_pattern", "weir_dns_server")
 KEYED = ("weir_cgroup", "weir_svc", "weir_ip", "weir_port")  # the kernel's value has the key before what is put
-MEMORIES = ("weir_udp_peer", "weir_probe_seen", "weir_affinity", "weir_ep_load", "weir_ep_fail", "weir_tls_call", "weir_tls_conn")
+MEMORIES = ("weir_udp_peer", "weir_probe_seen", "weir_affinity", "weir_ep_load", "weir_ep_fail", "weir_first", "weir_tls_call", "weir_tls_conn")
 BY_KERNEL = ("weir_flow", "weir_app_tuple", "weir_canary", "weir_doomed", "weir_wait", "weir_join_at", "weir_dns_bound", "weir_dns_used")
 SOCKETS = ("weir_listener", "weir_join", "weir_join_app")
 UNFILLED = ("weir_meta", "weir_count", "weir_sock", "weir_join_sock", "weir_http_count", "weir_http_conn", "weir_dns_setting", "weir_dns_stream",

@@ -342,6 +342,107 @@ static void who_speaks_first_is_learnt_per_port(void **state) {
     flow_end(&f);
 }
 
+#define NODE_SAYS_SERVER (1u << WEIR_FIRST_SERVER)
+
+static struct mem_conn *on_port_known(struct flow *f, uint8_t first) {
+    struct mem_conn *c = inbound(f, "10.1.0.1");
+
+    mem_first(c, first);
+    mem_run(f->net);
+    return c;
+}
+
+static void what_the_node_knows_of_a_port_is_not_waited_for(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_INBOUND,
+               POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar") PROXY("v1"));
+    c = on_port_known(&f, NODE_SAYS_SERVER);
+    s = flow_server(&f);
+    flow_send(&f, s, "220 ready\r\n");
+    assert_string_equal(mem_received(c), "220 ready\r\n");
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_WAITS), 0);
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_TOLD), 1);
+    assert_int_equal(mem_spoke(c), WEIR_SPOKE_SERVER);
+    /* From here on the worker has seen it itself: it does not ask, and does not say it again. */
+    c = on_port_known(&f, 0);
+    s = flow_server(&f);
+    flow_send(&f, s, "220 ready\r\n");
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_TOLD), 1);
+    assert_int_equal(mem_spoke(c), WEIR_SPOKE_NOBODY);
+    flow_end(&f);
+}
+
+static void a_node_that_was_lied_to_is_believed_once(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_INBOUND,
+               POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar") PROXY("v1"));
+    c = on_port_known(&f, NODE_SAYS_SERVER);
+    s = flow_server(&f);
+    flow_send(&f, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_string_equal(mem_received(s), "");
+    s = flow_server(&f);
+    flow_expect_starts(s, "GET / HTTP/1.1\r\n");
+    assert_int_equal(mem_spoke(c), WEIR_SPOKE_HTTP1);
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_CONTRARY), 1);
+    on_port_known(&f, NODE_SAYS_SERVER);
+    assert_null(mem_next_dial(f.net));
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_TOLD), 1);
+    flow_end(&f);
+}
+
+/* The other way round: no lie makes anybody wait longer than it would have without one. */
+static void a_port_said_to_be_the_clients_is_waited_at_once(void **state) {
+    struct flow f;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    flow_start(&f, WEIR_DIR_INBOUND,
+               POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar") PROXY("v1"));
+    on_port_known(&f, 1u << WEIR_FIRST_CLIENT);
+    mem_advance(f.net, 250000);
+    s = flow_server(&f);
+    flow_send(&f, s, "220 ready\r\n");
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_WAITS), 1);
+    c = on_port_known(&f, 1u << WEIR_FIRST_CLIENT);
+    s = flow_server(&f);
+    flow_send(&f, s, "220 ready\r\n");
+    assert_string_equal(mem_received(c), "220 ready\r\n");
+    assert_int_equal(flow_count(&f, WEIR_C_DETECT_WAITS), 1);
+    flow_end(&f);
+}
+
+static void what_a_client_speaks_is_reported_where_nobody_declared_it(void **state) {
+    static const struct {
+        const char *bytes;
+        size_t len;
+        uint8_t spoke;
+    } say[] = {
+        { "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, WEIR_SPOKE_HTTP1 },
+        { "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24, WEIR_SPOKE_HTTP2 },
+        { "\x01\x02", 2, WEIR_SPOKE_BYTES },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(say); i++) {
+        struct flow f;
+        struct mem_conn *c;
+
+        flow_start(&f, WEIR_DIR_INBOUND,
+                   POD("web", "10.1.0.1", "sidecar") POD("v1", "10.1.0.2", "sidecar") PROXY("v1"));
+        c = on_port(&f);
+        mem_send_bytes(c, say[i].bytes, say[i].len);
+        flow_run(&f);
+        assert_int_equal(mem_spoke(c), say[i].spoke);
+        flow_end(&f);
+    }
+}
+
 static void a_client_later_than_the_wait_is_still_read(void **state) {
     struct flow f;
     struct mem_conn *c, *s;
@@ -391,6 +492,10 @@ int main(void) {
         cmocka_unit_test(bytes_that_are_no_http_are_relayed_with_half_close),
         cmocka_unit_test(a_server_that_speaks_first_is_not_kept_waiting),
         cmocka_unit_test(who_speaks_first_is_learnt_per_port),
+        cmocka_unit_test(what_the_node_knows_of_a_port_is_not_waited_for),
+        cmocka_unit_test(a_node_that_was_lied_to_is_believed_once),
+        cmocka_unit_test(a_port_said_to_be_the_clients_is_waited_at_once),
+        cmocka_unit_test(what_a_client_speaks_is_reported_where_nobody_declared_it),
         cmocka_unit_test(a_client_later_than_the_wait_is_still_read),
         cmocka_unit_test(the_wait_is_configured),
         cmocka_unit_test(a_relay_whose_server_refuses_resets_the_client),

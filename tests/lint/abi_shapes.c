@@ -54,6 +54,8 @@ SHAPE(weir_join_at_value);
 SHAPE(weir_join_sock_value);
 SHAPE(weir_join_look);
 SHAPE(weir_explain);
+SHAPE(weir_first_key);
+SHAPE(weir_first_value);
 SHAPE(weir_event);
 SHAPE(weir_facts);
 SHAPE(weir_sock_value);

@@ -92,6 +92,14 @@ struct weir_stream_info *mem_info(struct mem_conn *c) {
     return &c->info;
 }
 
+void mem_first(struct mem_conn *c, uint8_t first) {
+    c->first = first;
+}
+
+uint8_t mem_spoke(const struct mem_conn *c) {
+    return c->spoke;
+}
+
 struct mem_conn *mem_next_dial(struct mem_net *m) {
     WEIR_LIST_FOREACH (it, &m->conns) {
         struct mem_conn *c = WEIR_CONTAINER_OF(it, struct mem_conn, link);

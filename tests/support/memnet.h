@@ -63,6 +63,9 @@ unsigned mem_n_turns(const struct mem_net *m);
 struct mem_conn *mem_client_connect(struct mem_net *m, void *listener_user);
 /* What weir_stream_info tells of the proxy's end; may be changed until it was accepted. */
 struct weir_stream_info *mem_info(struct mem_conn *c);
+/* What weir_stream_first tells of it; and what it was told, WEIR_SPOKE_NOBODY before. */
+void mem_first(struct mem_conn *c, uint8_t first);
+uint8_t mem_spoke(const struct mem_conn *c);
 
 /* The oldest dial not yet handed out by this function, undecided; NULL = none. */
 struct mem_conn *mem_next_dial(struct mem_net *m);

@@ -26,6 +26,7 @@ struct mem_conn {
     struct weir_list link;
     struct mem_stream *stream; /* the proxy's end; NULL = not yet accepted, or gone */
     struct weir_stream_info info;
+    uint8_t first, spoke; /* what weir_stream_first tells, and was told */
     void *listener_user;
     struct weir_dial dial;
     uint64_t deadline;

@@ -144,6 +144,14 @@ static void stream_info(struct weir_stream *s, struct weir_stream_info *ret_info
     *ret_info = of(s)->conn->info;
 }
 
+static uint8_t stream_first(struct weir_stream *s, uint8_t spoke) {
+    struct mem_conn *c = of(s)->conn;
+
+    if (spoke)
+        c->spoke = spoke;
+    return c->first;
+}
+
 static const struct weir_stream_ops stream_ops = {
     .name = "memory",
     .read_start = stream_read_start,
@@ -153,6 +161,7 @@ static const struct weir_stream_ops stream_ops = {
     .close = stream_close,
     .pending = stream_pending,
     .info = stream_info,
+    .first = stream_first,
 };
 
 struct mem_stream *mem_stream_new(struct mem_conn *c) {

@@ -7,7 +7,7 @@
 #ifndef WEIR_ABI_FLOW_H
 #define WEIR_ABI_FLOW_H
 
-#include "weir/abi/types.h"
+#include "weir/abi/first.h"
 
 /* Index into weir_count, and `reason` of an event. Append only; names for people:
  * weir_reason_name() in proxy/kern. */
@@ -72,6 +72,9 @@ enum weir_reason {
     WEIR_HELD_SIDECAR,  /* held back: it needs the sidecar, which does not listen yet. A connect()
                            once, an arriving SYN each time it is repeated */
     WEIR_JOIN_WATCHED,  /* not entered, or back to TCP: its bytes are looked at for HTTP */
+    WEIR_FIRST_NOTED,   /* reports of sidecars about who spoke first */
+    WEIR_FIRST_CONTRARY, /* of these: until then the other side alone had */
+    WEIR_FIRST_TOLD,     /* sidecars that asked, and something was known */
     WEIR_REASON_COUNT_,
 };
 #define WEIR_REASON_SLOTS 64u
@@ -152,6 +155,11 @@ WEIR_ABI_AT(weir_event, pad, 131);
  */
 #define WEIR_SOL      0x5745 /* "WE": no level of the kernel's own */
 #define WEIR_SO_FACTS 1
+/*
+ * The same, after a report of what this connection has shown: WEIR_SO_SPOKE + WEIR_SPOKE_* (first.h). Once per
+ * connection, by its sidecar alone; EALREADY the second time, EINVAL for what nobody can speak.
+ */
+#define WEIR_SO_SPOKE 16
 
 struct weir_facts {
     __u32 size;  /* sizeof(struct weir_facts) of the kernel side */
@@ -160,10 +168,10 @@ struct weir_facts {
         original; /* outbound: what the application asked for; inbound: the local address */
     struct weir_addr peer; /* outbound: the application's own address; inbound: the client's */
     __u16 original_port, peer_port;
-    __u8 direction; /* WEIR_EGRESS: from the application. WEIR_INGRESS: steered by sk_lookup */
-    __u8 reason;    /* enum weir_reason of the decision */
-    __u8 join;      /* WEIR_FACTS_JOIN_*, when asked: what the asking socket writes */
-    __u8 pad;
+    __u8 direction;      /* WEIR_EGRESS: from the application. WEIR_INGRESS: steered by sk_lookup */
+    __u8 reason;         /* enum weir_reason of the decision */
+    __u8 join;           /* WEIR_FACTS_JOIN_*, when asked: what the asking socket writes */
+    __u8 first;          /* weir_first_sides() of the port, when asked */
     __u32 pod;           /* the pod of this sidecar */
     __u32 identity;      /* and its identity */
     __u32 peer_identity; /* inbound: by source address; 0 = unidentified */
@@ -184,7 +192,7 @@ WEIR_ABI_AT(weir_facts, peer_port, 42);
 WEIR_ABI_AT(weir_facts, direction, 44);
 WEIR_ABI_AT(weir_facts, reason, 45);
 WEIR_ABI_AT(weir_facts, join, 46);
-WEIR_ABI_AT(weir_facts, pad, 47);
+WEIR_ABI_AT(weir_facts, first, 47);
 WEIR_ABI_AT(weir_facts, pod, 48);
 WEIR_ABI_AT(weir_facts, identity, 52);
 WEIR_ABI_AT(weir_facts, peer_identity, 56);
@@ -218,11 +226,12 @@ struct weir_sock_value {
 #define WEIR_SOCK_DECIDED    1u /* a hook allowed this destination: packets pass */
 #define WEIR_SOCK_HELD                                                                             \
     2u /* asked before its cgroup was classified: policy is asked again at the first packet */
-#define WEIR_SOCK_BROKEN 4u  /* bookkeeping failed: no packet may leave */
-#define WEIR_SOCK_OPEN   8u  /* TCP: established, the OPEN event was sent */
-#define WEIR_SOCK_FACTS  16u /* accepted by the sidecar, facts may be told */
-#define WEIR_SOCK_LOAD   32u /* TCP: counted in weir_ep_load */
-#define WEIR_SOCK_WAITS  64u /* for the pod's sidecar: its SYN is dropped until that listens */
+#define WEIR_SOCK_BROKEN 4u   /* bookkeeping failed: no packet may leave */
+#define WEIR_SOCK_OPEN   8u   /* TCP: established, the OPEN event was sent */
+#define WEIR_SOCK_FACTS  16u  /* accepted by the sidecar, facts may be told */
+#define WEIR_SOCK_LOAD   32u  /* TCP: counted in weir_ep_load */
+#define WEIR_SOCK_WAITS  64u  /* for the pod's sidecar: its SYN is dropped until that listens */
+#define WEIR_SOCK_SPOKE  128u /* its sidecar has reported who spoke first */
 WEIR_ABI_SIZE(weir_sock_value, 128);
 WEIR_ABI_AT(weir_sock_value, facts, 0);
 WEIR_ABI_AT(weir_sock_value, chosen, 96);
