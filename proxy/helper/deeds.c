@@ -8,7 +8,6 @@
 #include <linux/bpf.h>
 #include <linux/nsfs.h>
 #include <linux/openat2.h>
-#include <linux/perf_event.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -266,36 +265,10 @@ static int code(struct weir_helper_job *job) {
     return r;
 }
 
-/* The kernel's number for events of this kind; -errno. */
-static int uprobe_type(void) {
-    char text[16] = "";
-    FILE *f = fopen("/sys/bus/event_source/devices/uprobe/type", "re");
-    int type = f && fgets(text, sizeof(text), f) ? atoi(text) : 0;
-
-    if (f)
-        fclose(f);
-    return type > 0 ? type : -EOPNOTSUPP;
-}
-
-static int open_probe(int fd, uint32_t offset, bool at_return) {
-    struct perf_event_attr attr = { .size = sizeof(attr), .config = at_return };
-    int type = uprobe_type();
-    char path[32];
-
-    if (type < 0)
-        return type;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    attr.type = (uint32_t)type;
-    attr.uprobe_path = (uint64_t)(uintptr_t)path;
-    attr.probe_offset = offset;
-    fd = (int)syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 /* Kernels from 6.17 on, and stable ones after it, want SYS_ADMIN for what the agent did with PERFMON. */
 static int probe(struct weir_helper_job *job) {
     const struct weir_helper_request *q = job->request;
-    int r;
+    int fd, r;
 
     if (strncmp(q->name, "libssl.so", 9) != 0)
         return weir_helper_refuse(job, "not OpenSSL's library");
@@ -304,13 +277,12 @@ static int probe(struct weir_helper_job *job) {
     r = code(job);
     if (r)
         return r;
-    r = open_probe(job->ret_fds[0], q->port, q->count == 2);
+    r = weir_helper_uprobe(job->ret_fds[0], q->port, q->count == 2, &fd);
     close(job->ret_fds[0]);
     job->n_ret_fds = 0;
-    if (r < 0)
-        return r;
-    give(job, r);
-    return 0;
+    if (r == 0)
+        give(job, fd);
+    return r;
 }
 
 /* ---- the list ---- */

@@ -120,6 +120,8 @@ struct weir_helper_spot {
     bool at_return;
 };
 int weir_helper_probe(struct weir_helper *h, const struct weir_helper_spot *spot, int *ret_fd);
+/* uprobe.c: the same of an open file, in the caller's own process, as which it needs SYS_ADMIN. 0, -EOPNOTSUPP: no uprobes here; -errno. */
+int weir_helper_uprobe(int file, uint32_t offset, bool at_return, int *ret_fd);
 
 struct weir_helper_tenants {
     uint32_t first_uid,

@@ -215,6 +215,7 @@ int weir_kern_check(const struct weir_kern_options *options, weir_kern_check_fn 
     if (options && options->cgroup)
         weir_check_order(&r, options->cgroup);
     weir_check_sockmaps(&r);
+    weir_check_uprobes(&r);
     weir_check_tls(&r);
     return 0;
 }

@@ -16,6 +16,8 @@ void weir_check_say(const struct weir_check_report *r, enum weir_check_state sta
 /* check_peers.c */
 void weir_check_order(const struct weir_check_report *r, const char *cgroup);
 void weir_check_sockmaps(const struct weir_check_report *r);
+/* check_uprobes.c: what applications hand to OpenSSL, a probe tried. */
+void weir_check_uprobes(const struct weir_check_report *r);
 /* check_tls.c: kernel TLS, tried. */
 void weir_check_tls(const struct weir_check_report *r);
 /* check_host.c: capabilities of agent and helper, system calls, what the kernel may lack. */

@@ -3,13 +3,12 @@
 
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <gelf.h>
-#include <libelf.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "helper/helper.h"
+#include "kern/code.h"
 #include "kern/priv.h"
 #include "kern/skel.h"
 #include "weir/abi/http.h"
@@ -50,53 +49,6 @@ const char *weir_kern_tls_possible(void) {
     return there ? NULL : "the kernel has no tracepoint tcp_rcv_space_adjust";
 }
 
-/* Where a function begins in the file; 0 = it has none of that name. */
-static uint64_t place_in(Elf *elf, uint64_t address) {
-    size_t n = 0;
-
-    if (elf_getphdrnum(elf, &n))
-        return 0;
-    for (size_t i = 0; i < n; i++) {
-        GElf_Phdr p;
-
-        if (gelf_getphdr(elf, (int)i, &p) && p.p_type == PT_LOAD && (p.p_flags & PF_X) &&
-            address >= p.p_vaddr && address - p.p_vaddr < p.p_filesz)
-            return address - p.p_vaddr + p.p_offset;
-    }
-    return 0;
-}
-
-static uint64_t symbol_in(Elf *elf, Elf_Scn *section, const char *name) {
-    Elf_Data *data = elf_getdata(section, NULL);
-    GElf_Shdr header;
-    GElf_Sym sym;
-
-    if (!data || !gelf_getshdr(section, &header) || header.sh_entsize == 0)
-        return 0;
-    for (size_t i = 0; i < header.sh_size / header.sh_entsize; i++) {
-        const char *found;
-
-        if (!gelf_getsym(data, (int)i, &sym) || GELF_ST_TYPE(sym.st_info) != STT_FUNC ||
-            sym.st_shndx == SHN_UNDEF)
-            continue;
-        found = elf_strptr(elf, header.sh_link, sym.st_name);
-        if (found && strcmp(found, name) == 0)
-            return place_in(elf, sym.st_value);
-    }
-    return 0;
-}
-
-static uint64_t find(Elf *elf, const char *name) {
-    Elf_Scn *section = NULL;
-    uint64_t at = 0;
-    GElf_Shdr header;
-
-    while (at == 0 && (section = elf_nextscn(elf, section)))
-        if (gelf_getshdr(section, &header) && header.sh_type == SHT_DYNSYM)
-            at = symbol_in(elf, section, name);
-    return at;
-}
-
 static int attach(struct weir_kern *k, struct weir_tls_probe *p,
                   const struct weir_helper_spot *spot, uint32_t kind) {
     const struct bpf_program *prog =
@@ -116,12 +68,13 @@ static int attach(struct weir_kern *k, struct weir_tls_probe *p,
     return 0;
 }
 
-static int attach_all(struct weir_kern *k, struct weir_tls_probe *p, Elf *elf, pid_t pid) {
+static int attach_all(struct weir_kern *k, struct weir_tls_probe *p, struct weir_code *code,
+                      pid_t pid) {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < WEIR_ARRAY_LEN(calls); i++) {
         struct weir_helper_spot spot = { .pid = pid, .library = WEIR_TLS_LIBRARY };
-        uint64_t at = find(elf, calls[i].name);
+        uint64_t at = weir_code_export(code, calls[i].name);
 
         if (at == 0 || at > UINT32_MAX) {
             r = calls[i].required ? -ENOENT : 0;
@@ -136,20 +89,24 @@ static int attach_all(struct weir_kern *k, struct weir_tls_probe *p, Elf *elf, p
     return r;
 }
 
+static void close_code(struct weir_code **code) {
+    weir_code_close(*code);
+}
+
 int weir_kern_tls_attach(struct weir_kern *k, pid_t pid, int fd,
                          struct weir_tls_probe **ret_probe) {
+    WEIR_CLEANUP(close_code)
+    struct weir_code *code = NULL;
     struct weir_tls_probe *p;
-    Elf *elf;
     int r;
 
     if (!bpf_program__autoload(k->bpf->progs.weir_tls_enter))
         return -EOPNOTSUPP;
-    (void)elf_version(EV_CURRENT);
-    elf = elf_begin(fd, ELF_C_READ, NULL);
+    r = weir_code_open(fd, &code);
+    if (r)
+        return r == -ENOEXEC ? -ENOENT : r;
     p = weir_calloc(1, sizeof(*p));
-    r = !p ? -ENOMEM : !elf ? -ENOENT : attach_all(k, p, elf, pid);
-    if (elf)
-        elf_end(elf);
+    r = p ? attach_all(k, p, code, pid) : -ENOMEM;
     if (r) {
         weir_tls_probe_free(p);
         return r;

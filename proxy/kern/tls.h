@@ -17,7 +17,7 @@ const char *weir_kern_tls_possible(void);
 #define WEIR_TLS_LIBRARY "libssl.so"
 /*
  * On the calls of OpenSSL in an open library (weir_helper_code), borrowed, that the process runs; the helper makes the probes. 0; -ENOENT: it
- * has no SSL_read and SSL_write by that name; -EOPNOTSUPP: not on this kernel; -errno.
+ * has no SSL_read and SSL_write by that name; -EMEDIUMTYPE: as weir_code_open; -EOPNOTSUPP: not on this kernel; -errno.
  */
 int weir_kern_tls_attach(struct weir_kern *k, pid_t pid, int fd, struct weir_tls_probe **ret_probe);
 /* Takes NULL; returns NULL. */

@@ -33,7 +33,10 @@ struct weir_place_of_pod {
     uint64_t proof_due_us;
     const char *tls_why; /* why nothing is seen at its OpenSSL (tls.c); NULL = it is looked at */
     uint64_t tls_exchanges;
-    bool outside; /* left alone: its traffic is neither held nor looked at */
+    const char
+        *tls_linked; /* TLS in a program of it, which is not seen: "OpenSSL"; NULL = none found */
+    char tls_linked_in[32]; /* and which program */
+    bool outside;           /* left alone: its traffic is neither held nor looked at */
     bool seen;
 };
 

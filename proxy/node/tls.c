@@ -14,12 +14,13 @@
 
 #include "base/mem.h"
 #include "helper/helper.h"
+#include "kern/code.h"
 #include "kern/tls.h"
 #include "node/state.h"
 #include "sys/log.h"
 
 #define EVERY_TICKS 3
-#define LIBRARIES   64  /* files with probes at a time */
+#define LIBRARIES   128 /* files looked at, at a time; at most half of them programs */
 #define PROCESSES   256 /* asked in one round, of all pods */
 #define DEPTH_MAX   8
 #define SIDECAR     "weir"
@@ -30,13 +31,18 @@ static const char *const no_library =
     "none of its processes runs a libssl: no TLS, or another library than OpenSSL's shared one";
 static const char *const no_symbols = "its libssl has no SSL_read and SSL_write by that name";
 static const char *const no_probe = "the kernel refused a probe on its libssl";
+static const char *const not_read =
+    "its libssl lies on a filesystem that a process serves, and is not read";
 static const char *const too_many = "more processes or libraries than are looked at";
 static const char *const no_helper = "waits for the helper, which is away";
 
+/* A libssl, or a program that runs none. */
 struct library {
     uint64_t dev, ino;
     struct weir_tls_probe *probe; /* NULL: refused, with why */
     const char *why;
+    const char *linked; /* a program: as weir_code_tls */
+    bool is_program;
     bool seen;
 };
 
@@ -55,30 +61,76 @@ static bool is_asked(const struct weir_agent *a, const struct weir_place_of_pod 
     return v && !p->pending && (v->flags & WEIR_POD_HTTP);
 }
 
-static struct library *library_of(struct weir_agent *a, pid_t pid, int fd) {
-    struct weir_agent_tls *t = a->tls;
-    struct library *l = NULL;
+/* A place for the file, found or new (*ret_new). NULL: no room, or no file. */
+static struct library *place_of(struct weir_agent_tls *t, int fd, bool program, bool *ret_new) {
     struct stat st;
-    int r;
 
+    *ret_new = false;
     if (fstat(fd, &st) < 0)
         return NULL;
-    for (size_t i = 0; i < t->n; i++)
-        if (t->libraries[i].dev == st.st_dev && t->libraries[i].ino == st.st_ino)
-            l = &t->libraries[i];
-    if (!l && t->n < LIBRARIES) {
-        l = &t->libraries[t->n++];
-        *l = (struct library){ .dev = st.st_dev, .ino = st.st_ino };
-        r = weir_kern_tls_sockets(a->kern, true);
-        if (r == 0)
-            r = weir_kern_tls_attach(a->kern, pid, fd, &l->probe);
-        l->why = r == -ENOENT ? no_symbols : r ? no_probe : NULL;
-        weir_log(r ? WEIR_LOG_WARN : WEIR_LOG_INFO, "tls_probes", "ino=%llu result=\"%s\"",
-                 (unsigned long long)st.st_ino, r ? strerror(-r) : "attached");
+    for (size_t i = 0; i < t->n; i++) {
+        if (t->libraries[i].dev != st.st_dev || t->libraries[i].ino != st.st_ino)
+            continue;
+        t->libraries[i].seen = true;
+        return &t->libraries[i];
     }
-    if (l)
-        l->seen = true;
+    if (t->n == LIBRARIES || (program && t->n >= LIBRARIES / 2))
+        return NULL;
+    *ret_new = true;
+    t->libraries[t->n] =
+        (struct library){ .dev = st.st_dev, .ino = st.st_ino, .seen = true, .is_program = program };
+    return &t->libraries[t->n++];
+}
+
+static struct library *library_of(struct weir_agent *a, pid_t pid, int fd) {
+    bool is_new;
+    struct library *l = place_of(a->tls, fd, false, &is_new);
+    int r;
+
+    if (!is_new)
+        return l;
+    r = weir_kern_tls_sockets(a->kern, true);
+    if (r == 0)
+        r = weir_kern_tls_attach(a->kern, pid, fd, &l->probe);
+    l->why = r == -ENOENT ? no_symbols : r == -EMEDIUMTYPE ? not_read : r ? no_probe : NULL;
+    weir_log(r ? WEIR_LOG_WARN : WEIR_LOG_INFO, "tls_probes", "ino=%llu result=\"%s\"",
+             (unsigned long long)l->ino, r ? strerror(-r) : "attached");
     return l;
+}
+
+/* For people: the process's own name, of which it may say what it likes. */
+static void name_of(pid_t pid, char *ret, size_t size) {
+    char path[64];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    f = fopen(path, "re");
+    if (!f || !fgets(ret, (int)size, f))
+        snprintf(ret, size, "%d", (int)pid);
+    ret[strcspn(ret, "\n")] = '\0';
+    if (f)
+        fclose(f);
+}
+
+/* It runs no libssl: has it a TLS of its own, which nobody sees? */
+static void look_program(struct weir_agent *a, struct weir_place_of_pod *p, pid_t pid) {
+    struct weir_code *code;
+    struct library *l;
+    bool is_new;
+    int fd;
+
+    if (p->tls_linked || weir_helper_code(a->helper, pid, "", &fd))
+        return;
+    l = place_of(a->tls, fd, true, &is_new);
+    if (is_new && weir_code_open(fd, &code) == 0) {
+        l->linked = weir_code_tls(code);
+        weir_code_close(code);
+    }
+    close(fd);
+    if (!l || !l->linked)
+        return;
+    p->tls_linked = l->linked;
+    name_of(pid, p->tls_linked_in, sizeof(p->tls_linked_in));
 }
 
 /* What is best known of a pod beats what is worse: a library with probes, one without, none. */
@@ -96,6 +148,8 @@ static void look_process(struct weir_agent *a, struct weir_place_of_pod *p, pid_
     r = weir_helper_code(a->helper, pid, WEIR_TLS_LIBRARY, &fd);
     if (r == -ENOTCONN)
         p->tls_why = no_helper;
+    if (r == -ENOENT)
+        look_program(a, p, pid);
     if (r)
         return;
     l = library_of(a, pid, fd);
@@ -142,16 +196,17 @@ static void look_cgroup(struct weir_agent *a, struct weir_place_of_pod *p, const
 
 static void sweep(struct weir_agent *a) {
     struct weir_agent_tls *t = a->tls;
+    bool probed = false;
 
     for (size_t i = 0; i < t->n;) {
         if (t->libraries[i].seen) {
-            i++;
+            probed |= !t->libraries[i++].is_program;
             continue;
         }
         weir_tls_probe_free(t->libraries[i].probe);
         t->libraries[i] = t->libraries[--t->n];
     }
-    if (t->n == 0)
+    if (!probed)
         (void)weir_kern_tls_sockets(a->kern, false);
 }
 
@@ -165,6 +220,7 @@ static void round_of(struct weir_agent *a) {
         struct weir_place_of_pod *p = WEIR_CONTAINER_OF(it, struct weir_place_of_pod, link);
 
         p->tls_why = !is_asked(a, p) ? not_asked : impossible ? impossible : no_process;
+        p->tls_linked = NULL;
         if (p->tls_why == no_process)
             look_cgroup(a, p, p->cgroup_path, 0);
     }
@@ -194,14 +250,23 @@ void weir_agent_tls_count(struct weir_agent *a, const struct weir_http_event *ev
 
 void weir_agent_tls_status(const struct weir_agent *a, const struct weir_place_of_pod *p,
                            struct weir_textbuf *out) {
-    const char *why = !is_asked(a, p)    ? not_asked
+    bool asked = is_asked(a, p), linked = asked && p->tls_linked;
+    const char *why = !asked             ? not_asked
                       : p->tls_why       ? p->tls_why
                       : p->tls_exchanges ? NULL
                                          : "no exchange yet";
+    char text[160];
 
+    if (linked) {
+        snprintf(
+            text, sizeof(text),
+            "its program %s has TLS of its own linked in (%s): what it says by that is not seen",
+            p->tls_linked_in, p->tls_linked);
+        why = text;
+    }
     weir_textbuf_name(out, "tls_telemetry");
     weir_textbuf_add(out, "{", 1);
-    weir_textbuf_member(out, "state", p->tls_exchanges ? "seen" : "none");
+    weir_textbuf_member(out, "state", linked ? "too_little" : p->tls_exchanges ? "seen" : "none");
     if (why)
         weir_textbuf_member(out, "why", why);
     weir_textbuf_number(out, "exchanges", p->tls_exchanges);

@@ -30,6 +30,17 @@ def test_what_agent_and_helper_need_is_asked_for_and_each_lack_has_its_fallback(
         assert found[what]["found"] == "yes" or found[what]["found"].startswith("no: "), found[what]
 
 
+def test_telemetry_of_openssl_is_tried_on_this_machines_library(running):
+    found = check(running)
+    line = found["telemetry of applications' own TLS"]
+    assert line["state"] == "ok" and line["found"].startswith("a probe was made on SSL_read of /"), line
+    assert "linked into a program" in found["of these, not seen"]["found"]
+    r = subprocess.run(["setpriv", "--bounding-set", "-sys_admin,-perfmon", "--inh-caps", "-sys_admin,-perfmon", WEIR, "check",
+                        "-o", "json"], capture_output=True, text=True)
+    line = {c["what"]: c for c in json.loads(r.stdout)["checks"]}["telemetry of applications' own TLS"]
+    assert line["state"] == "warn" and "CAP_SYS_ADMIN" in line["fix"], line
+
+
 def test_without_a_capability_it_fails_and_says_which(running):
     r = subprocess.run(["setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace", WEIR, "check", "-o", "json"],
                        capture_output=True, text=True)

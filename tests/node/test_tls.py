@@ -157,3 +157,31 @@ def test_a_pod_without_openssl_says_so_and_probes_go_with_the_last_process(shop)
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+LINKED = """
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void) { return SSL_CTX_new(TLS_client_method()) && puts("up") > 0 && fflush(stdout) == 0 ? pause() : 1; }
+"""
+
+
+def test_a_program_with_openssl_linked_in_is_said_to_be_seen_too_little(shop, tmp_path):
+    web, _, store = shop.world.pods
+    program = str(tmp_path / "linked")
+    subprocess.run(["cc", "-x", "c", "-", "-x", "none", "-l:libssl.a", "-l:libcrypto.a", "-ldl", "-lpthread", "-o", program],
+                   input=LINKED, text=True, check=True)
+    assert "libssl" not in subprocess.run(["ldd", program], capture_output=True, text=True).stdout
+    linked = spawn(web, program, stdout=subprocess.PIPE)
+    try:
+        assert linked.stdout.readline() == b"up\n"
+        eventually(lambda: tls_of(shop, "web")["state"] == "too_little")
+        assert tls_of(shop, "web")["why"] == (
+            "its program linked has TLS of its own linked in (OpenSSL): what it says by that is not seen")
+        assert tls_of(shop, "store")["state"] == "none", "its libssl is a library and has probes"
+    finally:
+        linked.kill()
+        linked.wait()
+        linked.stdout.close()
+    eventually(lambda: tls_of(shop, "web")["why"] == "it has no process")
