@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "kern/patterns.h"
 #include "kern/priv.h"
 
 struct sweep {
@@ -117,4 +118,31 @@ int weir_kern_names_sweep(struct weir_kern *k, bool (*wanted)(void *arg, uint32_
     if (r == 0)
         *ret_swept = swept;
     return r;
+}
+
+struct carry {
+    struct weir_kern *k;
+    const struct weir_mapset *installed, *desired;
+};
+
+static int carry_one(void *arg, const void *key, const void *value) {
+    const struct weir_dns_bound_key *k = key;
+    struct weir_dns_bound_value v;
+    struct carry *c = arg;
+    int r;
+
+    memcpy(&v, value, sizeof(v));
+    if (!weir_bound_carry(&v, k->pod, c->installed, c->desired))
+        return 0;
+    r = bpf_map_update_elem(c->k->map_fds[WEIR_MAP_DNS_BOUND], k, &v, BPF_EXIST);
+    return r == -ENOENT ? 0 : r;
+}
+
+int weir_kern_names_carry(struct weir_kern *k, const struct weir_mapset *installed,
+                          const struct weir_mapset *desired) {
+    struct carry c = { k, installed, desired };
+
+    if (!weir_patterns_differ(installed, desired))
+        return 0;
+    return weir_kern_each(k, WEIR_MAP_DNS_BOUND, carry_one, &c);
 }

@@ -6,12 +6,19 @@
 #ifndef WEIR_KERN_NAMES_H
 #define WEIR_KERN_NAMES_H
 
-#include "kern/kern.h"
+#include "kern/mapset.h"
 
 /* Something bound to an address holds at that time (CLOCK_MONOTONIC): in time, or kept by a socket. */
 bool weir_bound_holds(const struct weir_dns_bound_value *bound, uint64_t now_us);
 /* Every pattern of it has run out at that time; sockets do not count. */
 bool weir_bound_ran_out(const struct weir_dns_bound_value *bound, uint64_t now_us);
+
+/*
+ * Before a plan with other patterns is put in force: addresses stay bound for the name that was asked, by the pattern that means it then
+ * (weir_bound_carry). An answer that comes in the same instant may be forgotten; the next one is not. 0 or -errno.
+ */
+int weir_kern_names_carry(struct weir_kern *k, const struct weir_mapset *installed,
+                          const struct weir_mapset *desired);
 
 struct weir_names_swept {
     uint32_t addresses; /* left */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "conf/netpol.h"
+#include "kern/patterns.h"
 
 #define DNS_PORT 53
 
@@ -164,14 +165,9 @@ static bool is_known(const struct names *n, const char *text) {
     return false;
 }
 
-/* "api.example.com" whole with its end; of "*.example.com" what every name of it ends in. */
 static int put_pattern(struct names *n, const struct pattern *p) {
-    const char *text = p->text[0] == '*' ? p->text + 1 : p->text;
-    size_t len = strlen(text), end = text == p->text;
-    struct weir_dns_pattern_key key = { .prefix = 32 + 8 * (uint32_t)(len + end), .pod = n->pod };
+    const struct weir_dns_pattern_key key = weir_pattern_key(n->pod, p->text);
 
-    for (size_t i = 0; i < len; i++)
-        key.name[i] = text[len - 1 - i];
     return weir_mapset_put(n->chain->b->out, WEIR_MAP_DNS_PATTERN, &key, &p->id);
 }
 

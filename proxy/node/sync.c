@@ -10,6 +10,7 @@
 
 #include "base/mem.h"
 #include "kern/http.h"
+#include "kern/names.h"
 #include "node/door.h"
 #include "node/kube.h"
 #include "node/tenants.h"
@@ -64,8 +65,10 @@ static int plan(struct weir_agent *a, struct weir_mapset **ret_desired) {
 
 static int apply(struct weir_agent *a, struct weir_mapset *desired) {
     struct weir_plan_change change = { 0 };
-    int r = weir_plan_apply(a->kern, a->installed, desired, &change);
+    int r = weir_kern_names_carry(a->kern, a->installed, desired);
 
+    if (r == 0)
+        r = weir_plan_apply(a->kern, a->installed, desired, &change);
     if (r) {
         weir_mapset_free(desired);
         return r;

@@ -118,6 +118,40 @@ def test_a_policy_that_goes_takes_its_connections_with_it(named):
     eventually(lambda: any("event=revoke" in line and "policy=default/out" in line for line in open(named.flow_log)))
 
 
+def test_a_name_that_is_said_otherwise_keeps_its_addresses_and_connections(named):
+    client = named.world.pods[0].app()
+    for i, (before, after, asked) in enumerate([("*.a.test", "www.a.test", "www.a.test"), ("www.b.test", "*.b.test", "www.b.test"),
+                                                ("*.c.test", "*.www.c.test", "x.www.c.test")]):
+        site, mirror = f"198.51.100.{20 + 2 * i}", f"198.51.100.{21 + 2 * i}"
+        named.world._ip(named.world.switch.pid, f"addr add {site}/32 dev br0", f"addr add {mirror}/32 dev br0")
+        for ip in (site, mirror):
+            named.outside.actor.call(actor.listen, ip, 443)
+        put(named, policy(before))
+        named.outside.ask(client, dnsmsg.answer(asked, site))
+        named.outside.ask(client, dnsmsg.answer("other" + asked[asked.index("."):], mirror))
+        live = client.call(actor.connect, site, 443)
+        put(named, policy(after))
+        assert not client.call(actor.waiting, live), f"{before} to {after}: it was reset"
+        assert refusal(client, site) is None
+        if not after.startswith("*.www"):
+            assert refusal(client, mirror) == errno.EPERM, "another name of the old pattern, or never bound"
+
+
+def test_a_name_that_comes_anew_has_nothing_of_one_that_went(named):
+    """Its number in the kernel is that of the one that went; what was bound to that one is not its own."""
+    client = named.world.pods[0].app()
+    named.outside.ask(client, dnsmsg.answer("www.example.org", MIRROR))
+    assert refusal(client, MIRROR) is None
+    put(named, policy("api.example.com"))
+    assert refusal(client, MIRROR) == errno.EPERM
+    put(named, policy("api.example.com", "other.example.net"))
+    assert refusal(client, MIRROR) == errno.EPERM
+    put(named, policy("api.example.com", "*.example.org"))
+    assert refusal(client, MIRROR) == errno.EPERM
+    named.outside.ask(client, dnsmsg.answer("www.example.org", MIRROR))
+    assert refusal(client, MIRROR) is None
+
+
 def test_an_agent_that_is_killed_and_started_again_loses_nothing(named):
     client = named.world.pods[0].app()
     named.outside.ask(client, dnsmsg.answer("api.example.com", SITE))
