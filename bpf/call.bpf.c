@@ -123,6 +123,15 @@ static __always_inline bool pick(struct weir_call *c, const struct weir_svc_valu
     return true;
 }
 
+/* A port of services that this pod does without its sidecar for (weir.dev/skip-outbound-ports). */
+static __always_inline bool skips(const struct weir_call *c, __u32 flags) {
+    struct weir_port_key key = {
+        .pod = c->pod, .port = c->asked_port, .proto = WEIR_IPPROTO_TCP, .outbound = 1
+    };
+
+    return (flags & WEIR_POD_SKIPS) && weir_port_get(&key) == WEIR_PORT_PLAIN;
+}
+
 enum steering { STEER_NO, STEER_YES, STEER_REFUSED };
 
 /* What the caller's pod is now; c->identity as well. */
@@ -151,7 +160,7 @@ static __always_inline enum steering steer(struct weir_call *c, const struct wei
         weir_call_refuse(c, WEIR_DENY_NO_POD, -EPERM);
         return STEER_REFUSED;
     }
-    if (!(flags & WEIR_POD_MESHED))
+    if (!(flags & WEIR_POD_MESHED) || skips(c, flags))
         return STEER_NO;
     c->reason = WEIR_ALLOW_STEERED;
     if (!weir_listener_present(c->pod, WEIR_PORT_OUTBOUND, v4 ? 4 : 6)) {

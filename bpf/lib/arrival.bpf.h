@@ -26,7 +26,8 @@ static __always_inline __u32 weir_port_get(const struct weir_port_key *key) {
             continue;
         flags = e->value;
         weir_barrier();
-        if (e->key.pod == key->pod && e->key.port == key->port && e->key.proto == key->proto)
+        if (e->key.pod == key->pod && e->key.port == key->port && e->key.proto == key->proto &&
+            e->key.outbound == key->outbound)
             return flags;
     }
     return 0;

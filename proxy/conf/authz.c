@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/ports.h"
 #include "conf/snapshot.h"
 
 #define PRINCIPAL_MAX 640
@@ -104,6 +105,22 @@ bool weir_authz_wants_proof(const struct weir_snapshot *s, const struct weir_pod
         if (s->authz[i].proven && weir_authz_applies(&s->authz[i], pod, port))
             return true;
     return false;
+}
+
+bool weir_pod_wants_proof(const struct weir_snapshot *s, const struct weir_pod *pod,
+                          uint16_t port) {
+    return weir_snapshot_mtls(s, pod, port) == WEIR_MTLS_STRICT ||
+           weir_authz_wants_proof(s, pod, port);
+}
+
+bool weir_pod_enters(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port) {
+    return weir_pod_meshed(pod) &&
+           (!pod->skip_inbound || !weir_port_ranges_have(pod->skip_inbound, port) ||
+            weir_pod_wants_proof(s, pod, port));
+}
+
+bool weir_pod_opaque(const struct weir_pod *pod, uint16_t port) {
+    return pod->opaque && weir_port_ranges_have(pod->opaque, port);
 }
 
 static bool equal(struct weir_slice a, struct weir_slice b, bool fold) {

@@ -111,6 +111,14 @@ bool weir_authz_rule_http(const struct weir_authz_rule *r);
 bool weir_authz_wants_proof(const struct weir_snapshot *s, const struct weir_pod *pod,
                             uint16_t port);
 
+/* Does what arrives at that port of the pod have to prove who it is: STRICT mTLS, or such a policy? */
+bool weir_pod_wants_proof(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port);
+/* Is that port behind the pod's proxy, to whom mTLS may be spoken? Not one that the pod keeps out of it
+ * (weir.dev/skip-inbound-ports), unless a proof is asked for there: policy is not skipped. */
+bool weir_pod_enters(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port);
+/* Are bytes all that is to be seen of what arrives there (weir.dev/opaque-ports)? */
+bool weir_pod_opaque(const struct weir_pod *pod, uint16_t port);
+
 /* Istio's wildcards. `fold`: letters of either case are alike. */
 bool weir_authz_text_matches(const char *pattern, struct weir_slice text, bool fold);
 /* A principal of the pod; "cluster.local" in the pattern is the mesh's own trust domain. */

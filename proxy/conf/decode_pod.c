@@ -10,6 +10,7 @@
 
 #include "conf/build.h"
 #include "conf/mode.h"
+#include "conf/ports.h"
 #include "conf/syntax.h"
 
 int weir_decode_annotation(struct weir_dec *d, const struct weir_node *n, const char *key,
@@ -386,6 +387,21 @@ static int decode_weight(struct weir_dec *d, const struct weir_node *n, void *ou
     return 0;
 }
 
+static int decode_ports(struct weir_dec *d, const struct weir_node *n, void *out) {
+    struct weir_port_ranges *ranges = weir_arena_calloc(d->arena, 1, sizeof(*ranges));
+
+    if (!ranges) {
+        return -ENOMEM;
+    }
+    if (weir_parse_port_ranges(n->text, ranges) < 0) {
+        return weir_dec_error(d, n,
+                              "%s is not a list of ports; expected up to %u like \"22,8000-8010\"",
+                              WEIR_SHOW(n), WEIR_PORT_RANGES_MAX);
+    }
+    *(const struct weir_port_ranges **)out = ranges->n > 0 ? ranges : NULL;
+    return 0;
+}
+
 static int decode_annotations(struct weir_dec *d, const struct weir_node *n,
                               struct weir_draft_pod *pod) {
     static const char *const join_words[] = { "off", "auto", "on", NULL };
@@ -411,6 +427,17 @@ static int decode_annotations(struct weir_dec *d, const struct weir_node *n,
     }
     if (r == 0) {
         r = weir_decode_annotation(d, n, "weir.dev/weight", decode_weight, &pod->weight);
+    }
+    if (r == 0) {
+        r = weir_decode_annotation(d, n, "weir.dev/skip-inbound-ports", decode_ports,
+                                   &pod->value.skip_inbound);
+    }
+    if (r == 0) {
+        r = weir_decode_annotation(d, n, "weir.dev/skip-outbound-ports", decode_ports,
+                                   &pod->value.skip_outbound);
+    }
+    if (r == 0) {
+        r = weir_decode_annotation(d, n, "weir.dev/opaque-ports", decode_ports, &pod->value.opaque);
     }
     return r;
 }

@@ -82,6 +82,7 @@ struct weir_container_port {
  * processes do not splice(2): docs/configuration.md says what else. */
 enum weir_join_mode { WEIR_JOIN_MODE_OFF, WEIR_JOIN_MODE_AUTO, WEIR_JOIN_MODE_ON };
 
+struct weir_port_ranges; /* conf/ports.h */
 struct weir_pod {
     struct weir_meta meta;
     const char *service_account; /* "default" when absent */
@@ -104,11 +105,13 @@ struct weir_pod {
     bool mode_given; /* by one of those two */
     int join; /* annotation weir.dev/join: enum weir_join_mode; -1 = not given: the Agent's */
     bool http_telemetry; /* annotation weir.dev/http-telemetry: of what it hands to OpenSSL */
+    /* annotations weir.dev/skip-inbound-ports, skip-outbound-ports, opaque-ports; NULL = none */
+    const struct weir_port_ranges *skip_inbound, *skip_outbound, *opaque;
     const struct weir_namespace
         *ns; /* never NULL: a namespace without a document gets an empty one */
 };
 
-/* Is there a proxy of weir's before it, to whom mTLS may be spoken? */
+/* Is there a proxy of weir's in it? weir_pod_enters (conf/authz.h) says whether a port is behind it. */
 static inline bool weir_pod_meshed(const struct weir_pod *pod) {
     return pod->mode == WEIR_MESH_SIDECAR || pod->mode == WEIR_MESH_NODE;
 }

@@ -227,7 +227,8 @@ static void sniffed(struct weir_conn *c, enum weir_sniff verdict, struct weir_sl
     }
     if (!plaintext_allowed(c))
         return;
-    if (verdict == WEIR_SNIFF_OPAQUE && is_sidecar(c) && !(p && p->http && is_text(bytes))) {
+    if (is_sidecar(c) &&
+        ((p && p->bytes) || (verdict == WEIR_SNIFF_OPAQUE && !(p && p->http && is_text(bytes))))) {
         client_spoke(c, p, WEIR_SPOKE_BYTES);
         start_relay(c, false);
         return;

@@ -7,6 +7,7 @@
 #include "core/pool_internal.h"
 
 #include "base/mem.h"
+#include "conf/authz.h"
 #include "core/self.h"
 #include "core/source.h"
 
@@ -40,8 +41,11 @@ struct want {
 /*
  * Is another sidecar behind this endpoint? Our own is reached in process (self.c).
  */
-static bool is_meshed(const struct weir_pod *pod, const struct weir_pod *own) {
-    if (!pod || !weir_pod_meshed(pod))
+static bool is_meshed(const struct weir_snapshot *s, const struct weir_lb_endpoint *e,
+                      const struct weir_pod *own) {
+    const struct weir_pod *pod = e->conf ? e->conf->pod : NULL;
+
+    if (!pod || !weir_pod_enters(s, pod, e->port))
         return false;
     return !own || strcmp(pod->meta.name, own->meta.name) != 0 ||
            strcmp(pod->meta.namespace_, own->meta.namespace_) != 0;
@@ -55,7 +59,7 @@ static int expect_of(const struct weir_worker *w, const struct weir_lb_endpoint 
     char *text = NULL;
 
     if (p->generation != s->generation) {
-        if (!is_meshed(pod, w->epoch->rt->pod))
+        if (!is_meshed(s, e, w->epoch->rt->pod))
             text = weir_strndup("", 0);
         else
             text = weir_asprintf("spiffe://%s/ns/%s/sa/%s", s->proxy.trust_domain,

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "conf/authz.h"
 #include "route/rbac.h"
 
 #define PODS_MAX 16u /* of one question: an answer must fit the agent's line */
@@ -83,7 +84,7 @@ static int at_pods(struct weir_json *j, const struct weir_routes_authz *q,
     for (uint32_t i = 0; port && r == 0 && i<port->n_endpoints && * left> 0; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
 
-        if (!e->pod || !weir_pod_meshed(e->pod))
+        if (!e->pod || !weir_pod_enters(q->snapshot, e->pod, e->port))
             continue;
         --*left;
         r = at_pod(j, q, e);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "conf/authz.h"
 #include "conf/distance.h"
 #include "core/gateway.h"
 #include "core/runtime_build.h"
@@ -171,6 +172,15 @@ static int build_service_clusters(struct weir_runtime *rt, const struct weir_run
     return 0;
 }
 
+/* One of its servers says so: the client's side cannot see HTTP where the server's does not. */
+static bool is_opaque(const struct weir_service_port *port) {
+    for (uint32_t i = 0; i < port->n_endpoints; i++)
+        if (port->endpoints[i].pod &&
+            weir_pod_opaque(port->endpoints[i].pod, port->endpoints[i].port))
+            return true;
+    return false;
+}
+
 static int build_outbound(struct weir_runtime *rt) {
     const struct weir_snapshot *s = rt->snapshot;
     size_t n = 0;
@@ -198,7 +208,8 @@ static int build_outbound(struct weir_runtime *rt) {
                 continue;
             p->dir = WEIR_DIR_OUTBOUND;
             p->port = port->port;
-            p->http = port->l7;
+            p->bytes = is_opaque(port);
+            p->http = port->l7 && !p->bytes;
             p->own = weir_runtime_cluster(rt, port);
             p->name = p->own ? p->own->name : "";
             addr_key(p->addr_key, &svc->ips[k / svc->n_ports], port->port);
@@ -226,7 +237,7 @@ static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_pro
     struct weir_endpoint *e;
 
     if (p) {
-        p->http |= http;
+        p->http |= http && !p->bytes;
         return 0;
     }
     p = &rt->inbound[rt->n_inbound];
@@ -246,7 +257,8 @@ static int add_inbound(struct weir_runtime *rt, uint16_t port, enum weir_app_pro
     p->dir = WEIR_DIR_INBOUND;
     p->port = port;
     p->name = c.name;
-    p->http = http;
+    p->bytes = weir_pod_opaque(rt->pod, port);
+    p->http = http && !p->bytes;
     p->mtls = weir_snapshot_mtls(rt->snapshot, rt->pod, port);
     p->rbac = rt->rbac;
     p->own = add_cluster(rt, &c);

@@ -61,8 +61,9 @@ struct weir_parent {
         *rbac; /* inbound, gateway: AuthorizationPolicies in force; NULL = none */
     struct weir_rbac *rbac_owned; /* gateway */
     bool http;                    /* declared to be HTTP: the client speaks first, however late */
-    uint16_t port;                /* inbound, gateway: local port; outbound: the Service's */
-    struct weir_port *at;         /* gateway listeners: where, with which others; else NULL */
+    bool bytes; /* sidecars: no HTTP is looked for (weir.dev/opaque-ports); then not http either */
+    uint16_t port;        /* inbound, gateway: local port; outbound: the Service's */
+    struct weir_port *at; /* gateway listeners: where, with which others; else NULL */
 };
 
 /* Contexts built from files; each may be NULL. The set owns one reference of each. */

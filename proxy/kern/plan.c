@@ -14,6 +14,8 @@
 
 #include "base/htab.h"
 #include "base/mem.h"
+#include "conf/authz.h"
+#include "conf/ports.h"
 
 int weir_plan_put_name(struct weir_plan_builder *b, uint32_t kind, const char *text,
                        uint32_t *ret_id) {
@@ -185,6 +187,8 @@ static int put_pod(struct weir_plan_builder *b, const struct weir_plan_pod *fact
 
     if (facts->meshed)
         value.flags |= WEIR_POD_MESHED;
+    if (facts->meshed && p->skip_outbound)
+        value.flags |= WEIR_POD_SKIPS;
     if (p->ns->fail_open)
         value.flags |= WEIR_POD_FAIL_OPEN;
     if (join != WEIR_JOIN_MODE_OFF)
@@ -220,14 +224,8 @@ static int put_port(struct weir_plan_builder *b, uint32_t pod, uint16_t port, ui
     return weir_mapset_put(b->out, WEIR_MAP_PORT, &key, &value);
 }
 
-/* What arrives there has to prove who it is. */
-static bool needs_proof(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port) {
-    return weir_snapshot_mtls(s, pod, port) == WEIR_MTLS_STRICT ||
-           weir_authz_wants_proof(s, pod, port);
-}
-
 static uint32_t steering(const struct weir_snapshot *s, const struct weir_pod *pod, uint16_t port) {
-    return needs_proof(s, pod, port) ? WEIR_PORT_STEER | WEIR_PORT_PROOF : WEIR_PORT_STEER;
+    return weir_pod_wants_proof(s, pod, port) ? WEIR_PORT_STEER | WEIR_PORT_PROOF : WEIR_PORT_STEER;
 }
 
 static int put_exception(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id,
@@ -237,8 +235,8 @@ static int put_exception(struct weir_plan_builder *b, const struct weir_pod *pod
 
     if (port == 0 || weir_mapset_get(b->out, WEIR_MAP_PORT, &key))
         return 0;
-    here = needs_proof(b->snapshot, pod, port);
-    if (here == needs_proof(b->snapshot, pod, 0))
+    here = weir_pod_wants_proof(b->snapshot, pod, port);
+    if (here == weir_pod_wants_proof(b->snapshot, pod, 0))
         return 0;
     return put_port(b, id, port, here ? WEIR_PORT_STEER | WEIR_PORT_PROOF : WEIR_PORT_PLAIN);
 }
@@ -246,7 +244,7 @@ static int put_exception(struct weir_plan_builder *b, const struct weir_pod *pod
 /* Ports that have to enter the sidecar although no L7 service leads to them, and the exceptions. */
 static int put_proof_ports(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id) {
     const struct weir_snapshot *s = b->snapshot;
-    int r = needs_proof(s, pod, 0) ? put_port(b, id, 0, steering(s, pod, 0)) : 0;
+    int r = weir_pod_wants_proof(s, pod, 0) ? put_port(b, id, 0, steering(s, pod, 0)) : 0;
 
     for (uint32_t i = 0; i < s->n_peer_auths; i++)
         for (uint32_t k = 0; r == 0 && k < s->peer_auths[i].n_ports; k++)
@@ -258,6 +256,27 @@ static int put_proof_ports(struct weir_plan_builder *b, const struct weir_pod *p
             if (first == last)
                 r = put_exception(b, pod, id, first);
     }
+    return r;
+}
+
+/* Ports of services that the pod's calls do not enter its sidecar for; those that would not anyway need no entry. */
+static int put_skipped_calls(struct weir_plan_builder *b, const struct weir_pod *pod, uint32_t id) {
+    const struct weir_snapshot *s = b->snapshot;
+    int r = 0;
+
+    for (uint32_t i = 0; pod->skip_outbound && i < s->n_services; i++)
+        for (uint32_t k = 0; r == 0 && k < s->services[i].n_ports; k++) {
+            const struct weir_service_port *port = &s->services[i].ports[k];
+            const struct weir_port_key key = {
+                .pod = id, .port = port->port, .proto = WEIR_IPPROTO_TCP, .outbound = 1
+            };
+            const uint32_t plain = WEIR_PORT_PLAIN;
+
+            if (port->proto == WEIR_PROTO_TCP &&
+                weir_port_ranges_have(pod->skip_outbound, port->port) &&
+                !weir_mapset_get(b->out, WEIR_MAP_PORT, &key))
+                r = weir_mapset_put(b->out, WEIR_MAP_PORT, &key, &plain);
+        }
     return r;
 }
 
@@ -290,7 +309,7 @@ static int put_l7_ports(struct weir_plan_builder *b, const struct weir_service_p
     for (uint32_t i = 0; i < port->n_endpoints; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
         uint32_t pod = e->pod ? b->local[e->pod - b->snapshot->pods] : 0;
-        int r = pod && weir_pod_meshed(e->pod)
+        int r = pod && weir_pod_enters(b->snapshot, e->pod, e->port)
                     ? put_port(b, pod, e->port, steering(b->snapshot, e->pod, e->port))
                     : 0;
 
@@ -305,7 +324,7 @@ static bool is_strict(const struct weir_snapshot *s, const struct weir_service_p
     for (uint32_t i = 0; i < port->n_endpoints; i++) {
         const struct weir_endpoint *e = &port->endpoints[i];
 
-        if (e->pod && weir_pod_meshed(e->pod) && needs_proof(s, e->pod, e->port))
+        if (e->pod && weir_pod_meshed(e->pod) && weir_pod_wants_proof(s, e->pod, e->port))
             return true;
     }
     return false;
@@ -419,8 +438,13 @@ static int build(struct weir_plan_builder *b) {
     if (r == 0)
         r = weir_plan_names_setting(b);
     for (uint32_t i = 0; r == 0 && i < in->n_pods; i++)
-        if (weir_pod_meshed(in->pods[i].pod))
-            r = put_proof_ports(b, in->pods[i].pod, b->local[in->pods[i].pod - s->pods]);
+        if (weir_pod_meshed(in->pods[i].pod)) {
+            const uint32_t id = b->local[in->pods[i].pod - s->pods];
+
+            r = put_proof_ports(b, in->pods[i].pod, id);
+            if (r == 0)
+                r = put_skipped_calls(b, in->pods[i].pod, id);
+        }
     for (uint32_t i = 0; r == 0 && i < in->n_cgroups; i++)
         r = put_cgroup(b, in->cgroups[i].id, 0, in->cgroups[i].role);
     return r;

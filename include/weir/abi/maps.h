@@ -116,6 +116,7 @@ struct weir_pod_value {
 #define WEIR_POD_JOIN_READER                                                                       \
     8u /* declared: its processes do not splice(2), so they may be handed joined bytes */
 #define WEIR_POD_NAMES 16u /* its egress rules have names: the DNS answers it gets are read */
+#define WEIR_POD_SKIPS 64u /* some of its calls pass its sidecar by: weir_port, outbound */
 #define WEIR_POD_HTTP  32u /* what its processes hand to OpenSSL is looked at for HTTP (http.h) */
 WEIR_ABI_SIZE(weir_pod_value, 104);
 WEIR_ABI_AT(weir_pod_value, pod, 0);
@@ -414,12 +415,12 @@ WEIR_ABI_AT(weir_cidr_key, set, 4);
 WEIR_ABI_AT(weir_cidr_key, addr, 8);
 
 /* weir_port: HASH. Inbound side of a local pod; port 0 = every port without an entry of its own.
- * Value: __u32 WEIR_PORT_*. */
+ * Value: __u32 WEIR_PORT_*. With outbound = 1: a port of services that the pod's calls pass its sidecar by for. */
 struct weir_port_key {
     __u32 pod;
     __u16 port;
     __u8 proto;
-    __u8 pad;
+    __u8 outbound;
 };
 #define WEIR_PORT_STEER 1u /* enters the sidecar: L7, or mTLS is required */
 #define WEIR_PORT_PLAIN 2u /* never enters it (an exception below a port 0 entry) */
@@ -429,7 +430,7 @@ WEIR_ABI_SIZE(weir_port_key, 8);
 WEIR_ABI_AT(weir_port_key, pod, 0);
 WEIR_ABI_AT(weir_port_key, port, 4);
 WEIR_ABI_AT(weir_port_key, proto, 6);
-WEIR_ABI_AT(weir_port_key, pad, 7);
+WEIR_ABI_AT(weir_port_key, outbound, 7);
 struct weir_port_entry {
     struct weir_port_key key;
     __u32 value;
