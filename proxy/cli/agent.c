@@ -33,6 +33,9 @@ static const struct weir_option options[] = {
       "how to reach it (default $KUBECONFIG, else this pod's service account); implies "
       "--kubernetes" },
     { "kubernetes-watch", 0, "SECONDS", "how long one watch lasts (default 300)" },
+    { "take-over", 0, NULL,
+      "have the agent that answers at the admin socket hand over, and stand by (a DaemonSet's "
+      "rollout)" },
     { "uninstall", 0, NULL, "detach and remove everything weir pinned, and prove it" },
     WEIR_OPTIONS_END,
 };
@@ -63,6 +66,7 @@ static int run(struct weir_args *args) {
         .kubeconfig = weir_args_value(args, "kubeconfig"),
         .kubernetes = weir_args_has(args, "kubernetes") || weir_args_has(args, "kubeconfig"),
         .kubernetes_watch_s = 300,
+        .take_over = weir_args_has(args, "take-over"),
         .mesh_ca = weir_args_value(args, "mesh-ca"),
         .trust_bundle = weir_args_value(args, "trust-bundle"),
     };

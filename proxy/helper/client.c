@@ -286,6 +286,24 @@ struct weir_helper *weir_helper_free(struct weir_helper *h) {
     return weir_free(h);
 }
 
+/* ---- succession ---- */
+
+int weir_helper_connection(const struct weir_helper *h) {
+    return h ? h->fd : -1;
+}
+
+int weir_helper_succeed(struct weir_helper *h, int fd, uint64_t *ret_n) {
+    struct call c = { .request.verb = WEIR_HELPER_SUCCEED, .fds = { fd }, .n_fds = 1 };
+    int r;
+
+    h->patience_ms = START_PATIENCE_MS;
+    r = ask(h, &c);
+    h->patience_ms = WEIR_HELPER_PATIENCE_MS;
+    if (r == 0)
+        *ret_n = c.reply.value[0];
+    return r;
+}
+
 /* ---- the deeds ---- */
 
 int weir_helper_netns(struct weir_helper *h, const char *path, int *ret_fd, uint64_t *ret_cookie) {

@@ -306,6 +306,8 @@ static const struct verb {
     [WEIR_HELPER_RELEASE] = { "release", weir_tenant_release, 0, true, false, false, false, false },
     [WEIR_HELPER_SPAWN] = { "spawn", weir_tenant_spawn, 0, true, false, false, false, true },
     [WEIR_HELPER_STOP] = { "stop", weir_tenant_stop, 0, false, true, false, false, false },
+    [WEIR_HELPER_HANDOVER] = { "handover", weir_succession_hand_over, 0, false, false, false },
+    [WEIR_HELPER_SUCCEED] = { "succeed", weir_succession_take, 1, false, false, false },
     [WEIR_HELPER_PROBE] = { "probe", probe, 0, true, true, false, true, true },
 };
 
@@ -343,6 +345,8 @@ void weir_helper_do(struct weir_helper_job *job) {
         n_fds++;
     job->reply = (struct weir_helper_reply){ .version = WEIR_HELPER_VERSION, .number = q->number };
     job->why = malformed(q, n_fds);
+    if (job->server->handed_over && q->verb != WEIR_HELPER_HELLO)
+        job->why = "it has handed over";
     job->reply.error = job->why ? -EACCES : verbs[q->verb].deed(job);
     job->reply.refused = job->why != NULL;
 }

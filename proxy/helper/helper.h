@@ -33,15 +33,19 @@ int weir_helper_connect(const char *path, const char *parent, struct weir_helper
 /* Takes NULL; returns NULL. One that was spawned ends. */
 struct weir_helper *weir_helper_free(struct weir_helper *h);
 
+/* This helper, new to tenants, takes over what another one keeps for them: listeners, user ids, workers. fd: a connection to
+ * that one (-1 = away), which then does nothing more; borrowed. *ret_n: things taken over. */
+int weir_helper_succeed(struct weir_helper *h, int fd, uint64_t *ret_n);
+int weir_helper_connection(const struct weir_helper *h);
+
 /* Looks whether it is there, and connects again where that is possible. True: there. */
 bool weir_helper_look(struct weir_helper *h);
 struct weir_helper_facts {
     const char *away; /* why it is not there; NULL = it is. Valid until the next call */
     pid_t pid;        /* 0 = away */
     bool spawned;
-    uint64_t requests; /* asked by this client */
-    uint64_t refused;  /* of them */
-    uint64_t losses;   /* how often it went away */
+    uint64_t requests, refused; /* asked by this client; of them */
+    uint64_t losses;            /* how often it went away */
 };
 /* Of the last look or call; NULL is a helper that is away. */
 void weir_helper_facts(const struct weir_helper *h, struct weir_helper_facts *ret);

@@ -133,7 +133,8 @@ static const char *const worker_only[] = {
 };
 
 static const char *const helper_only[] = {
-    "perf_event_open", "pidfd_open", "setgroups", "setresgid", "setresuid", "setsid", "umask", "signalfd4",
+    "perf_event_open", "pidfd_open", "setgroups", "setresgid",
+    "setresuid",       "setsid",     "umask",     "signalfd4",
 };
 
 static const char *const agent_only[] = {

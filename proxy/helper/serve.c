@@ -82,6 +82,8 @@ static bool serve_one(struct serving *s, int fd) {
         tell_refusal(s, &job);
     r = weir_packet_send(fd, &job.reply, sizeof(job.reply), job.ret_fds,
                          job.reply.error == 0 ? job.n_ret_fds : 0);
+    if (r == 0 && request.verb == WEIR_HELPER_HANDOVER && job.reply.error == 0)
+        weir_succession_send(&s->server, fd);
     for (unsigned i = 0; i < job.n_ret_fds; i++)
         close(job.ret_fds[i]);
     for (unsigned i = 0; i < n; i++)

@@ -20,7 +20,8 @@ struct weir_helper_server {
     struct weir_list tenants, kept; /* tenants.c */
     struct weir_helper_tenants options;
     char program[PATH_MAX]; /* its own file */
-    int tenants_fd; /* the directory of all tenants; -1 = not made yet */
+    int tenants_fd;         /* the directory of all tenants; -1 = not made yet */
+    bool handed_over;       /* to a successor: it does nothing any more */
 };
 
 /* One request under way. */
@@ -62,6 +63,10 @@ int weir_tenant_place(struct weir_helper_job *job);
 int weir_tenant_release(struct weir_helper_job *job);
 int weir_tenant_spawn(struct weir_helper_job *job);
 int weir_tenant_stop(struct weir_helper_job *job);
+/* succession.c: the deeds; and what follows the reply to the first of them. */
+int weir_succession_hand_over(struct weir_helper_job *job);
+int weir_succession_take(struct weir_helper_job *job);
+void weir_succession_send(struct weir_helper_server *s, int fd);
 /* Takes note of workers that have ended. */
 void weir_tenants_reap(struct weir_helper_server *s);
 void weir_tenants_init(struct weir_helper_server *s);

@@ -4,11 +4,14 @@
  * and the processes that serve them. Listeners, and the agent's end of what a worker is told by, are kept here as well:
  * an agent that is started anew asks for them again and nothing that waits in them is lost.
  */
+#include "helper/tenants.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +24,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "helper/serve_internal.h"
 #include "sys/log.h"
 #include "weir/abi/flow.h"
 
@@ -33,34 +35,10 @@
 #endif
 
 #define TENANTS_MAX  512u
-#define WORKERS_MAX  4u /* of one tenant: one serves, others finish */
 #define KEPT_MAX     1024u
 #define CONTROL_FD   3
 #define WORKER_FILES 16384u
 #define WORKER_TASKS 1024u
-
-struct worker {
-    pid_t pid; /* 0 = none */
-    int control_fd;
-};
-
-struct tenant {
-    struct weir_list link;
-    char *name;
-    uint32_t uid;
-    int fd; /* its directory */
-    uint32_t limits;
-    struct worker workers[WORKERS_MAX]; /* the newest first */
-};
-
-/* Listeners of one cgroup and port. */
-struct kept {
-    struct weir_list link;
-    uint64_t cgroup;
-    uint32_t port;
-    int fds[2];
-    unsigned n;
-};
 
 static uint32_t count(const struct weir_list *list) {
     uint32_t n = 0;
@@ -125,7 +103,7 @@ static int remove_tree(int at, const char *name) {
     return unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int tenants_dir(struct weir_helper_server *s) {
+int weir_helper_tenants_dir(struct weir_helper_server *s) {
     int r;
 
     if (s->tenants_fd >= 0)
@@ -144,9 +122,10 @@ static int tenants_dir(struct weir_helper_server *s) {
 
 /* ---- a tenant ---- */
 
-static struct tenant *find(struct weir_helper_server *s, const char *name, uint32_t uid) {
+struct weir_helper_tenant *weir_helper_tenant_find(struct weir_helper_server *s, const char *name,
+                                                   uint32_t uid) {
     WEIR_LIST_FOREACH (it, &s->tenants) {
-        struct tenant *t = WEIR_CONTAINER_OF(it, struct tenant, link);
+        struct weir_helper_tenant *t = WEIR_CONTAINER_OF(it, struct weir_helper_tenant, link);
 
         if (name ? strcmp(t->name, name) == 0 : t->uid == uid)
             return t;
@@ -154,7 +133,7 @@ static struct tenant *find(struct weir_helper_server *s, const char *name, uint3
     return NULL;
 }
 
-static bool is_name(const char *name) {
+bool weir_helper_is_tenant(const char *name) {
     const char *slash = strchr(name, '/');
 
     /* Each part is a name of Kubernetes'. */
@@ -177,7 +156,7 @@ static int free_uid(struct weir_helper_server *s, uint32_t *ret_uid) {
     for (uint32_t i = 0; i < s->options.n_uids; i++) {
         uint32_t uid = s->options.first_uid + i;
 
-        if (find(s, NULL, uid))
+        if (weir_helper_tenant_find(s, NULL, uid))
             continue;
         snprintf(text, sizeof(text), "%u", uid);
         if (remove_tree(s->tenants_fd, text) != 0)
@@ -188,7 +167,7 @@ static int free_uid(struct weir_helper_server *s, uint32_t *ret_uid) {
     return -EUSERS;
 }
 
-static void limit(struct weir_helper_server *s, struct tenant *t) {
+static void limit(struct weir_helper_server *s, struct weir_helper_tenant *t) {
     char text[32];
 
     snprintf(text, sizeof(text), "%llu", (unsigned long long)s->options.memory);
@@ -199,18 +178,21 @@ static void limit(struct weir_helper_server *s, struct tenant *t) {
         t->limits |= WEIR_TENANT_CPU_WEIGHT;
 }
 
-static void tenant_free(struct tenant *t) {
+void weir_helper_tenant_free(struct weir_helper_tenant *t) {
     weir_list_unlink(&t->link);
+    while (t->workers[0].pid)
+        weir_helper_worker_drop(t, 0);
     if (t->fd >= 0)
         close(t->fd);
     weir_free(t->name);
     weir_free(t);
 }
 
-static int tenant_new(struct weir_helper_server *s, const char *name, struct tenant **ret) {
-    struct tenant *t;
+int weir_helper_tenant_new(struct weir_helper_server *s, const char *name, uint32_t uid,
+                           struct weir_helper_tenant **ret) {
+    struct weir_helper_tenant *t;
     char text[16];
-    int r = tenants_dir(s);
+    int r = weir_helper_tenants_dir(s);
 
     if (r == 0 && count(&s->tenants) >= TENANTS_MAX)
         r = -EUSERS;
@@ -222,7 +204,8 @@ static int tenant_new(struct weir_helper_server *s, const char *name, struct ten
     weir_list_init(&t->link);
     t->fd = -1;
     t->name = weir_strndup(name, strlen(name));
-    r = t->name ? free_uid(s, &t->uid) : -ENOMEM;
+    t->uid = uid;
+    r = !t->name ? -ENOMEM : uid == 0 ? free_uid(s, &t->uid) : 0;
     snprintf(text, sizeof(text), "%u", t->uid);
     if (r == 0)
         r = make_dir(s->tenants_fd, text);
@@ -231,7 +214,7 @@ static int tenant_new(struct weir_helper_server *s, const char *name, struct ten
     if (r >= 0)
         r = make_dir(t->fd, "worker");
     if (r < 0) {
-        tenant_free(t);
+        weir_helper_tenant_free(t);
         return r;
     }
     limit(s, t);
@@ -249,7 +232,7 @@ static void tidy_all(struct weir_helper_server *s) {
 }
 
 /* Everything of it is gone, or stays. */
-static int tenant_end(struct weir_helper_server *s, struct tenant *t) {
+static int tenant_end(struct weir_helper_server *s, struct weir_helper_tenant *t) {
     char text[16];
 
     if (t->workers[0].pid || unlinkat(t->fd, "worker", AT_REMOVEDIR) < 0)
@@ -259,23 +242,24 @@ static int tenant_end(struct weir_helper_server *s, struct tenant *t) {
         (void)make_dir(t->fd, "worker");
         return -EBUSY;
     }
-    tenant_free(t);
+    weir_helper_tenant_free(t);
     tidy_all(s);
     return 0;
 }
 
 int weir_tenant_make(struct weir_helper_job *job) {
     const struct weir_helper_request *q = job->request;
-    struct tenant *t;
+    struct weir_helper_tenant *t;
     int r = 0;
 
-    if (!is_name(q->name))
+    if (!weir_helper_is_tenant(q->name))
         return weir_helper_refuse(job, "not the identity of a workload");
-    t = find(job->server, q->name, 0);
+    t = weir_helper_tenant_find(job->server, q->name, 0);
+    weir_tenants_reap(job->server);
     if (q->count == 0)
         return t ? tenant_end(job->server, t) : 0;
     if (!t)
-        r = tenant_new(job->server, q->name, &t);
+        r = weir_helper_tenant_new(job->server, q->name, 0, &t);
     if (r)
         return r;
     job->reply.value[0] = t->uid;
@@ -286,7 +270,7 @@ int weir_tenant_make(struct weir_helper_job *job) {
 /* Of the agent's own sockets. Removed with the directory of all tenants. */
 static int own_places(struct weir_helper_server *s, int *ret_fd) {
     char text[16];
-    int r = tenants_dir(s);
+    int r = weir_helper_tenants_dir(s);
 
     snprintf(text, sizeof(text), "%u", WEIR_HELPER_NO_TENANT);
     if (r == 0)
@@ -300,7 +284,8 @@ static int own_places(struct weir_helper_server *s, int *ret_fd) {
 int weir_tenant_place(struct weir_helper_job *job) {
     char *end, *name = NULL;
     unsigned long uid = strtoul(job->request->name, &end, 10);
-    struct tenant *t = uid <= UINT32_MAX ? find(job->server, NULL, (uint32_t)uid) : NULL;
+    struct weir_helper_tenant *t =
+        uid <= UINT32_MAX ? weir_helper_tenant_find(job->server, NULL, (uint32_t)uid) : NULL;
     bool own = uid == WEIR_HELPER_NO_TENANT && isdigit((unsigned char)job->request->name[0]);
     int fd = -1, r;
 
@@ -322,9 +307,10 @@ int weir_tenant_place(struct weir_helper_job *job) {
 
 /* ---- listeners ---- */
 
-static struct kept *find_kept(const struct weir_helper_server *s, uint64_t cgroup, uint32_t port) {
+static struct weir_helper_kept *find_kept(const struct weir_helper_server *s, uint64_t cgroup,
+                                          uint32_t port) {
     WEIR_LIST_FOREACH (it, &s->kept) {
-        struct kept *k = WEIR_CONTAINER_OF(it, struct kept, link);
+        struct weir_helper_kept *k = WEIR_CONTAINER_OF(it, struct weir_helper_kept, link);
 
         if (k->cgroup == cgroup && (port == 0 || k->port == port))
             return k;
@@ -332,25 +318,27 @@ static struct kept *find_kept(const struct weir_helper_server *s, uint64_t cgrou
     return NULL;
 }
 
-static void kept_free(struct kept *k) {
+void weir_helper_kept_free(struct weir_helper_kept *k) {
     weir_list_unlink(&k->link);
     for (unsigned i = 0; i < k->n; i++)
         close(k->fds[i]);
     weir_free(k);
 }
 
-static int keep(struct weir_helper_server *s, struct kept *k) {
-    struct kept *copy = weir_calloc(1, sizeof(*copy));
+int weir_helper_keep(struct weir_helper_server *s, const struct weir_helper_kept *k) {
+    struct weir_helper_kept *copy = weir_calloc(1, sizeof(*copy));
 
-    if (!copy)
-        return -ENOMEM;
+    if (!copy || count(&s->kept) >= KEPT_MAX) {
+        weir_free(copy);
+        return copy ? -EUSERS : -ENOMEM;
+    }
     *copy = *k;
     weir_list_init(&copy->link);
     weir_list_push_back(&s->kept, &copy->link);
     return 0;
 }
 
-static int give(struct weir_helper_job *job, const struct kept *k) {
+static int give(struct weir_helper_job *job, const struct weir_helper_kept *k) {
     for (unsigned i = 0; i < k->n; i++) {
         int fd = fcntl(k->fds[i], F_DUPFD_CLOEXEC, 0);
 
@@ -361,17 +349,15 @@ static int give(struct weir_helper_job *job, const struct kept *k) {
     return 0;
 }
 
-static int listen_new(struct weir_helper_job *job, int cgroup, struct kept *k) {
+static int listen_new(struct weir_helper_job *job, int cgroup, struct weir_helper_kept *k) {
     int fds[WEIR_PACKET_FDS], r;
 
-    if (count(&job->server->kept) >= KEPT_MAX)
-        return -EUSERS;
     r = weir_enter_listen(cgroup, job->fds[0], job->request, fds, &k->n);
     if (r)
         return r;
     for (unsigned i = 0; i < k->n; i++)
         k->fds[i] = fds[i];
-    r = k->n <= 2 ? keep(job->server, k) : -EPROTO;
+    r = k->n <= WEIR_HELPER_KEPT_FDS ? weir_helper_keep(job->server, k) : -EPROTO;
     if (r)
         for (unsigned i = 0; i < k->n; i++)
             close(fds[i]);
@@ -380,7 +366,7 @@ static int listen_new(struct weir_helper_job *job, int cgroup, struct kept *k) {
 
 int weir_tenant_listen(struct weir_helper_job *job) {
     const struct weir_helper_request *q = job->request;
-    struct kept k = { .port = q->port }, *old;
+    struct weir_helper_kept k = { .port = q->port }, *old;
     int cgroup = -1, r;
     struct stat st;
 
@@ -416,7 +402,7 @@ static void tidy(struct weir_helper_server *s) {
 
 int weir_tenant_release(struct weir_helper_job *job) {
     const struct weir_helper_request *q = job->request;
-    struct kept *k;
+    struct weir_helper_kept *k;
     struct stat st;
     int cgroup, r = weir_helper_open_cgroup(job, &cgroup);
 
@@ -425,7 +411,7 @@ int weir_tenant_release(struct weir_helper_job *job) {
     r = fstat(cgroup, &st) < 0 ? -errno : 0;
     close(cgroup);
     while (r == 0 && (k = find_kept(job->server, st.st_ino, 0)))
-        kept_free(k);
+        weir_helper_kept_free(k);
     /* Of others' directories none is removed: UID/pPOD and no less. */
     if (r == 0 && strncmp(q->name, WEIR_HELPER_TENANTS "/", sizeof(WEIR_HELPER_TENANTS)) == 0 &&
         strstr(q->name, "/p") && unlinkat(job->server->parent_fd, q->name, AT_REMOVEDIR) < 0)
@@ -448,8 +434,8 @@ static void limit_resource(int what, rlim_t most) {
 }
 
 /* In the child. What the helper holds goes with exec, all but the one descriptor. */
-static void become(const struct weir_helper_server *s, const struct tenant *t, int program,
-                   int control) {
+static void become(const struct weir_helper_server *s, const struct weir_helper_tenant *t,
+                   int program, int control) {
     char number[] = { '0' + CONTROL_FD, '\0' };
     char *const argv[] = { "weir", "proxy", "--tenant", t->name, "--control", number, NULL };
     char *const none[] = { NULL };
@@ -478,7 +464,8 @@ static int open_program(const struct weir_helper_server *s) {
     return fd >= 0 ? fd : open("/proc/self/exe", O_PATH | O_CLOEXEC);
 }
 
-static int start(struct weir_helper_server *s, struct tenant *t, struct worker *ret) {
+static int start(struct weir_helper_server *s, struct weir_helper_tenant *t,
+                 struct weir_helper_worker *ret) {
     int cgroup = open_dir(t->fd, "worker"), program = open_program(s), ends[2], r = 0;
     struct clone_args args = { .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD };
 
@@ -493,6 +480,7 @@ static int start(struct weir_helper_server *s, struct tenant *t, struct worker *
         r = ret->pid < 0 ? -errno : 0;
         close(ends[1]);
         ret->control_fd = ends[0];
+        ret->pidfd = -1;
         if (r)
             close(ends[0]);
     }
@@ -503,22 +491,36 @@ static int start(struct weir_helper_server *s, struct tenant *t, struct worker *
     return r;
 }
 
+void weir_helper_worker_add(struct weir_helper_tenant *t, const struct weir_helper_worker *w) {
+    memmove(t->workers + 1, t->workers, sizeof(t->workers) - sizeof(t->workers[0]));
+    t->workers[0] = *w;
+}
+
+void weir_helper_worker_drop(struct weir_helper_tenant *t, unsigned i) {
+    close(t->workers[i].control_fd);
+    if (t->workers[i].pidfd >= 0)
+        close(t->workers[i].pidfd);
+    memmove(t->workers + i, t->workers + i + 1,
+            (WEIR_HELPER_WORKERS - 1 - i) * sizeof(t->workers[0]));
+    t->workers[WEIR_HELPER_WORKERS - 1] = (struct weir_helper_worker){ 0 };
+}
+
 int weir_tenant_spawn(struct weir_helper_job *job) {
-    struct tenant *t = find(job->server, job->request->name, 0);
-    struct worker new;
+    struct weir_helper_tenant *t = weir_helper_tenant_find(job->server, job->request->name, 0);
+    struct weir_helper_worker new;
     int r = 0, fd;
 
     if (!t)
         return weir_helper_refuse(job, "no such tenant");
-    if (job->request->count && t->workers[WORKERS_MAX - 1].pid)
+    weir_tenants_reap(job->server);
+    if (job->request->count && t->workers[WEIR_HELPER_WORKERS - 1].pid)
         return -EBUSY;
     if (job->request->count)
         r = start(job->server, t, &new);
     if (r)
         return r;
     if (job->request->count) {
-        memmove(t->workers + 1, t->workers, sizeof(t->workers) - sizeof(t->workers[0]));
-        t->workers[0] = new;
+        weir_helper_worker_add(t, &new);
         weir_log(WEIR_LOG_INFO, "tenant_spawned", "tenant=%s uid=%u pid=%d", t->name, t->uid,
                  (int)new.pid);
     }
@@ -533,34 +535,42 @@ int weir_tenant_spawn(struct weir_helper_job *job) {
 }
 
 int weir_tenant_stop(struct weir_helper_job *job) {
+    weir_tenants_reap(job->server);
     WEIR_LIST_FOREACH (it, &job->server->tenants) {
-        const struct tenant *t = WEIR_CONTAINER_OF(it, struct tenant, link);
+        const struct weir_helper_tenant *t = WEIR_CONTAINER_OF(it, struct weir_helper_tenant, link);
 
-        for (unsigned i = 0; i < WORKERS_MAX; i++)
+        for (unsigned i = 0; i < WEIR_HELPER_WORKERS; i++)
             if (t->workers[i].pid && t->workers[i].pid == job->request->pid)
                 return kill(t->workers[i].pid, SIGKILL) < 0 ? -errno : 0;
     }
     return -ESRCH; /* it may have ended meanwhile */
 }
 
-static void ended(struct tenant *t, unsigned i, int status) {
+/* *ret_status of one that was another helper's child stays: nobody tells us. */
+static bool has_ended(const struct weir_helper_worker *w, int *ret_status) {
+    struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
+
+    return w->pidfd >= 0 ? poll(&p, 1, 0) == 1 : waitpid(w->pid, ret_status, WNOHANG) > 0;
+}
+
+static void ended(struct weir_helper_tenant *t, unsigned i, int status) {
     bool killed = WIFSIGNALED(status);
 
     weir_log(killed || WEXITSTATUS(status) ? WEIR_LOG_WARN : WEIR_LOG_INFO, "tenant_ended",
              "tenant=%s uid=%u pid=%d %s=%d", t->name, t->uid, (int)t->workers[i].pid,
              killed ? "signal" : "code", killed ? WTERMSIG(status) : WEXITSTATUS(status));
-    close(t->workers[i].control_fd);
-    memmove(t->workers + i, t->workers + i + 1, (WORKERS_MAX - 1 - i) * sizeof(t->workers[0]));
-    t->workers[WORKERS_MAX - 1] = (struct worker){ 0 };
+    weir_helper_worker_drop(t, i);
 }
 
 void weir_tenants_reap(struct weir_helper_server *s) {
     WEIR_LIST_FOREACH (it, &s->tenants) {
-        struct tenant *t = WEIR_CONTAINER_OF(it, struct tenant, link);
-        int status;
+        struct weir_helper_tenant *t = WEIR_CONTAINER_OF(it, struct weir_helper_tenant, link);
+        int status = 0;
 
-        for (unsigned i = WORKERS_MAX; i-- > 0;)
-            if (t->workers[i].pid && waitpid(t->workers[i].pid, &status, WNOHANG) > 0)
+        for (unsigned i = WEIR_HELPER_WORKERS; i-- > 0;)
+            if (t->workers[i].pid && has_ended(&t->workers[i], &status))
                 ended(t, i, status);
     }
+    while (s->handed_over && waitpid(-1, NULL, WNOHANG) > 0)
+        ;
 }

@@ -27,7 +27,9 @@ enum weir_helper_verb {
     WEIR_HELPER_RELEASE,
     WEIR_HELPER_SPAWN,
     WEIR_HELPER_STOP,
-    WEIR_HELPER_PROBE, /* port: the place in the file; count: 1 at the entry, 2 at the return */
+    WEIR_HELPER_PROBE,    /* port: the place in the file; count: 1 at the entry, 2 at the return */
+    WEIR_HELPER_HANDOVER, /* value[0] records follow the reply (succession.c) */
+    WEIR_HELPER_SUCCEED,  /* beside it, a connection to the helper that hands over */
     WEIR_HELPER_VERBS,
 };
 

@@ -151,6 +151,14 @@ int weir_kern_open(const struct weir_kern_options *options, struct weir_kern **r
     return 0;
 }
 
+bool weir_kern_owned(const char *pin_dir) {
+    int fd, r = weir_pin_dir_open(pin_dir, false, &fd);
+
+    if (r == 0)
+        close(fd);
+    return r == WEIR_KERN_OWNED;
+}
+
 bool weir_kern_adopted(const struct weir_kern *k) {
     return k->adopted;
 }

@@ -47,6 +47,8 @@ int weir_kern_open(const struct weir_kern_options *options, struct weir_kern **r
  * WEIR_META_HOLD is set). 0, -errno, REFUSED.
  */
 int weir_kern_attach(struct weir_kern *k);
+/* Does a live agent own pin_dir, by the lock? */
+bool weir_kern_owned(const char *pin_dir);
 /* Whether weir_kern_open found pinned programs and took them over. */
 bool weir_kern_adopted(const struct weir_kern *k);
 /* Lets go of the lock and every descriptor; what is pinned stays and works. Takes NULL; returns

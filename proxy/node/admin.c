@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "node/succession.h"
 #include "node/tenants.h"
 #include "sys/log.h"
 
@@ -77,6 +78,9 @@ static void client_answer(struct weir_agent_client *c) {
         weir_agent_status(a, &c->out);
     } else if (strcmp(c->line, "counters") == 0) {
         weir_agent_counters(a, &c->out);
+    } else if (strcmp(c->line, "handover") == 0) {
+        weir_agent_hand_over(c);
+        return;
     } else if (strcmp(c->line, "generation") == 0) {
         weir_agent_generation(a, &c->out);
     } else if (strcmp(c->line, "join") == 0 || strcmp(c->line, "join on") == 0 ||
@@ -104,7 +108,7 @@ static void client_answer(struct weir_agent_client *c) {
         weir_textbuf_member(
             &c->out, "error",
             "not a command: status, counters, generation, ready, verify, join, join on, "
-            "join off, flows, flows -f, replace, names, explain");
+            "join off, flows, flows -f, replace, names, explain, handover");
         weir_textbuf_add(&c->out, "}\n", 2);
     }
     client_flush(c);

@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #include "node/door.h"
 #include "node/kube.h"
 #include "node/sign.h"
+#include "node/succession.h"
 #include "node/tenants.h"
 #include "node/tls.h"
 #include "sys/cgroup.h"
@@ -35,6 +37,8 @@
 
 #define TICK_SECONDS   1
 #define EVENTS_WAIT_US 20000u
+#define LOCK_TRIES     20
+#define LOCK_WAIT_MS   50
 
 static const char *text_of(int r) {
     return r > 0 ? weir_kern_outcome_text(r) : strerror(-r);
@@ -80,6 +84,8 @@ void weir_agent_reload(struct weir_agent *a, const char *why) {
         return;
     weir_log(a->kube ? WEIR_LOG_DEBUG : WEIR_LOG_INFO, "config_loaded", "generation=%llu why=%s",
              (unsigned long long)a->generation, why);
+    if (!a->kern)
+        return; /* another agent has it still */
     r = weir_agent_join_apply(a);
     if (r)
         weir_log(WEIR_LOG_ERROR, "join_unchanged", "error=\"%s\"", strerror(-r));
@@ -114,6 +120,11 @@ static void timer_ready(void *arg, uint32_t events) {
         return;
     weir_agent_http_tick(a);
     weir_agent_kube_tick(a);
+    if (!a->kern) {
+        a->failed = weir_agent_standby(a);
+        a->stop = a->stop || a->failed;
+        return;
+    }
     weir_sign_tick(a);
     (void)weir_helper_look(a->helper);
     weir_tenants_tick(a);
@@ -273,6 +284,11 @@ static int open_kernel(struct weir_agent *a) {
                                                .helper = a->helper };
     int r = weir_kern_open(&options, &a->kern);
 
+    /* One that stands by looks whether the lock is free. */
+    for (unsigned i = 0; r == WEIR_KERN_OWNED && a->params->take_over && i < LOCK_TRIES; i++) {
+        (void)poll(NULL, 0, LOCK_WAIT_MS);
+        r = weir_kern_open(&options, &a->kern);
+    }
     if (r)
         return failed("kernel half", text_of(r));
     a->adopted = weir_kern_adopted(a->kern);
@@ -315,6 +331,11 @@ static int start(struct weir_agent *a) {
         r = open_watches(a);
     if (r)
         return failed("start", strerror(-r));
+    if (a->params->take_over) {
+        r = weir_agent_succeed(a);
+        if (r)
+            return r > 0 ? r : failed("succession", strerror(-r));
+    }
     r = open_kernel(a);
     if (r)
         return r;
@@ -373,6 +394,8 @@ static int run(struct weir_agent *a) {
         }
         read_events_due(a);
     }
+    if (a->failed)
+        return 1;
     weir_log(WEIR_LOG_INFO, "agent_stopped",
              "pinned=%s effect=\"policy and redirection stay in force\"", a->pin_dir);
     return 0;

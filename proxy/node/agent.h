@@ -47,6 +47,7 @@ struct weir_agent_params {
     uint64_t svid_lifetime_us; /* 0 = the document's */
     const char *flow_log;      /* "-" = standard output, "" = none, else a file appended to */
     enum weir_flow_format flow_format;
+    bool take_over;              /* from the agent that has the admin socket, if there is one */
     bool kubernetes;             /* the cluster is a source of configuration */
     const char *kubeconfig;      /* NULL = $KUBECONFIG, else the service account of this pod */
     unsigned kubernetes_watch_s; /* how long one watch lasts */

@@ -71,6 +71,8 @@ const char *weir_agent_unready(const struct weir_agent *a) {
     struct weir_helper_facts helper;
 
     weir_helper_facts(a->helper, &helper);
+    if (a->handed_over)
+        return "another agent has taken over";
     if (weir_agent_kube_unready(a))
         return weir_agent_kube_unready(a);
     if (!a->attached)

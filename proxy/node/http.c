@@ -305,10 +305,12 @@ static int metrics(void *arg, struct weir_bufq *out) {
     expose_doors(a, &pen);
     expose_signing(a, &pen);
     expose_revocation(a, &pen);
-    expose_maps(a, &pen);
-    expose_kernel(a, &pen);
-    expose_names(a, &pen);
-    expose_l7(a, &pen);
+    if (a->kern) {
+        expose_maps(a, &pen);
+        expose_kernel(a, &pen);
+        expose_names(a, &pen);
+        expose_l7(a, &pen);
+    }
     expose_process(&pen);
     return weir_pen_end(&pen);
 }
@@ -347,7 +349,7 @@ int weir_agent_http_open(struct weir_agent *a) {
     struct weir_agent_http *http;
     int r;
 
-    if (a->metrics_at[0] == '\0')
+    if (a->metrics_at[0] == '\0' || a->http)
         return 0;
     http = weir_calloc(1, sizeof(*http));
     if (!http)

@@ -347,7 +347,7 @@ int weir_agent_kube_open(struct weir_agent *a) {
                                           .watch_s = a->params->kubernetes_watch_s };
     int r;
 
-    if (!a->params->kubernetes)
+    if (!a->params->kubernetes || a->kube)
         return 0;
     k = weir_calloc(1, sizeof(*k));
     if (!k)

@@ -99,6 +99,9 @@ struct weir_agent {
     uint64_t n_flows;      /* ever */
     uint64_t n_flows_lost; /* could not be written to the flow log or to a follower */
     bool stop;
+    bool handed_over;    /* to another agent: this one stands by */
+    bool failed;         /* it ends with 1 */
+    unsigned free_ticks; /* for so long nobody has had the pins */
 };
 
 /* agent.c: 0 or -errno. */

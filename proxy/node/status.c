@@ -112,7 +112,7 @@ uint64_t weir_agent_epoch(const struct weir_agent *a) {
     struct weir_meta_value meta = { 0 };
     uint32_t key = 0;
 
-    return weir_kern_get(a->kern, WEIR_MAP_META, &key, &meta) == 0 ? meta.epoch : 0;
+    return a->kern && weir_kern_get(a->kern, WEIR_MAP_META, &key, &meta) == 0 ? meta.epoch : 0;
 }
 
 /* The receipt of the last change: how many connections it asked, reset and kept. */

@@ -320,6 +320,7 @@ void weir_tenants_close(struct weir_agent *a) {
         tenant_free(tenant_at(it));
     if (a->documents_fd >= 0)
         close(a->documents_fd);
+    a->documents_fd = -1;
 }
 
 static void sweep(const char *path, unsigned depth) {

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 
 import pytest
 
@@ -234,7 +235,7 @@ def test_what_is_not_on_the_list_is_refused_and_counted(wire, listening, agent):
     mine = os.open("/proc/self/ns/mnt", os.O_RDONLY)
     inet = dict(family=socket.AF_INET, type=socket.SOCK_STREAM)
     bad = [
-        dict(verb=0), dict(verb=h.PROBE + 1), dict(verb=2**32 - 1), dict(verb=h.HELLO, version=1), dict(verb=h.HELLO, version=3), dict(verb=h.HELLO, port=1), dict(verb=h.HELLO, count=1), dict(verb=h.HELLO, name=b"x"),
+        dict(verb=0), dict(verb=h.SUCCEED + 1), dict(verb=2**32 - 1), dict(verb=h.HELLO, version=1), dict(verb=h.HELLO, version=3), dict(verb=h.HELLO, port=1), dict(verb=h.HELLO, count=1), dict(verb=h.HELLO, name=b"x"),
         dict(verb=h.HELLO, fds=[null]), dict(verb=h.HELLO, pid=1), dict(verb=h.HELLO, family=2),
         dict(verb=h.NETNS, name=b""), dict(verb=h.NETNS, name=b"run/netns/x"), dict(verb=h.NETNS, name=b"/etc/shadow"),
         dict(verb=h.NETNS, name=b"/dev/null"), dict(verb=h.NETNS, name=b"/proc/self/ns/mnt"),
@@ -260,9 +261,10 @@ def test_what_is_not_on_the_list_is_refused_and_counted(wire, listening, agent):
         dict(verb=h.LISTEN, name=b"..", fds=[netns], port=15001), dict(verb=h.LISTEN, name=b".", fds=[netns], port=15001),
         dict(verb=h.LISTEN, name=b"web/app", fds=[null], port=15001), dict(verb=h.LISTEN, name=b"web/app", port=15001),
         *[dict(verb=h.TENANT, name=n) for n in (b"", b"a", b"/a", b"a/", b"../x", b"a/b/c", b"a/B", b"a/b c", b"a/" + b"x" * 400)],
-        *[dict(verb=h.PLACE, name=n) for n in (b"", b"0/p1", b"2000000000/p1", b"2000000000/../p1", b"/p1")],
+        *[dict(verb=h.PLACE, name=n) for n in (b"", b"0/x", b"2000000000/p1", b"2000000000/../p1", b"/p1")],
         dict(verb=h.RELEASE, name=b".."), dict(verb=h.RELEASE, name=b"/etc"), dict(verb=h.RELEASE, name=b"."),
         dict(verb=h.SPAWN, name=b"default/nobody"), dict(verb=h.SPAWN, name=b"/bin/sh"), dict(verb=h.SPAWN, fds=[null]),
+        dict(verb=h.SUCCEED), dict(verb=h.HANDOVER, fds=[null]), dict(verb=h.HANDOVER, count=1),
     ]
     for request in bad:
         assert refused(wire, **request), request
@@ -371,3 +373,52 @@ def test_sockets_come_in_batches_of_the_pod(wire, agent):
     assert {struct.unpack("=Q", s.getsockopt(socket.SOL_SOCKET, 71, 8))[0] for s in made} == {cookie}
     for s in made:
         s.close()
+
+
+def before(ours, number, records):
+    """The helper that hands over, as an agent in bad hands would make one: answers HELLO and HANDOVER, then the records."""
+    for values in ([number, 0, 0, 0], [len(records), 0, 0, 0]):
+        _, _, n, *_ = h.REQUEST.unpack(ours.recv(4096))
+        ours.send(h.REPLY.pack(h.VERSION, n, 0, 0, *values))
+    for fields, fds in records:
+        f = {"pid": 0, "port": 0, "count": 0, "name": b"", **fields}
+        packet = h.REQUEST.pack(f.get("version", h.VERSION), f["verb"], 0, f["pid"], 0, 0, f["port"], f["count"], f["name"])
+        socket.send_fds(ours, [packet], fds)
+
+
+def test_a_successor_takes_only_what_could_be_a_tenants(wire, listening, agent):
+    parent = os.stat(agent.world.cgroup).st_ino
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    null = os.open("/dev/null", os.O_RDWR)
+    victim = agent.world.pods[0].holder.pid
+    records = [
+        ({"verb": h.TENANT, "name": b"default/web", "count": 2000000007}, []),
+        ({"verb": h.TENANT, "name": b"default/root", "count": 0}, []), ({"verb": h.TENANT, "name": b"../x", "count": 2000000008}, []),
+        ({"verb": h.TENANT, "name": b"default/twice", "count": 2000000007}, []), ({"verb": h.TENANT, "name": b"x" * 992}, []),
+        ({"verb": h.SPAWN, "name": b"default/web", "pid": victim}, [null]), ({"verb": h.SPAWN, "name": b"default/web", "pid": 1}, [null]),
+        ({"verb": h.SPAWN, "name": b"default/web", "pid": -1}, [null]), ({"verb": h.SPAWN, "name": b"default/nobody", "pid": victim}, [null]),
+        ({"verb": h.SPAWN, "name": b"default/web", "pid": victim}, []), ({"verb": h.LISTEN, "name": b"x", "port": 15001}, [null]),
+        ({"verb": h.LISTEN, "name": b"7", "port": 15001}, []), ({"verb": h.CANARY}, [null]), ({"verb": h.TENANT, "version": 9}, []),
+    ]
+    assert wire.ask(h.HELLO)[0] == 0  # it has accepted us
+    open_before = len(os.listdir(f"/proc/{listening.p.pid}/fd"))
+    thread = threading.Thread(target=before, args=(ours, parent, records))
+    thread.start()
+    error, refused_, values, _ = wire.ask(h.SUCCEED, fds=[theirs.fileno()])
+    thread.join()
+    assert (error, refused_, values[0]) == (0, 0, len(records))
+    assert listening.text().count("event=helper_not_taken") == len(records) - 1
+    assert wire.ask(h.TENANT, b"default/web")[2][0] == 2000000007
+    for pid in (victim, 1, os.getpid()):
+        assert wire.ask(h.STOP, pid=pid)[0] == -errno.ESRCH
+    assert os.path.exists(f"/proc/{victim}")
+    assert len(os.listdir(f"/proc/{listening.p.pid}/fd")) == open_before + 2  # the tenants' directory and this one's
+    assert wire.ask(h.SUCCEED, fds=[theirs.fileno()])[:2] == (-errno.EACCES, 1)
+    assert wire.ask(h.TENANT, b"default/web", count=0)[0] == 0
+    os.close(null)
+
+
+def test_one_that_has_handed_over_does_nothing_more(wire, agent):
+    assert wire.ask(h.HANDOVER)[:2] == (0, 0)
+    assert wire.ask(h.NETNS, agent.world.pods[0].netns.encode())[:2] == (-errno.EACCES, 1)
+    assert wire.ask(h.HELLO)[0] == 0
