@@ -22,6 +22,12 @@ static const struct weir_option options[] = {
     { "pod", 0, "NAMESPACE/POD", "source or destination; repeatable" },
     { "verdict", 0, "VERDICT", "allow, deny, audit or held; repeatable" },
     { "event", 0, "EVENT", "open, close, deny, revoke, listen or http; repeatable" },
+    { "direction", 0, "WHICH", "ingress or egress, as seen from the pod here" },
+    { "ip", 0, "ADDR", "source, destination, or what was asked for; repeatable" },
+    { "port", 0, "PORT", "of the destination, or what was asked for; repeatable" },
+    { "service", 0, "NAMESPACE/SERVICE", "that was called; repeatable" },
+    { "policy", 0, "NAMESPACE/POLICY", "that decided; repeatable" },
+    { "reason", 0, "REASON", "deny_ingress...; repeatable" },
     { "since", 0, "TIME", "10s, 5m..., or as in the records: 2026-01-31T12:00:00Z" },
     { "last", 'n', "N", "only the last N of those there are" },
     WEIR_OPTIONS_END,
@@ -46,21 +52,45 @@ struct view {
     bool json, live;
 };
 
-/* Whether one of the given values is one of the record's two. An option not given lets all pass. */
-static bool chosen(const struct view *v, const json_t *record, const char *option, const char *key,
-                   const char *other) {
-    const char *a = json_string_value(json_object_get(record, key));
-    const char *b = json_string_value(json_object_get(record, other));
+/* An option, and the members of a record of which one has to be what it says. */
+static const struct filter {
+    const char *option;
+    const char *keys[3];
+} filters[] = {
+    { "pod", { "source", "destination", "pod" } },
+    { "verdict", { "verdict" } },
+    { "event", { "event" } },
+    { "direction", { "direction" } },
+    { "ip", { "source_ip", "destination_ip", "original_ip" } },
+    { "port", { "destination_port", "original_port" } },
+    { "service", { "service" } },
+    { "policy", { "policy" } },
+    { "reason", { "reason" } },
+};
+
+static bool says(const json_t *record, const char *key, const char *value) {
+    const json_t *member = key ? json_object_get(record, key) : NULL;
+    char number[24];
+
+    if (json_is_string(member))
+        return strcmp(json_string_value(member), value) == 0;
+    snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(member));
+    return json_is_integer(member) && strcmp(number, value) == 0;
+}
+
+/* Whether one of the given values is one of the record's. An option not given lets all pass. */
+static bool chosen(const struct view *v, const json_t *record, const struct filter *f) {
     bool given = false;
 
     for (unsigned i = 0; i < v->args->n_given; i++) {
         const char *value = v->args->given[i].value;
 
-        if (strcmp(v->args->given[i].option->name, option) != 0)
+        if (strcmp(v->args->given[i].option->name, f->option) != 0)
             continue;
         given = true;
-        if ((a && strcmp(a, value) == 0) || (b && strcmp(b, value) == 0))
-            return true;
+        for (size_t k = 0; k < WEIR_ARRAY_LEN(f->keys); k++)
+            if (says(record, f->keys[k], value))
+                return true;
     }
     return !given;
 }
@@ -68,10 +98,12 @@ static bool chosen(const struct view *v, const json_t *record, const char *optio
 static bool wanted(const struct view *v, const json_t *record) {
     const char *at = json_string_value(json_object_get(record, "time"));
 
-    return (!v->since[0] || (at && strcmp(at, v->since) >= 0)) &&
-           chosen(v, record, "pod", "source", "destination") &&
-           chosen(v, record, "verdict", "verdict", "verdict") &&
-           chosen(v, record, "event", "event", "event");
+    if (v->since[0] && !(at && strcmp(at, v->since) >= 0))
+        return false;
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(filters); i++)
+        if (!chosen(v, record, &filters[i]))
+            return false;
+    return true;
 }
 
 /* The same words as in the flow log's text format. */

@@ -207,6 +207,14 @@ static void exchange(struct line *l, const struct weir_http_exchange *x) {
         text(l, "tls", "yes");
 }
 
+/* Of the pod here and of the other side, one that is not identified left out. */
+static void identities(struct line *l, bool caller, uint32_t ours, uint32_t peers) {
+    const struct weir_mapset *set = l->names->installed;
+
+    text(l, "source_identity", weir_plan_name(set, WEIR_NAME_IDENTITY, caller ? ours : peers));
+    text(l, "destination_identity", weir_plan_name(set, WEIR_NAME_IDENTITY, caller ? peers : ours));
+}
+
 void weir_flow_write_http(struct weir_textbuf *t, enum weir_flow_format format,
                           const struct weir_http_event *event, const struct weir_flow_names *names,
                           uint64_t wall_us) {
@@ -228,9 +236,7 @@ void weir_flow_write_http(struct weir_textbuf *t, enum weir_flow_format format,
     if (f->cookie) {
         text(&l, "direction", caller ? "egress" : "ingress");
         sides(&l);
-        text(&l, "source_identity",
-             weir_plan_name(names->installed, WEIR_NAME_IDENTITY,
-                            caller ? f->identity : f->peer_identity));
+        identities(&l, caller, f->identity, f->peer_identity);
     } else {
         text(&l, "pod", weir_plan_name(names->installed, WEIR_NAME_POD, f->pod));
         text(&l, "addresses", "unknown");
@@ -255,9 +261,7 @@ void weir_flow_write(struct weir_textbuf *t, enum weir_flow_format format,
     text(&l, "protocol", event->proto == WEIR_IPPROTO_UDP ? "udp" : "tcp");
     sides(&l);
     text(&l, "service", weir_plan_name(set, WEIR_NAME_SERVICE, event->service));
-    text(&l, "source_identity",
-         weir_plan_name(set, WEIR_NAME_IDENTITY,
-                        is_caller(event) ? event->identity : event->peer_identity));
+    identities(&l, is_caller(event), event->identity, event->peer_identity);
     flags(&l);
     if (event->kind == WEIR_EVENT_CLOSE) {
         number(&l, "bytes_in", event->bytes_in);

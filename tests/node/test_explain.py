@@ -110,6 +110,16 @@ def test_flows_filters_by_pod_verdict_event_time_and_number(running):
     assert len(flows("--since", "1h")) == len(flows())
     assert not flows("--since", "2100-01-01T00:00:00Z")
     assert denied[0]["time"] in running.cli("flows", "--verdict", "deny")[1]
+    store = running.world.pods[2].v4
+    for words, of in ((["--policy", "default/store-allow-web", "--verdict", "deny"], denied), (["--reason", "deny_ingress"], denied),
+                      (["--ip", running.world.pods[1].v4, "--port", "7000"], flows("--pod", "default/intruder")),
+                      (["--port", "7001"], []), (["--policy", "default/none"], []), (["--service", "default/other"], [])):
+        assert flows(*words) == of, words
+    assert {f["direction"] for f in flows("--direction", "egress")} == {"egress"}
+    assert flows("--service", "default/store") == flows("--ip", SERVICE_IP) == flows("--port", "70") != []
+    assert all(f["destination_ip"] == store for f in flows("--port", "70"))
+    both = flows("--direction", "egress", "--event", "close", "--pod", "default/web")[0]
+    assert both["source_identity"].startswith("default/web#") and both["destination_identity"].startswith("default/store#")
     for bad in (["--since", "yesterday"], ["--last", "0"], ["--last", "x"]):
         assert running.cli("flows", *bad)[0] == 2
 

@@ -133,6 +133,43 @@ static void a_close_says_how_much_and_how_long(void **state) {
                 "retransmits=0\n");
 }
 
+static uint32_t identity_of(const char *ip) {
+    const struct weir_addr at = addr(ip);
+    const struct weir_ip_value *v = weir_mapset_get(installed, WEIR_MAP_IP, &at);
+
+    assert_non_null(v);
+    return v->identity;
+}
+
+static void both_identities_are_told_on_the_side_they_are_on(void **state) {
+    static const uint8_t directions[] = { WEIR_EGRESS, WEIR_INGRESS };
+    const struct weir_flow_names names = { snapshot, installed };
+    struct weir_event e = event(WEIR_EVENT_OPEN, WEIR_EGRESS, WEIR_ALLOW_DIRECT);
+    char web[512], api[512];
+
+    e.local = addr("10.0.0.1");
+    e.remote = e.original = addr("10.0.0.2");
+    e.identity = identity_of("10.0.0.1");
+    e.peer_identity = identity_of("10.0.0.2");
+    assert_int_not_equal(e.identity, e.peer_identity);
+    for (size_t i = 0; i < WEIR_ARRAY_LEN(directions); i++) {
+        bool caller = directions[i] == WEIR_EGRESS;
+        struct weir_textbuf t = { 0 };
+
+        snprintf(web, sizeof(web), " %s_identity=%s ", caller ? "source" : "destination",
+                 weir_plan_name(installed, WEIR_NAME_IDENTITY, e.identity));
+        snprintf(api, sizeof(api), " %s_identity=%s", caller ? "destination" : "source",
+                 weir_plan_name(installed, WEIR_NAME_IDENTITY, e.peer_identity));
+        e.direction = directions[i];
+        e.flags = WEIR_FLOW_STEERED; /* so that something follows */
+        weir_flow_write(&t, WEIR_FLOW_TEXT, &e, &names, TIME_US);
+        weir_textbuf_add(&t, "", 1);
+        assert_non_null(strstr(t.ptr, web));
+        assert_non_null(strstr(t.ptr, api));
+        weir_textbuf_deinit(&t);
+    }
+}
+
 static void a_reset_names_the_caller_whichever_end_was_reset(void **state) {
     struct weir_event e = event(WEIR_EVENT_REVOKE, WEIR_INGRESS, WEIR_DENY_INGRESS);
 
@@ -225,6 +262,7 @@ int main(void) {
         cmocka_unit_test(a_refused_arrival_names_both_pods_and_the_policy),
         cmocka_unit_test(a_connect_refused_by_the_other_sides_policy_still_comes_from_here),
         cmocka_unit_test(a_close_says_how_much_and_how_long),
+        cmocka_unit_test(both_identities_are_told_on_the_side_they_are_on),
         cmocka_unit_test(a_reset_names_the_caller_whichever_end_was_reset),
         cmocka_unit_test(verdicts_tell_audit_from_denial),
     };
