@@ -95,11 +95,12 @@ bench: build
 	@$(if $(QUICK),,$(MAKE) --no-print-directory static)
 	@$(PYTHON) bench/run.py $(if $(QUICK),--quick,--weir $(BUILD)/static/weir) $(if $(RECORD),--record) $(B)
 
-# The kernel tests on Debian's packaged 6.1 kernel, in a guest under software emulation.
+# Debian's packaged 6.1 kernel in a guest under software emulation: at least one test of each program, joined bytes, the verifier's
+# figures; ALL=1: all of tests/bpf and tests/node. G="test_wait.py", G="-k udp" and the like: those.
 test-guest: build
 	@tools/deps.sh guest
 	@$(NINJA) >/dev/null
-	@tests/bpf/guest.sh $(BUILD) $(G)
+	@tests/bpf/guest.sh $(BUILD) $(if $(ALL),all) $(G)
 
 # weir in a real cluster: Kubernetes from a pinned Go module (tests/k8s), built once into build/k8s, ten minutes the first time; needs Go and
 # root. The Gateway API mesh conformance suite is `tests/k8s/conformance.py MODE`, which this runs for each mode; K takes options of pytest.

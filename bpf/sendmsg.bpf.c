@@ -6,28 +6,32 @@
  */
 #include "lib/sock.bpf.h"
 
+/* Who asked whom on this socket, WEIR_UDP_*: did they, or remember that we do. A stack of its own: the decision takes the rest. */
+static __noinline bool asked(struct bpf_sock_addr *ctx, const struct weir_call *c, __u8 kind) {
+    struct bpf_sock *sk = weir_ctx_sk(ctx);
+    struct weir_tuple key = { .dst = c->dst, .dport = c->dport, .kind = kind };
+
+    key.netns = bpf_get_netns_cookie(ctx);
+    key.sport = sk->src_port;
+    if (kind == WEIR_UDP_THEY_ASKED)
+        return weir_udp_remembers(&key);
+    weir_udp_remember(&key);
+    return true;
+}
+
 /*
  * The common path of both families. What the peer asked first may be answered whatever egress
  * policy says; what we ask is remembered, so that an isolated pod admits the answer and nothing
  * else. A forgotten one is dropped, not let in.
  */
 static __always_inline bool send(struct bpf_sock_addr *ctx, struct weir_call *c) {
-    struct bpf_sock *sk = weir_ctx_sk(ctx);
-    struct weir_tuple key = { .dst = c->dst, .dport = c->dport, .kind = WEIR_UDP_THEY_ASKED };
-
     c->proto = WEIR_IPPROTO_UDP;
-    key.netns = bpf_get_netns_cookie(ctx);
-    key.sport = sk->src_port;
-    c->passing = sk->dst_port != 0;
-    c->answer = weir_udp_remembers(&key);
+    c->passing = weir_ctx_sk(ctx)->dst_port != 0;
+    c->answer = asked(ctx, c, WEIR_UDP_THEY_ASKED);
     if (!weir_sock_call(ctx, c))
         return false;
-    if (c->answer || (c->role != WEIR_ROLE_APP && c->role != WEIR_ROLE_PROXY))
-        return true;
-    key.kind = WEIR_UDP_WE_ASKED;
-    key.dst = c->dst;
-    key.dport = c->dport;
-    weir_udp_remember(&key);
+    if (!c->answer && (c->role == WEIR_ROLE_APP || c->role == WEIR_ROLE_PROXY))
+        asked(ctx, c, WEIR_UDP_WE_ASKED);
     return true;
 }
 

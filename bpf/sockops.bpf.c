@@ -80,7 +80,8 @@ static __always_inline void fill_event(struct bpf_sock_ops *ctx, const struct we
     e->role = s->role;
 }
 
-static __always_inline void send_open(struct bpf_sock_ops *ctx, struct weir_sock_value *s) {
+/* A stack of its own: the policy matcher, asked of an accepted connection, takes the rest. */
+static __noinline int send_open(struct bpf_sock_ops *ctx, struct weir_sock_value *s) {
     struct weir_event e = {};
 
     s->state |= WEIR_SOCK_OPEN;
@@ -88,6 +89,26 @@ static __always_inline void send_open(struct bpf_sock_ops *ctx, struct weir_sock
     e.kind = WEIR_EVENT_OPEN;
     fill_event(ctx, s, &e);
     weir_event_send(&e);
+    return 0;
+}
+
+/* in, out: bytes that went past TCP. */
+static __noinline int send_close(struct bpf_sock_ops *ctx, const struct weir_sock_value *s,
+                                 __u64 in, __u64 out) {
+    struct weir_event e = {};
+
+    weir_count_one(WEIR_SEEN_CLOSE);
+    e.kind = WEIR_EVENT_CLOSE;
+    fill_event(ctx, s, &e);
+    if (!(s->state & WEIR_SOCK_OPEN))
+        e.flags |= WEIR_FLOW_FAILED;
+    e.bytes_in = ctx->bytes_received + in;
+    e.bytes_out = ctx->bytes_acked + out;
+    e.srtt_us = ctx->srtt_us >> 3;
+    e.retransmits = ctx->total_retrans;
+    e.duration_ns = bpf_ktime_get_ns() - s->facts.at_ns;
+    weir_event_send(&e);
+    return 0;
 }
 
 /* Accepted on the capture port: the application's note about this very tuple, taken once. */
@@ -166,35 +187,30 @@ static __always_inline void on_accepted(struct bpf_sock_ops *ctx, struct bpf_soc
     send_open(ctx, s);
 }
 
+/* What on_connect() noted of this tuple. */
+static __noinline int forget(struct bpf_sock_ops *ctx, const struct weir_sock_value *s) {
+    struct weir_tuple t;
+
+    read_tuple(ctx, &t, true);
+    if (s->facts.flags & WEIR_FLOW_STEERED)
+        bpf_map_delete_elem(&weir_flow, &t);
+    else if (s->role == WEIR_ROLE_PROXY)
+        bpf_map_delete_elem(&weir_app_tuple, &t);
+    return 0;
+}
+
 static __always_inline void on_close(struct bpf_sock_ops *ctx, struct bpf_sock *sk) {
     struct weir_sock_value *s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
-    struct weir_event e = {};
     __u64 in = 0, out = 0;
-    struct weir_tuple t;
 
     weir_join_leave(sk, bpf_get_socket_cookie(ctx), &in, &out);
     if (!s)
         return;
-    if (s->facts.direction == WEIR_EGRESS && !(s->state & WEIR_SOCK_FACTS)) {
-        read_tuple(ctx, &t, true);
-        if (s->facts.flags & WEIR_FLOW_STEERED)
-            bpf_map_delete_elem(&weir_flow, &t);
-        else if (s->role == WEIR_ROLE_PROXY)
-            bpf_map_delete_elem(&weir_app_tuple, &t);
-    }
+    if (s->facts.direction == WEIR_EGRESS && !(s->state & WEIR_SOCK_FACTS))
+        forget(ctx, s);
     weir_ep_ended(s, ctx->srtt_us >> 3);
     weir_http_closed(sk, s, bpf_get_socket_cookie(ctx));
-    weir_count_one(WEIR_SEEN_CLOSE);
-    e.kind = WEIR_EVENT_CLOSE;
-    fill_event(ctx, s, &e);
-    if (!(s->state & WEIR_SOCK_OPEN))
-        e.flags |= WEIR_FLOW_FAILED;
-    e.bytes_in = ctx->bytes_received + in;
-    e.bytes_out = ctx->bytes_acked + out;
-    e.srtt_us = ctx->srtt_us >> 3;
-    e.retransmits = ctx->total_retrans;
-    e.duration_ns = bpf_ktime_get_ns() - s->facts.at_ns;
-    weir_event_send(&e);
+    send_close(ctx, s, in, out);
     s->state = 0;
 }
 
@@ -218,16 +234,16 @@ static __always_inline void register_listener(struct bpf_sock_ops *ctx, __u32 po
         weir_wait_end(pod);
 }
 
-static __always_inline void on_listen(struct bpf_sock_ops *ctx, struct bpf_sock *sk) {
+static __noinline int on_listen(struct bpf_sock_ops *ctx, struct bpf_sock *sk) {
     __u16 port = ctx->local_port;
     struct weir_cgroup_value owner;
     struct weir_event e = {};
 
     if (port != WEIR_PORT_INBOUND && port != WEIR_PORT_OUTBOUND)
-        return;
+        return 0;
     weir_cgroup_of(sk, &owner);
     if (owner.role != WEIR_ROLE_PROXY)
-        return;
+        return 0;
     if (ctx->family == AF_INET) {
         register_listener(ctx, owner.pod, port, 4);
     } else {
@@ -246,6 +262,7 @@ static __always_inline void on_listen(struct bpf_sock_ops *ctx, struct bpf_sock 
     e.proto = WEIR_IPPROTO_TCP;
     e.reason = WEIR_SEEN_LISTENER;
     weir_event_send(&e);
+    return 0;
 }
 
 SEC("sockops")

@@ -14,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 static atomic_ulong fail_countdown; /* 0 = off */
 static atomic_bool fail_sticky;
@@ -197,14 +195,6 @@ void *weir_free(void *p) {
 
 size_t weir_mem_size(void *p) {
     return malloc_usable_size(p);
-}
-
-void weir_mem_vacate(void *p, size_t n) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t from = ((uintptr_t)p + page - 1) & ~(page - 1), to = ((uintptr_t)p + n) & ~(page - 1);
-
-    if (from < to)
-        (void)madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 void weir_freep(void *pp) {

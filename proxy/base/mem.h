@@ -19,11 +19,6 @@ char *weir_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void *weir_free(void *p);
 /* Bytes that may be used there, at least what was asked for; as malloc_usable_size(3). */
 size_t weir_mem_size(void *p);
-/*
- * What lies there counts for nothing: whole pages of it hold no memory until they are written. A system call, for what is large and
- * will mostly stay unused.
- */
-void weir_mem_vacate(void *p, size_t n);
 /* Scoped cleanup: `WEIR_CLEANUP(weir_freep) char *s = ...;` */
 void weir_freep(void *pp);
 

@@ -11,9 +11,6 @@
 #include "base/mem.h"
 #include "http/h2_internal.h"
 
-#define LARGE                                                                                      \
-    8192u /* mostly unused: nghttp2 makes room for a whole frame, and content does not pass there */
-
 struct block {
     struct weir_list link; /* 16 bytes: what follows is aligned as malloc aligns */
     char data[];
@@ -32,11 +29,7 @@ static void *mem_malloc(size_t n, void *arg) {
     if (n > SIZE_MAX - sizeof(struct block))
         return NULL;
     struct weir_h2 *h = arg;
-    void *p = take(h, weir_small_get(h->base.pool, sizeof(struct block) + n));
-
-    if (p && n >= LARGE)
-        weir_mem_vacate(p, n);
-    return p;
+    return take(h, weir_small_get(h->base.pool, sizeof(struct block) + n));
 }
 
 static void *mem_calloc(size_t n, size_t size, void *arg) {

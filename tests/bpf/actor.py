@@ -250,8 +250,9 @@ class Actor:
         return self._answer()
 
     def give(self, fd, fn, *args):
-        """Passes a descriptor of ours; fn gets it as its last argument."""
+        """Passes a descriptor on, which is no longer ours then; fn gets it as its last argument."""
         socket.send_fds(self.pipe, [pickle.dumps((fn, args, {}))], [fd])
+        os.close(fd)
         return self._answer()
 
     def close(self):

@@ -65,8 +65,6 @@ def test_a_passed_socket_keeps_the_policy_of_its_maker(world, web, api, store):
     with pytest.raises(PermissionError):
         other.give(made, connect_passed, store.v4, 8080)
     mine.give(theirs, connect_passed, store.v4, 8080)
-    os.close(made)
-    os.close(theirs)
 
 
 def move(path):

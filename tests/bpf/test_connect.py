@@ -11,6 +11,7 @@ import actor
 VIP, VIP6 = "10.96.0.1", "fd96::1"
 
 
+@pytest.mark.guest("weir_connect4", "weir_getpeername4")
 def test_a_service_address_reaches_an_endpoint_and_getpeername_shows_the_service(world, web, store, counted):
     world.service(VIP, 80, [(store, 8080, 1)])
     server, client = store.app(), web.app()
@@ -31,6 +32,7 @@ def test_a_v4_mapped_address_on_an_ipv6_socket_is_the_same_service(world, web, s
     assert client.call(actor.peername, fd) == ("::ffff:" + VIP, 80)
 
 
+@pytest.mark.guest("weir_connect6", "weir_getpeername6")
 def test_an_ipv6_service_reaches_an_ipv6_endpoint(world, web, store):
     world.service(VIP6, 80, [(store, 8080, 1)], set=8)
     server, client = store.app(), web.app()
@@ -78,20 +80,23 @@ def test_a_backend_set_that_is_not_whole_is_a_refusal(world, web, counted):
     assert counted("deny_undecided") == 1
 
 
-def test_a_udp_socket_keeps_its_endpoint_and_sees_answers_from_the_service(world, web, store):
-    world.service(VIP, 54, [(store, 5454, 1), (store, 5455, 1)], proto=abi.UDP, set=11)
+@pytest.mark.guest("weir_sendmsg4", "weir_sendmsg6", "weir_recvmsg4", "weir_recvmsg6")
+@pytest.mark.parametrize("vip", [VIP, VIP6])
+def test_a_udp_socket_keeps_its_endpoint_and_sees_answers_from_the_service(world, web, store, vip):
+    here = store.v6 if vip == VIP6 else store.v4
+    world.service(vip, 54, [(store, 5454, 1), (store, 5455, 1)], proto=abi.UDP, set=11)
     server, client = store.app(), web.app()
-    lids = [server.call(actor.listen, store.v4, p, kind=socket.SOCK_DGRAM) for p in (5454, 5455)]
-    fd = client.call(actor.new, socket.AF_INET, socket.SOCK_DGRAM)
-    client.call(actor.sendto, fd, b"0", VIP, 54)
+    lids = [server.call(actor.listen, here, p, kind=socket.SOCK_DGRAM) for p in (5454, 5455)]
+    fd = client.call(actor.new, socket.AF_INET6 if vip == VIP6 else socket.AF_INET, socket.SOCK_DGRAM)
+    client.call(actor.sendto, fd, b"0", vip, 54)
     lid = [lid for lid in lids if server.call(settled, lid)][0]
     for i in range(1, 20):
-        client.call(actor.sendto, fd, b"%d" % i, VIP, 54)
+        client.call(actor.sendto, fd, b"%d" % i, vip, 54)
     for i in range(20):
         data, peer = server.call(actor.recvfrom, lid)
         assert data == b"%d" % i
     server.call(actor.sendto, lid, b"answer", *peer)
-    assert client.call(actor.recvfrom, fd) == (b"answer", (VIP, 54))
+    assert client.call(actor.recvfrom, fd) == (b"answer", (vip, 54))
 
 
 def settled(lid):
@@ -107,6 +112,7 @@ def test_loopback_is_nobodys_business(world, web, counted):
     assert counted("allow_local") >= 1
 
 
+@pytest.mark.guest("weir_sockops")
 def test_open_and_close_tell_who_what_and_how_much(world, web, store):
     world.service(VIP, 80, [(store, 8080, 1)], number=77)
     server, client = store.app(), web.app()

@@ -2,6 +2,8 @@
 """One matcher: the kernel's copy of the policy decision, run over the live maps, equals the host compiler's."""
 import os
 
+import pytest
+
 FLOWS = 400  # a round, see fuzz.c
 
 
@@ -14,6 +16,7 @@ def test_both_copies_of_the_matcher_agree_on_random_policies_and_flows(world):
         assert min(verdicts) > 60, (seed, verdicts)
 
 
+@pytest.mark.guest("weir_explain")
 def test_asking_leaves_no_trace_in_maps_and_counters(world, counted):
     before = [world.driver.ask("each", m) for m in ("weir_rule", "weir_idset", "weir_cidr")]
     world.driver.ask("fuzz", 7, 3)

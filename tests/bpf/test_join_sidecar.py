@@ -2,6 +2,7 @@
 """An application joined towards its sidecar only: what works on every kernel, also where the kernel does not count what a reader
 has unread (6.1) and no application may be handed bytes. What the sidecar answers goes by TCP, so the application notices nothing."""
 import errno
+import struct
 import time
 
 import pytest
@@ -45,6 +46,7 @@ def ends(towards, web):
     return app, side, pair
 
 
+@pytest.mark.guest("weir_join_sockops", "weir_sk_msg", "weir_sk_skb")
 @pytest.mark.parametrize("ip", LOOPBACK)
 def test_every_byte_arrives_whatever_sizes_and_pauses(ends, counted, ip):
     app, side, pair = ends
@@ -73,6 +75,7 @@ def test_an_answer_comes_as_it_always_did(ends, counted, refused):
     assert counted("join_began") == 1
 
 
+@pytest.mark.guest
 def test_half_closes_closes_and_resets_are_seen(ends, counted):
     app, side, pair = ends
     fd, sid = pair()
@@ -99,6 +102,7 @@ def test_half_closes_closes_and_resets_are_seen(ends, counted):
     assert counted("join_began") == 4
 
 
+@pytest.mark.guest("weir_join_look")
 def test_sidecars_that_do_not_read_hold_bounded_memory(towards, ends, counted):
     n = 16
     app, side, pair = ends
@@ -144,6 +148,7 @@ def test_a_reader_that_takes_a_little_at_a_time_never_holds_more(towards, ends, 
     assert look(towards)[1] == 1, "a reader that has caught up is joined again"
 
 
+@pytest.mark.guest
 def test_five_hundred_connections(towards, ends, counted):
     app, side, _ = ends
     lid = side.call(actor.listen, "127.0.0.1", 7600)
@@ -158,6 +163,7 @@ def test_five_hundred_connections(towards, ends, counted):
     assert until(lambda: look(towards)[0] == 0), "records are left of closed sockets"
 
 
+@pytest.mark.guest
 def test_turning_it_off_and_on_under_load_loses_nothing(towards, ends, counted):
     app, side, _ = ends
     lid = side.call(actor.listen, "127.0.0.1", 7700)
@@ -187,6 +193,17 @@ def test_pods_with_the_same_loopback_tuple_keep_their_bytes(towards, ends, api, 
         for n, (_, _, s, sid) in enumerate(made):
             assert s.call(actor.recv, sid) == b"%d of %d" % (i, n)
     assert counted("join_began") == 2
+
+
+@pytest.mark.guest("weir_setsockopt")
+@pytest.mark.parametrize("level,name,value,error", [(6, 31, b"tls", errno.ENOENT), (1, 60, struct.pack("i", 1), errno.EOPNOTSUPP)],
+                         ids=["ulp", "zerocopy"])
+def test_options_that_a_joined_socket_cannot_keep_are_refused(ends, counted, level, name, value, error):
+    app, _, pair = ends
+    fd, _ = pair()
+    with pytest.raises(OSError) as e:
+        app.call(streams.set_option, fd, level, name, value)
+    assert e.value.errno == error and counted("join_sockopt") == 1
 
 
 def test_applications_are_never_handed_bytes(towards, web, api, counted):

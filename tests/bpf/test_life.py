@@ -209,6 +209,7 @@ def newcomer(own):
     yield pod
 
 
+@pytest.mark.guest("weir_skb_egress")
 def test_a_newcomers_syn_waits_until_it_is_classified(own, newcomer):
     store = own.pods[1]
     served(store, 8080)

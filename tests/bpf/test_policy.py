@@ -63,6 +63,7 @@ def test_default_deny_on_ingress_names_the_policy_that_isolates(world, web, stor
     assert counted("deny_ingress") == 1
 
 
+@pytest.mark.guest("weir_sk_lookup")
 def test_the_receiving_side_decides_for_itself(world, web, store, counted):
     """A caller that no program has judged (here: a cgroup declared none of ours) still meets the receiver's policy."""
     served(store, 8080)
@@ -314,6 +315,7 @@ def test_an_answer_needs_no_egress_rule_and_anything_else_does(world, web, api, 
 
 # Kinds of sockets
 
+@pytest.mark.guest("weir_sock_create")
 def test_sockets_that_no_hook_could_judge_are_refused_to_pods(world, web, counted):
     a = web.app()
     for kind, proto, want in ((socket.SOCK_RAW, socket.IPPROTO_ICMP, errno.EPERM),
@@ -332,6 +334,7 @@ def ping_socket():
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
 
 
+@pytest.mark.guest("weir_skb_ingress")
 def test_own_source_address_from_outside_is_dropped(world, web, store, counted):
     """An IPv6 SYN with source = destination through the veth, sent by the switch with a packet socket."""
     lid = store.app()

@@ -42,6 +42,7 @@ def stranger(world):
     return actor.Actor(f"/proc/{world.switch.pid}/ns/net")
 
 
+@pytest.mark.guest("weir_probe_record")
 def test_what_the_kubelet_itself_connects_reaches_the_application(world, store, kubelet, counted):
     served(store, 8080, v6=False)
     isolate(world, store, abi.INGRESS)

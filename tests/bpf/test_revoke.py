@@ -53,6 +53,7 @@ def isolate(world, pod, direction, *rules):
     world.set_pod(pod, **{"ingress" if direction == abi.INGRESS else "egress": slot})
 
 
+@pytest.mark.guest("weir_walk_tcp", "weir_reset_tcp")
 def test_what_policy_no_longer_lets_in_is_reset_and_the_rest_goes_on(world, web, api, store, how):
     w, a, s = web.app(), api.app(), store.app()
     lid = s.call(actor.listen, "::", 8080, v6only=False)
@@ -182,6 +183,7 @@ def test_connections_older_than_their_pods_enrolment_are_asked_too(world, web, a
     assert reset(a, into[0]) and reset(w, out[0])
 
 
+@pytest.mark.guest("weir_walk_udp", "weir_reset_udp")
 def test_a_connected_udp_socket_loses_its_destination(world, web, api, store, how):
     s, w = store.app(), web.app()
     lid = s.call(actor.listen, store.v4, 5353, kind=socket.SOCK_DGRAM)

@@ -25,6 +25,7 @@ def capture(world, pod, *ips):
     return side, [side.call(actor.listen, ip, 15001) for ip in ips or ("127.0.0.1", "::1")]
 
 
+@pytest.mark.guest("weir_getsockopt")
 def test_an_l7_service_enters_the_sidecar_which_learns_the_address_without_privilege(world, web, l7, counted):
     side, (lid, _) = capture(world, web)
     assert side.call(actor.who) == (65534, 0)
@@ -201,6 +202,7 @@ def inbound(world, api):
     world.driver.delete("weir_port", struct.pack("=IHBB", api.id, 8080, abi.TCP, 0))
 
 
+@pytest.mark.guest("weir_sk_lookup")
 def test_an_l7_port_is_steered_to_the_sidecars_listener_and_others_are_not(world, web, inbound, counted):
     side, server, client = inbound.sidecar(), inbound.app(), web.app()
     lids = [side.call(actor.listen, ip, 15006) for ip in ("0.0.0.0", "::")]

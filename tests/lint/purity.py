@@ -29,7 +29,7 @@ C_PURE = r'''
     __(u?div|u?mod|mul|ashl|ashr|lshr|popcount|clz|ctz|bswap)\w*[dst]i[234]|__(float|fix|trunc|extend)\w+
     __(asan|ubsan|tsan|sanitizer|msan)_\w+|__sanitizer_\w+|__gcov_\w+|__llvm_\w+
 '''
-HEAP = r'(malloc|calloc|realloc|reallocarray|free|malloc_usable_size|madvise|sysconf)'
+HEAP = r'(malloc|calloc|realloc|reallocarray|free|malloc_usable_size)'
 
 # room: its library's symbols. Heap calls go through base/mem.c alone.
 ALLOWED = {

@@ -20,6 +20,10 @@ def reason_to_skip():
     return None
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "guest(*programs): also in the quick run on another kernel (make test-guest), for these programs")
+
+
 def pytest_collection_modifyitems(items):
     reason = reason_to_skip()
     if reason:

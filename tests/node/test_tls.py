@@ -114,6 +114,7 @@ def incomplete(at):  # noqa: F811
     return {k: int(v) for k, v in re.findall(r'weir_http_telemetry_incomplete_total\{reason="(\w+)"\} (\d+)', text) if v != "0"}
 
 
+@pytest.mark.guest("weir_tls_enter", "weir_tls_return", "weir_tls_socket")
 def test_what_goes_through_openssl_is_told_with_the_flows_addresses(shop, at):  # noqa: F811
     web, _, store = shop.world.pods
     with open(f"/proc/{shop.p.pid}/status") as f:

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 
-#include <unistd.h>
-
 #include "weir_test.h"
 
 static void only_the_named_allocation_fails(void **state) {
@@ -121,25 +119,6 @@ static void asprintf_is_counted_like_the_rest(void **state) {
     assert_int_equal(weir_mem_used(), before);
 }
 
-static void vacating_empties_whole_pages_of_it_alone(void **state) {
-    enum { SIZE = 300 * 1024, FROM = 100, LEN = 250 * 1024 };
-    unsigned char *p = weir_malloc(SIZE);
-    size_t empty = 0;
-
-    memset(p, 7, SIZE);
-    weir_mem_vacate(p + FROM, LEN);
-    for (size_t i = 0; i < SIZE; i++) {
-        if (i < FROM || i >= FROM + LEN)
-            assert_int_equal(p[i], 7);
-        empty += p[i] == 0;
-    }
-    assert_true(empty >= LEN - 2 * (size_t)sysconf(_SC_PAGESIZE));
-    weir_mem_vacate(p, 0);
-    weir_mem_vacate(p + 1, 5);
-    assert_int_equal(p[0], 7);
-    weir_free(p);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_named_allocation_fails),
@@ -150,7 +129,6 @@ int main(void) {
         cmocka_unit_test(beyond_the_bound_allocations_fail_and_are_counted),
         cmocka_unit_test(asprintf_is_counted_like_the_rest),
         cmocka_unit_test(strndup_stops_at_a_nul_and_at_n),
-        cmocka_unit_test(vacating_empties_whole_pages_of_it_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
