@@ -5,7 +5,7 @@ BUILD := build
 NINJA := ninja -C $(BUILD)
 PYTHON := /usr/bin/python3
 
-.PHONY: all deps build static image test-image test lint fuzz test-guest test-conformance test-node test-k8s chaos demo bench micro micro-check clean install
+.PHONY: all deps build static image test-image deb test-deb test lint fuzz test-guest test-conformance test-node test-k8s chaos demo bench micro micro-check clean install
 
 all: build
 
@@ -34,6 +34,18 @@ test-image: image
 	@tools/deps.sh test
 	@tools/deps.sh test-image
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/image
+
+# build/deb/weir_VERSION-REV_ARCH.deb, by debhelper: the program, systemd units, man pages, completions. The same commit gives the same bytes.
+deb: REV := 1
+deb: deps
+	@tools/deps.sh deb
+	@tools/deb.sh $(REV)
+
+# The package installed, upgraded under load, removed and purged in a Debian of its own that systemd has booted; lintian; built twice. Needs root.
+test-deb: deb
+	@tools/deps.sh test
+	@tools/deps.sh test-deb
+	@$(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/deb
 
 # Lints, unit and flow tests (plain and under ASan+UBSan), kernel tests and end-to-end tests over real pods. What needs root is skipped
 # without it, and counted.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest|image|test-image|k8s: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
+# tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest|image|test-image|deb|test-deb|k8s: installs the Debian or Ubuntu packages that step needs and lacks, and says which. Packages only: no
 # apt source, pin, sysctl or service is touched. With everything there it takes a fraction of a second.
 set -eu
 
@@ -17,6 +17,8 @@ browser="chromium"
 image="buildah binutils tar"
 test_image="podman containerd runc git"
 k8s="containerd runc containernetworking-plugins nftables iproute2 util-linux openssl procps tcpdump python3-pytest python3-yaml gcc libc6-dev"
+deb="debhelper dpkg-dev"
+test_deb="mmdebstrap systemd systemd-container lintian util-linux git"
 guest="qemu-system-x86 busybox-static kmod"
 
 present() { dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii'; }
@@ -52,8 +54,10 @@ browser) want="$browser" ;;
 guest) want="$guest" ;;
 image) want="$image" ;;
 test-image) want="$test_image" ;;
+deb) want="$deb" ;;
+test-deb) want="$test_deb" ;;
 k8s) want="$k8s" ;;
-*) echo "usage: tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest|image|test-image|k8s" >&2; exit 2 ;;
+*) echo "usage: tools/deps.sh build|test|fuzz|browser|demo|bench|plots|micro|guest|image|test-image|deb|test-deb|k8s" >&2; exit 2 ;;
 esac
 
 missing=""

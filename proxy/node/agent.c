@@ -34,6 +34,7 @@
 #include "sys/cgroup.h"
 #include "sys/clock.h"
 #include "sys/log.h"
+#include "sys/notify.h"
 
 #define TICK_SECONDS   1
 #define EVENTS_WAIT_US 20000u
@@ -379,6 +380,7 @@ static int run(struct weir_agent *a) {
     weir_log(WEIR_LOG_INFO, "agent_ready", "generation=%llu adopted=%s pods=%u enrolled=%u",
              (unsigned long long)a->generation, a->adopted ? "yes" : "no", a->enrol.n_places,
              a->enrol.n_enrolled);
+    weir_notify("READY=1");
     while (!a->stop) {
         struct epoll_event event;
         /* One at a time: what a source does may close another one. */
@@ -396,6 +398,7 @@ static int run(struct weir_agent *a) {
     }
     if (a->failed)
         return 1;
+    weir_notify("STOPPING=1");
     weir_log(WEIR_LOG_INFO, "agent_stopped",
              "pinned=%s effect=\"policy and redirection stay in force\"", a->pin_dir);
     return 0;
