@@ -12,6 +12,7 @@
 #include "core/conn.h"
 
 #define TELL_EVERY_S 60u
+#define IN_MESH      0x100u
 
 /* Never 0, which is never. */
 static uint32_t seconds(uint64_t now_us) {
@@ -54,12 +55,15 @@ bool weir_detect_due(struct weir_detect *d, weir_detect_key key, unsigned side, 
     return true;
 }
 
-/* By what the node keeps it (struct weir_first_key): calls by address, arrivals by port alone. */
+/*
+ * By what the node keeps it (struct weir_first_key): calls by address, arrivals by port alone. And what comes inside of the mesh's TLS by
+ * itself: on the port as such it is the other sidecar that speaks first, always.
+ */
 static weir_detect_key key_of(const struct weir_conn *down) {
     struct {
         struct weir_ip ip;
         uint16_t port, dir;
-    } port = { .dir = down->dir };
+    } port = { .dir = (uint16_t)(down->dir | (down->info.peer ? IN_MESH : 0)) };
 
     if (down->dir == WEIR_DIR_OUTBOUND) {
         port.ip = down->info.original;

@@ -65,6 +65,32 @@ static void a_server_that_speaks_first_is_heard(void **state) {
     pair_end(&p);
 }
 
+static void in_the_mesh_it_is_waited_for_once(void **state) {
+    struct pair p;
+    struct mem_conn *c, *s;
+
+    (void)state;
+    pair_start(&p, TCP, ""); /* PERMISSIVE: a caller without TLS might come as well */
+    c = pair_client(&p);
+    pair_run(&p);
+    pair_advance(&p, 250000);
+    pair_advance(&p, 250000);
+    s = pair_server(&p);
+    pair_send(&p, s, "220 ready\r\n");
+    assert_string_equal(mem_received(c), "220 ready\r\n");
+    for (int i = 0; i < 2; i++) {
+        c = pair_client(&p);
+        pair_run(&p);
+        s = pair_server(&p);
+        pair_send(&p, s, "220 again\r\n");
+        assert_string_equal(mem_received(c), "220 again\r\n");
+    }
+    assert_int_equal(flow_count(&p.out, WEIR_C_DETECT_WAITS), 1);
+    assert_int_equal(flow_count(&p.in, WEIR_C_DETECT_WAITS), 1);
+    assert_int_equal(flow_count(&p.in, WEIR_C_DETECT_CONTRARY), 0);
+    pair_end(&p);
+}
+
 static void much_passes_slowly_without_loss(void **state) {
     static char much[300000];
     struct pair p;
@@ -170,6 +196,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_travel_encrypted_and_half_close),
         cmocka_unit_test(a_server_that_speaks_first_is_heard),
+        cmocka_unit_test(in_the_mesh_it_is_waited_for_once),
         cmocka_unit_test(much_passes_slowly_without_loss),
         cmocka_unit_test(a_reset_is_a_reset_at_the_other_end),
         cmocka_unit_test(an_application_s_own_tls_passes_as_it_is),
