@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What sidecars and tenants' workers are told of the configuration: the documents, as JSON, without those that hold keys or
- * are the node's own (Secret, Gateway, Agent). Tenants get it in memory that nobody can write to any more, since all of
- * them read the same.
+ * What sidecars and tenants' workers are told of the configuration: the documents, as JSON, without those that hold keys, are
+ * the node's own (Secret, Gateway, Agent) or the kernel's alone (EgressPolicy). Tenants get it in memory that nobody can write
+ * to any more, since all of them read the same.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -20,8 +20,9 @@ static bool ends_with(const char *text, const char *end) {
 }
 
 static bool is_withheld(const char *kind) {
-    static const char *const kinds[] = { "Secret",      "SecretList", "Agent",
-                                         "GatewayList", "Gateway",    "GatewayClass" };
+    static const char *const kinds[] = { "Secret",       "SecretList",      "Agent",
+                                         "GatewayList",  "Gateway",         "GatewayClass",
+                                         "EgressPolicy", "EgressPolicyList" };
 
     for (size_t i = 0; i < WEIR_ARRAY_LEN(kinds); i++)
         if (strcmp(kind, kinds[i]) == 0)

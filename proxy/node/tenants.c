@@ -354,12 +354,27 @@ static const char *state_of(const struct weir_tenant *t) {
 
 static void status_of(const struct weir_tenant *t, struct weir_textbuf *out) {
     const struct weir_tenant_worker *w = weir_tenant_serving(t);
+    unsigned n_draining = 0;
     bool first = true;
 
     weir_textbuf_member(out, "identity", t->name);
     weir_textbuf_member(out, "state", state_of(t));
     weir_textbuf_number(out, "uid", t->uid);
     weir_textbuf_number(out, "pid", w ? (uint64_t)w->pid : 0);
+    weir_textbuf_name(out, "draining");
+    weir_textbuf_add(out, "[", 1);
+    WEIR_LIST_FOREACH (it, &t->workers) {
+        const struct weir_tenant_worker *other =
+            WEIR_CONTAINER_OF(it, struct weir_tenant_worker, link);
+
+        if (!other->draining)
+            continue;
+        weir_textbuf_printf(out, "%s{", n_draining++ > 0 ? "," : "");
+        weir_textbuf_number(out, "pid", (uint64_t)other->pid);
+        weir_textbuf_number(out, "connections", other->connections);
+        weir_textbuf_add(out, "}", 1);
+    }
+    weir_textbuf_add(out, "]", 1);
     weir_textbuf_number(out, "resident", w ? w->resident : 0);
     weir_textbuf_number(out, "connections", w ? w->connections : 0);
     weir_textbuf_number(out, "requests", w ? w->requests : 0);

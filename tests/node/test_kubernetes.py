@@ -301,9 +301,9 @@ def route(parents, backends, **meta):
                      "rules": [{"backendRefs": [{"name": n, "port": 70, **more} for n, more in backends]}]}}
 
 
-def told(c, parent=0):
+def told(c, parent=0, kind="HTTPRoute"):
     """What weir's entry for that parent says: type -> (status, reason, observedGeneration)."""
-    status = (c.api.get("HTTPRoute", "default", "r") or {}).get("status", {})
+    status = (c.api.get(kind, "default", "r") or {}).get("status", {})
     ours = [p for p in status.get("parents", []) if p["controllerName"] == "weir.dev/mesh"]
     return {x["type"]: (x["status"], x["reason"], x["observedGeneration"]) for x in ours[parent]["conditions"]} if len(ours) > parent else {}
 
@@ -336,6 +336,18 @@ def test_the_holder_of_the_lease_tells_what_became_of_a_route(running_cluster):
     eventually(lambda: not c.state()["writes_status"])
     assert c.api.count("HTTPRoute", "patch/status") == written
     assert c.api.get("Lease", ns, "weir-status")["spec"]["holderIdentity"] == "somebody"
+
+
+def test_a_grpc_routes_status_is_told_as_well(running_cluster):
+    c = running_cluster
+    r = {**route([("store", {}), ("gone", {})], [("store", {})]), "kind": "GRPCRoute"}
+    c.api.put(r)
+    eventually(lambda: told(c, 0, "GRPCRoute") == {"Accepted": ("True", "Accepted", 1), "ResolvedRefs": ("True", "ResolvedRefs", 1)})
+    assert told(c, 1, "GRPCRoute")["Accepted"] == ("False", "NoMatchingParent", 1)
+    r["spec"] = route([("store", {})], [("nobody", {})])["spec"]
+    c.api.put({**r, "status": c.api.get("GRPCRoute", "default", "r")["status"]})
+    eventually(lambda: told(c, 0, "GRPCRoute").get("ResolvedRefs") == ("False", "BackendNotFound", 2))
+    assert c.api.count("HTTPRoute", "patch/status") == 0
 
 
 def test_check_tells_what_the_cluster_lets_it_do(tmp_path):

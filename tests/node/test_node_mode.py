@@ -146,6 +146,21 @@ def test_replacing_the_program_refuses_no_connection(m):
     assert '"found":false' in m.agent_ask("replace default/nobody")
 
 
+def test_a_worker_that_finishes_is_shown_until_it_has(m):
+    m.curl("plain", "api")
+    before = wait(lambda: m.tenants()["api"]["pid"])
+    assert m.tenants()["api"]["draining"] == []
+    os.kill(before, signal.SIGSTOP)  # so that it is seen
+    try:
+        m.agent_ask("replace default/api")
+        wait(lambda: [d["pid"] for d in m.tenants()["api"]["draining"]] == [before])
+        assert m.tenants()["api"]["pid"] not in (0, before)
+    finally:
+        os.kill(before, signal.SIGCONT)
+    wait(lambda: m.tenants()["api"]["draining"] == [])
+    assert not os.path.exists(f"/proc/{before}")
+
+
 def test_an_idle_worker_ends_and_the_next_connection_starts_one(m):
     m.curl("plain", "api")
     starts = m.tenants()["api"]["starts"]

@@ -7,9 +7,11 @@
 #define THEN "2026-01-01T00:00:00Z"
 
 static struct weir_kube_store store;
+static enum weir_kube_kind route_kind;
 
 static int setup(void **state) {
     weir_kube_store_init(&store, kube_seed);
+    route_kind = WEIR_KUBE_HTTP_ROUTE;
     return 0;
 }
 
@@ -41,17 +43,16 @@ static void route(const char *refs, const char *backends, const char *parents) {
              "\"resourceVersion\":\"9\"},\"spec\":{\"parentRefs\":%s,"
              "\"rules\":[{\"backendRefs\":%s}]},\"status\":{\"parents\":%s}}",
              refs, backends, parents);
-    put(WEIR_KUBE_HTTP_ROUTE, text);
+    put(route_kind, text);
 }
 
 static json_t *patch(void) {
     char *text;
     json_t *doc;
 
-    assert_int_equal(
-        weir_kube_status_patch(&store, weir_kube_store_find(&store, WEIR_KUBE_HTTP_ROUTE, "n", "r"),
-                               NOW, &text),
-        0);
+    assert_int_equal(weir_kube_status_patch(
+                         &store, weir_kube_store_find(&store, route_kind, "n", "r"), NOW, &text),
+                     0);
     doc = text ? json_loads(text, 0, NULL) : NULL;
     free(text);
     return doc;
@@ -78,6 +79,17 @@ static void reasons(const char *accepted, const char *resolved) {
 
 #define PARENT(name) "[{\"group\":\"\",\"kind\":\"Service\",\"name\":\"" name "\"}]"
 
+static void grant(const char *from) {
+    char text[512];
+
+    snprintf(text, sizeof(text),
+             "{\"metadata\":{\"name\":\"g\",\"namespace\":\"other\"},\"spec\":{\"from\":[{"
+             "\"group\":\"gateway.networking.k8s.io\",\"kind\":\"%s\",\"namespace\":\"n\"}],"
+             "\"to\":[{\"group\":\"\",\"kind\":\"Service\"}]}}",
+             from);
+    put(WEIR_KUBE_GRANT, text);
+}
+
 static void each_reason_where_it_belongs(void **state) {
     service("n", "s");
     service("other", "s");
@@ -101,13 +113,18 @@ static void each_reason_where_it_belongs(void **state) {
     route("[{\"group\":\"\",\"kind\":\"Service\",\"name\":\"s\"},{\"name\":\"gw\"}]",
           "[{\"name\":\"s\",\"namespace\":\"other\",\"port\":80}]", "null");
     reasons("Accepted", "RefNotPermitted");
-    put(WEIR_KUBE_GRANT, "{\"metadata\":{\"name\":\"g\",\"namespace\":\"other\"},\"spec\":{"
-                         "\"from\":[{\"group\":\"gateway.networking.k8s.io\","
-                         "\"kind\":\"HTTPRoute\",\"namespace\":\"n\"}],\"to\":[{\"group\":\"\","
-                         "\"kind\":\"Service\"}]}}");
+    grant(route_kind == WEIR_KUBE_HTTP_ROUTE ? "GRPCRoute"
+                                             : "HTTPRoute"); /* another's does not count */
+    reasons("Accepted", "RefNotPermitted");
+    grant(weir_kube_resource(route_kind)->kind);
     reasons("Accepted", "ResolvedRefs");
-    weir_kube_store_find(&store, WEIR_KUBE_HTTP_ROUTE, "n", "r")->refused = 1;
+    weir_kube_store_find(&store, route_kind, "n", "r")->refused = 1;
     reasons("UnsupportedValue", "ResolvedRefs");
+}
+
+static void a_grpc_route_has_the_same_reasons(void **state) {
+    route_kind = WEIR_KUBE_GRPC_ROUTE;
+    each_reason_where_it_belongs(state);
 }
 
 static void other_parents_are_not_ours_to_speak_of(void **state) {
@@ -170,6 +187,7 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(each_reason_where_it_belongs),
+        TEST(a_grpc_route_has_the_same_reasons),
         TEST(other_parents_are_not_ours_to_speak_of),
         TEST(what_is_written_is_not_written_again_and_others_stay),
         TEST(the_time_is_that_of_the_last_change_of_status),

@@ -17,6 +17,7 @@ static const char text[] =
     "c2VjcmV0}}\n"
     "- {apiVersion: v1, kind: Pod, metadata: {name: p}}\n---\n"
     "apiVersion: v1\nkind: SecretList\nitems: [{kind: Secret, data: {tls.key: c2VjcmV0}}]\n---\n"
+    "apiVersion: weir.dev/v1alpha1\nkind: EgressPolicy\nmetadata: {name: e}\nspec: {}\n---\n"
     "apiVersion: weir.dev/v1alpha1\nkind: Agent\nmetadata: {name: a}\nspec: {cgroup: /x}\n";
 
 static int make(void) {
