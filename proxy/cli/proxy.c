@@ -216,6 +216,7 @@ static int run(struct weir_args *args) {
     if (r != 0 || tenant)
         return r;
     params.agent = weir_args_value(args, "agent");
+    params.own_identity = weir_args_has(args, "identity");
     if (params.agent)
         params.overlay = overlay_agent;
     for (unsigned i = 0; i < args->n_given; i++)

@@ -29,7 +29,7 @@ void weir_door_reader_deinit(struct weir_door_reader *in) {
 static size_t most(const struct weir_door_reader *in, uint32_t kind) {
     if (in->from_agent && kind == WEIR_DOOR_DOCUMENT)
         return WEIR_DOOR_DOCUMENT_MAX;
-    if (in->from_agent && kind == WEIR_DOOR_SVID)
+    if (in->from_agent && (kind == WEIR_DOOR_SVID || kind == WEIR_DOOR_TRUST))
         return WEIR_DOOR_SVID_MAX;
     return !in->from_agent && kind == WEIR_DOOR_HELLO ? WEIR_DOOR_HELLO_MAX : WEIR_DOOR_SMALL_MAX;
 }

@@ -34,13 +34,15 @@ enum weir_door_kind {
     WEIR_DOOR_PING,         /* anything, up to 8 */
     WEIR_DOOR_SVID,         /* certificate chain, then CAs, each with its length 4 before it, PEM */
     WEIR_DOOR_NO_SVID,      /* why not */
+    WEIR_DOOR_TRUST,        /* CAs, PEM: they replace those before; the certificate stays */
+    WEIR_DOOR_SIGNER,       /* before the first BEGIN: CSRs are answered */
 };
 
 /* Bytes of one message's content. */
 #define WEIR_DOOR_DOCUMENT_MAX WEIR_DOCUMENT_BYTES
 #define WEIR_DOOR_HELLO_MAX    (4u + WEIR_DOCUMENTS_MAX * 16u)
-#define WEIR_DOOR_SVID_MAX     (256u * 1024u)
-#define WEIR_DOOR_SMALL_MAX    (16u * 1024u) /* of all other kinds */
+#define WEIR_DOOR_SVID_MAX     (256u * 1024u) /* of a TRUST as well */
+#define WEIR_DOOR_SMALL_MAX    (16u * 1024u)  /* of all other kinds */
 
 /* How long one side may be silent, and in between a message; the agent PINGs three times as often. */
 #define WEIR_DOOR_SILENCE_US (30u * 1000000u)

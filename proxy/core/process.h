@@ -19,6 +19,7 @@ struct weir_process_params {
     int control_fd;
     /* The sidecar of a pod: everything comes from the agent at this ADDR:PORT (core/door.h). NULL = none. */
     const char *agent;
+    bool own_identity; /* whose identity comes from files all the same */
 };
 
 /* Runs until SIGTERM or SIGINT and the drain that follows. The exit code: 0, 1 = could not start (said on stderr). */

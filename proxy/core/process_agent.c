@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 #include "core/process_internal.h"
+#include "sys/clock.h"
 #include "sys/entropy.h"
 #include "sys/log.h"
 
@@ -197,6 +198,56 @@ static int on_end(struct weir_link *l) {
     return 0;
 }
 
+/* ---- the identity ---- */
+
+static int ask(void *arg, struct weir_slice csr) {
+    struct weir_link *l = arg;
+
+    if (!l->figures.up)
+        return -ENOTCONN;
+    say(l, WEIR_DOOR_CSR, csr.ptr, csr.len);
+    return l->stream ? 0 : -ENOTCONN;
+}
+
+/* What was asked of another connection is not answered on this one. */
+static int on_signer(struct weir_link *l) {
+    struct weir_process *p = l->process;
+    int r = p->params->own_identity ? 0 : weir_process_svid_new(p, ask, l);
+
+    if (r == 0 && p->identity.svid)
+        weir_svid_connected(p->identity.svid, weir_clock_wall_us());
+    return r;
+}
+
+static int on_svid(struct weir_link *l, struct weir_slice content) {
+    size_t n = content.len >= 8 ? weir_door_from_u32(content.ptr) : content.len;
+    const char *rest = content.ptr + 4 + n;
+
+    if (n > content.len - 8 || content.len < 8 || weir_door_from_u32(rest) != content.len - 8 - n)
+        return -EPROTO;
+    if (l->process->identity.svid)
+        weir_svid_arrived(l->process->identity.svid, weir_clock_wall_us(),
+                          weir_slice_make(content.ptr + 4, n),
+                          weir_slice_make(rest + 4, content.len - 8 - n));
+    return 0;
+}
+
+static int on_identity(struct weir_link *l, unsigned kind, struct weir_slice content) {
+    struct weir_svid *svid = l->process->identity.svid;
+
+    if (!l->figures.up)
+        return -EPROTO;
+    if (kind == WEIR_DOOR_SIGNER)
+        return on_signer(l);
+    if (kind == WEIR_DOOR_SVID)
+        return on_svid(l, content);
+    if (svid && kind == WEIR_DOOR_TRUST)
+        weir_svid_bundle(svid, weir_clock_wall_us(), content);
+    else if (svid)
+        weir_svid_refused(svid, weir_clock_wall_us(), content);
+    return 0;
+}
+
 static int obey(struct weir_link *l, unsigned kind, struct weir_slice content) {
     switch (kind) {
     case WEIR_DOOR_WELCOME:
@@ -213,6 +264,11 @@ static int obey(struct weir_link *l, unsigned kind, struct weir_slice content) {
     case WEIR_DOOR_PING:
         say(l, WEIR_DOOR_PONG, content.ptr, content.len < 8 ? content.len : 8);
         return 0;
+    case WEIR_DOOR_SIGNER:
+    case WEIR_DOOR_SVID:
+    case WEIR_DOOR_NO_SVID:
+    case WEIR_DOOR_TRUST:
+        return on_identity(l, kind, content);
     default:
         return 0; /* of a newer agent */
     }
@@ -336,6 +392,8 @@ int weir_link_begin(struct weir_process *p) {
             weir_log(WEIR_LOG_ERROR, "start",
                      "error=\"the agent's snapshot is refused: waiting for another one\"");
     } while (r > 0);
+    if (r == 0)
+        weir_process_svid_await(p);
     return r;
 }
 

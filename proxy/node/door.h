@@ -8,6 +8,7 @@
 #define WEIR_NODE_DOOR_H
 
 #include "core/door.h"
+#include "node/sign.h"
 #include "node/state.h"
 
 #define WEIR_DOOR_CONNECTIONS 4u   /* of one pod: one more costs the oldest its place */
@@ -53,6 +54,10 @@ struct weir_door_connection {
     struct weir_documents *has, *sending; /* what it has; what it is being told */
     struct weir_documents_diff diff;
     struct weir_document_digest in_force;
+    struct weir_sign_request sign;
+    uint64_t told_trust; /* generation of the bundle it has */
+    unsigned csrs;       /* in this second */
+    bool told_signer;
     bool said, refused; /* in_force is known; the last one was refused */
     uint64_t since_us, heard_us, moved_us, pinged_us;
 };

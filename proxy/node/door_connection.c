@@ -15,8 +15,9 @@
 
 #define OUT_BYTES                                                                                  \
     (64u * 1024u) /* beyond it the next step waits until it has read; one document may be more */
-#define READ_BYTES (16u * 1024u)
-#define PING_US    (WEIR_DOOR_SILENCE_US / 3)
+#define READ_BYTES      (16u * 1024u)
+#define CSRS_PER_SECOND 2u
+#define PING_US         (WEIR_DOOR_SILENCE_US / 3)
 
 static void ready(void *arg, uint32_t events);
 
@@ -26,6 +27,7 @@ static void forget_out(struct weir_door_connection *c) {
 }
 
 void weir_door_disconnect(struct weir_door_connection *c) {
+    weir_sign_forget(&c->sign);
     weir_list_unlink(&c->link);
     c->door->n_connections--;
     weir_agent_unpoll(c->door->agent, &c->source);
@@ -189,6 +191,78 @@ void weir_door_publish(struct weir_door_connection *c) {
         broken(c, strerror(-r));
 }
 
+/* ---- certificates ---- */
+
+/* What was added is sent in a turn of its own: its connection may not end within this one. */
+static void soon(struct weir_door_connection *c) {
+    c->wants_room = true;
+    c->moved_us = weir_clock_mono_us();
+    (void)weir_agent_poll(c->door->agent, &c->source, EPOLLIN | EPOLLOUT);
+}
+
+static int say_svid(struct weir_door_connection *c, const struct weir_sign_answer *answer) {
+    char number[4], header[WEIR_DOOR_HEADER];
+    const struct weir_slice texts[2] = { answer->chain, answer->bundle };
+    size_t len = 8 + texts[0].len + texts[1].len;
+    int r;
+
+    if (len > WEIR_DOOR_SVID_MAX)
+        return say(c, WEIR_DOOR_NO_SVID, WEIR_SLICE("certificate and CAs are too long"));
+    weir_door_header(header, WEIR_DOOR_SVID, len);
+    r = add(c, header, sizeof(header));
+    for (unsigned i = 0; r == 0 && i < 2; i++) {
+        weir_door_u32(number, (uint32_t)texts[i].len);
+        r = add(c, number, sizeof(number));
+        if (r == 0 && texts[i].len)
+            r = add(c, texts[i].ptr, texts[i].len);
+    }
+    return r;
+}
+
+static void signed_(struct weir_sign_request *request, const struct weir_sign_answer *answer) {
+    struct weir_door_connection *c = request->arg;
+    int r = answer->why ? say(c, WEIR_DOOR_NO_SVID, weir_slice_from_str(answer->why))
+                        : say_svid(c, answer);
+
+    if (r == 0 && !answer->why)
+        c->told_trust = weir_sign_bundle_generation(c->door->agent);
+    soon(c);
+}
+
+static int on_csr(struct weir_door_connection *c, struct weir_slice csr) {
+    const struct weir_place_of_pod *p = c->door->place;
+
+    if (c->sign.asked)
+        return 0; /* it hears of the first one */
+    if (!p || c->csrs++ >= CSRS_PER_SECOND)
+        return say(c, WEIR_DOOR_NO_SVID,
+                   p ? WEIR_SLICE("it asks too often") : WEIR_SLICE("its pod is gone"));
+    c->sign = (struct weir_sign_request){ .ns = p->pod->meta.namespace_,
+                                          .account = p->pod->service_account,
+                                          .csr = csr,
+                                          .done = signed_,
+                                          .arg = c };
+    weir_sign_ask(c->door->agent, &c->sign);
+    return 0;
+}
+
+/* Whether somebody signs, and whom to trust, may change. */
+static int tell_trust(struct weir_door_connection *c) {
+    const struct weir_agent *a = c->door->agent;
+    uint64_t generation = weir_sign_bundle_generation(a);
+    struct weir_slice bundle = weir_sign_bundle(a);
+    int r = 0;
+
+    if (!c->told_signer && weir_sign_on(a)) {
+        c->told_signer = true;
+        r = say(c, WEIR_DOOR_SIGNER, WEIR_SLICE_NONE);
+    }
+    if (r || !c->told_signer || generation == c->told_trust || bundle.len > WEIR_DOOR_SVID_MAX)
+        return r;
+    c->told_trust = generation;
+    return say(c, WEIR_DOOR_TRUST, bundle);
+}
+
 /* ---- hearing ---- */
 
 static int on_hello(struct weir_door_connection *c, struct weir_slice content) {
@@ -217,6 +291,8 @@ static int on_hello(struct weir_door_connection *c, struct weir_slice content) {
     weir_door_u32(text, WEIR_DOOR_VERSION);
     memcpy(text + 4, c->door->name, n);
     r = say(c, WEIR_DOOR_WELCOME, weir_slice_make(text, 4 + n));
+    if (r == 0)
+        r = tell_trust(c);
     weir_log(WEIR_LOG_INFO, "sidecar_connected", "pod=%s documents=%u", c->door->name, c->has->n);
     return r;
 }
@@ -244,6 +320,8 @@ static int on_message(void *arg, unsigned kind, struct weir_slice content) {
         return on_hello(c, content);
     if (kind == WEIR_DOOR_STATE)
         return on_state(c, content);
+    if (kind == WEIR_DOOR_CSR)
+        return on_csr(c, content);
     return 0; /* PONG: it was heard; others: of a newer sidecar */
 }
 
@@ -286,7 +364,14 @@ void weir_door_tick(struct weir_door_connection *c, uint64_t now) {
         broken(c, c->wants_room ? "it does not read" : "it is silent");
         return;
     }
-    if (c->greeted && !c->sending && c->out_len == 0 && now - c->pinged_us > PING_US) {
+    c->csrs = 0;
+    /* Not in the middle of a snapshot: it says all that is to be known of itself. */
+    if (c->greeted && !c->sending) {
+        r = tell_trust(c);
+        if (r == 0 && c->out_len)
+            r = talk(c);
+    }
+    if (r == 0 && c->greeted && !c->sending && c->out_len == 0 && now - c->pinged_us > PING_US) {
         c->pinged_us = now;
         r = say(c, WEIR_DOOR_PING, WEIR_SLICE_NONE);
         if (r == 0)
