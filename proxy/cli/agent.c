@@ -23,6 +23,8 @@ static const struct weir_option options[] = {
     { "metrics", 0, "ADDR:PORT", "serve /metrics, /ready and /live there (default: nowhere)" },
     { "mesh-ca", 0, "DIR",
       "sign certificates of the pods here with this development CA (weir ca init)" },
+    { "signer", 0, "NAME",
+      "have certificates of the pods here signed by the cluster's signer of this signerName" },
     { "trust-bundle", 0, "FILE", "all CAs to trust (default ca.crt of --mesh-ca); watched" },
     { "svid-lifetime", 0, "DURATION", "of the certificates of pods (default 6h)" },
     { "flow-log", 0, "FILE", "append flow records there; - is standard output" },
@@ -68,6 +70,7 @@ static int run(struct weir_args *args) {
         .kubernetes_watch_s = 300,
         .take_over = weir_args_has(args, "take-over"),
         .mesh_ca = weir_args_value(args, "mesh-ca"),
+        .signer = weir_args_value(args, "signer"),
         .trust_bundle = weir_args_value(args, "trust-bundle"),
     };
     const char *watch = weir_args_value(args, "kubernetes-watch");

@@ -13,15 +13,15 @@
 static const struct weir_verb *const verbs[] = {
     &weir_verb_proxy,
 #if WEIR_HAVE_KERNEL
-    &weir_verb_agent,      &weir_verb_helper,  &weir_verb_run,     &weir_verb_join,
+    &weir_verb_agent,    &weir_verb_helper,     &weir_verb_run,     &weir_verb_join,
     &weir_verb_names,
 #endif
-    &weir_verb_validate,   &weir_verb_check,   &weir_verb_ca,      &weir_verb_status,
+    &weir_verb_validate, &weir_verb_check,      &weir_verb_ca,      &weir_verb_status,
 #if WEIR_HAVE_KERNEL
-    &weir_verb_flows,      &weir_verb_explain,
+    &weir_verb_flows,    &weir_verb_explain,
 #endif
-    &weir_verb_routes,     &weir_verb_inject,  &weir_verb_webhook, &weir_verb_install,
-    &weir_verb_completion, &weir_verb_man,     &weir_verb_version,
+    &weir_verb_routes,   &weir_verb_inject,     &weir_verb_webhook, &weir_verb_signer,
+    &weir_verb_install,  &weir_verb_completion, &weir_verb_man,     &weir_verb_version,
 };
 
 const struct weir_verb *const *weir_verbs(size_t *ret_n) {

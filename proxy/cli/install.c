@@ -19,15 +19,17 @@
 #define LIFETIME_S                                                                                 \
     (10 * 365 * 86400LL) /* of the webhook's certificate: as long as it is installed */
 
-/* tools/embed.py: namespace, crds, rbac, agent, webhook. */
+/* tools/embed.py: namespace, crds, rbac, agent, webhook, signer. */
 extern const char *const weir_deploy[];
-enum { WEBHOOK = 4 };
+enum { WEBHOOK = 4, SIGNER = 5 };
 
 static int run(struct weir_args *args);
 
 static const struct weir_option options[] = {
     { "mode", 0, "sidecar|node|kernel",
       "how pods are to be meshed (default sidecar): with sidecar, the webhook is printed as well" },
+    { "signer", 0, NULL,
+      "certificates from weir signer, whose CA is the Secret weir-ca (docs/identity.md)" },
     { "namespace", 'n', "NAME", "where weir itself runs (default weir-system)" },
     { "image", 0, "NAME", "of agent, helper and sidecar (default " WEIR_DEFAULT_IMAGE ")" },
     WEIR_OPTIONS_END,
@@ -128,12 +130,26 @@ static bool is_image(const char *image) {
 static int run(struct weir_args *args) {
     const char *mode = weir_args_value(args, "mode"), *ns = weir_args_value(args, "namespace"),
                *image = weir_args_value(args, "image");
+    bool signer = weir_args_has(args, "signer");
     int r = WEIR_EXIT_OK;
 
     mode = mode ? mode : "sidecar";
     ns = ns ? ns : "weir-system";
     image = image ? image : WEIR_DEFAULT_IMAGE;
-    const struct put puts[] = { { "weir-system", ns }, { "weir:latest", image }, { NULL, NULL } };
+    /* Without a signer the list ends before the agent's part of it: flags, and the volume with whom to trust. */
+    const struct put puts[] = {
+        { "weir-system", ns },
+        { "weir:latest", image },
+        { signer ? "        - --metrics=:15020\n" : NULL,
+          "        - --metrics=:15020\n        - --signer=weir.dev/mesh\n"
+          "        - --trust-bundle=/etc/weir/trust/ca.crt\n" },
+        { "        - {name: bpffs, mountPath: /sys/fs/bpf}\n",
+          "        - {name: bpffs, mountPath: /sys/fs/bpf}\n"
+          "        - {name: trust, mountPath: /etc/weir/trust, readOnly: true}\n" },
+        { "      - name: bpffs\n", "      - name: trust\n        configMap: {name: "
+                                   "weir-trust-bundle, optional: true}\n      - name: bpffs\n" },
+        { NULL, NULL },
+    };
     if (strcmp(mode, "sidecar") != 0 && strcmp(mode, "node") != 0 && strcmp(mode, "kernel") != 0)
         return weir_usage(args, "--mode %s: sidecar, node or kernel", mode);
     if (!weir_is_dns_label(ns))
@@ -144,6 +160,10 @@ static int run(struct weir_args *args) {
         if (i > 0)
             fputs("---\n", stdout);
         print(weir_deploy[i], puts);
+    }
+    if (signer) {
+        fputs("---\n", stdout);
+        print(weir_deploy[SIGNER], puts);
     }
     if (strcmp(mode, "sidecar") == 0)
         r = webhook(args, ns, image);

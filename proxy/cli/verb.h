@@ -60,7 +60,7 @@ int weir_cli_main(int argc, char **argv);
 extern const struct weir_verb weir_verb_proxy, weir_verb_agent, weir_verb_run, weir_verb_validate,
     weir_verb_check, weir_verb_ca, weir_verb_status, weir_verb_version, weir_verb_flows,
     weir_verb_explain, weir_verb_install, weir_verb_routes, weir_verb_join, weir_verb_helper,
-    weir_verb_inject, weir_verb_webhook, weir_verb_completion, weir_verb_man;
+    weir_verb_inject, weir_verb_webhook, weir_verb_signer, weir_verb_completion, weir_verb_man;
 
 /* All verbs of this build, in the order of --help. */
 const struct weir_verb *const *weir_verbs(size_t *ret_n);

@@ -39,4 +39,9 @@ void weir_kube_access_deinit(struct weir_kube_access *a);
 /* Reads the files again; what cannot be read or used stays as it was. 0, -ENOMEM, WEIR_KUBE_REFUSED. */
 int weir_kube_access_refresh(struct weir_kube_access *a);
 
+/* Of whoever asks: where its Lease is. */
+static inline const char *weir_kube_access_namespace(const struct weir_kube_access *a) {
+    return a->ns && a->ns[0] ? a->ns : "weir-system";
+}
+
 #endif

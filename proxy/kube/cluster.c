@@ -193,14 +193,15 @@ static int feeds_init(struct weir_cluster *c, const struct weir_cluster_params *
     return r;
 }
 
-/* Another name with each start: a Lease that this node held before is not this agent's. */
 static int name_writer(struct weir_cluster *c, const struct weir_cluster_params *params) {
-    uint64_t random;
-    int r = weir_random(&random, sizeof(random));
+    const struct weir_kube_lease_params lease = { .loop = c->loop,
+                                                  .dns = c->dns,
+                                                  .access = &c->access,
+                                                  .ns = weir_kube_access_namespace(&c->access),
+                                                  .name = WEIR_KUBE_LEASE,
+                                                  .member = params->node };
 
-    snprintf(c->writer.holder, sizeof(c->writer.holder), "%.200s_%016llx", params->node,
-             (unsigned long long)random);
-    return r ? r : weir_kube_writer_init(&c->writer, c->loop, c->dns, &c->access, &c->store);
+    return weir_kube_writer_init(&c->writer, &lease, &c->store);
 }
 
 static int reach(struct weir_cluster *c, const char *kubeconfig) {

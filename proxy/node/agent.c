@@ -406,12 +406,12 @@ static int run(struct weir_agent *a) {
 
 static void deinit(struct weir_agent *a) {
     weir_agent_admin_close(a);
-    weir_agent_kube_close(a);
     weir_agent_http_close(a);
     weir_agent_flows_close(a);
     weir_doors_close(a);
     weir_tenants_close(a);
     weir_sign_close(a);
+    weir_agent_kube_close(a);
     weir_agent_tls_close(a);
     weir_kern_close(a->kern);
     weir_helper_free(a->helper);

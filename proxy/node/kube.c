@@ -393,6 +393,17 @@ void weir_agent_kube_close(struct weir_agent *a) {
     a->kube = weir_free(k);
 }
 
+struct weir_kube_client *weir_agent_kube_client(struct weir_agent *a,
+                                                const struct weir_kube_answer *answer, void *arg) {
+    struct weir_cluster *c = a->kube->cluster;
+
+    return weir_kube_client_new(a->kube->loop, c->dns, &c->access, answer, arg);
+}
+
+void weir_agent_kube_turn(struct weir_agent *a) {
+    step(a->kube);
+}
+
 /* ---- what it says of itself ---- */
 
 static uint64_t away_s(struct weir_agent_kube *k) {
@@ -440,7 +451,7 @@ void weir_agent_kube_status(const struct weir_agent *a, struct weir_textbuf *out
     weir_textbuf_bool(out, "pending", c->scope.dirty || k->build_due != 0);
     weir_textbuf_number(out, "builds", k->n_builds);
     weir_textbuf_number(out, "build_us", k->built_us);
-    weir_textbuf_bool(out, "writes_status", c->writer.leads_until != 0);
+    weir_textbuf_bool(out, "writes_status", c->writer.lease.leads_until != 0);
     weir_textbuf_number(out, "statuses_written", c->writer.n_written);
     weir_textbuf_number(out, "lists", n.lists);
     weir_textbuf_number(out, "watches", n.watches);
@@ -487,7 +498,7 @@ void weir_agent_kube_expose(const struct weir_agent *a, struct weir_pen *pen) {
           n.failures },
         { { "weir_kubernetes_writes_status", "gauge",
             "1 while this agent holds the Lease and writes the status of routes." },
-          c->writer.leads_until != 0 },
+          c->writer.lease.leads_until != 0 },
         { { "weir_kubernetes_statuses_written_total", "counter", "Statuses of routes written." },
           c->writer.n_written },
         { { "weir_kubernetes_builds_total", "counter", "Configurations built from the cluster." },

@@ -42,4 +42,13 @@ void weir_agent_kube_expose(const struct weir_agent *a, struct weir_pen *pen);
 /* Why it is not as it should be; NULL = nothing is. */
 const char *weir_agent_kube_unready(const struct weir_agent *a);
 
+struct weir_kube_answer;
+struct weir_kube_client;
+
+/* Another connection to the same API server, within the same loop; freed before weir_agent_kube_close. NULL = no memory. */
+struct weir_kube_client *weir_agent_kube_client(struct weir_agent *a,
+                                                const struct weir_kube_answer *answer, void *arg);
+/* Everything that is due there, now: not from within its callbacks. */
+void weir_agent_kube_turn(struct weir_agent *a);
+
 #endif

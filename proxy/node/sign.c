@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "node/sign_kube.h"
 #include "node/state.h"
 #include "node/text.h"
 #include "sys/clock.h"
@@ -18,8 +19,9 @@
 #define SECOND  1000000u
 
 struct weir_sign {
-    struct weir_list waiting; /* of struct weir_sign_request */
-    char *bundle;             /* PEM; NULL = none is known */
+    struct weir_list waiting;    /* of struct weir_sign_request */
+    struct weir_sign_kube *kube; /* NULL = the development CA */
+    char *bundle;                /* PEM; NULL = none is known */
     size_t n_bundle;
     uint64_t generation;
     struct stat seen; /* the bundle's file, as it was read last */
@@ -91,7 +93,7 @@ static void read_bundle(struct weir_agent *a) {
 
 /* ---- requests ---- */
 
-static void answer(struct weir_sign_request *q, const struct weir_sign_answer *answer) {
+void weir_sign_answer(struct weir_sign_request *q, const struct weir_sign_answer *answer) {
     struct weir_sign_figures *n = &q->agent->sign->n;
 
     if (answer->why)
@@ -120,7 +122,7 @@ static int read_pem(const struct weir_agent *a, const char *name, char **ret_tex
     return weir_file_read(path, PEM_MAX, ret_text, ret_len);
 }
 
-static int64_t lifetime_s(const struct weir_agent *a) {
+int64_t weir_sign_lifetime_s(const struct weir_agent *a) {
     uint64_t us = a->params->svid_lifetime_us;
 
     return (int64_t)((us ? us : a->snapshot->agent.svid_lifetime_us) / SECOND);
@@ -130,7 +132,7 @@ static int64_t lifetime_s(const struct weir_agent *a) {
 static void sign_here(struct weir_agent *a, struct weir_sign_request *q, struct weir_csr *csr) {
     struct weir_ca_request req = { .csr = csr,
                                    .now = (int64_t)(weir_clock_wall_us() / SECOND),
-                                   .lifetime = lifetime_s(a) };
+                                   .lifetime = weir_sign_lifetime_s(a) };
     struct weir_sign_answer yes = { .bundle = weir_sign_bundle(a) };
     WEIR_CLEANUP(weir_freep)
     char *cert = NULL;
@@ -152,7 +154,7 @@ static void sign_here(struct weir_agent *a, struct weir_sign_request *q, struct 
         yes.why = r < 0 ? strerror(-r) : why;
     else
         yes.chain = weir_slice_from_str(leaf.cert);
-    answer(q, &yes);
+    weir_sign_answer(q, &yes);
     weir_pem_deinit(&leaf);
 }
 
@@ -195,6 +197,8 @@ void weir_sign_ask(struct weir_agent *a, struct weir_sign_request *q) {
         why = "no trust bundle is known";
     if (why)
         refuse(q, why);
+    else if (a->sign->kube)
+        weir_sign_kube_ask(a->sign->kube, q);
     else
         sign_here(a, q, csr);
     weir_csr_free(csr);
@@ -205,20 +209,38 @@ void weir_sign_forget(struct weir_sign_request *q) {
         return;
     q->asked = false;
     q->agent->sign->n.waiting--;
+    if (q->kube)
+        weir_sign_kube_forget(q);
     weir_list_unlink(&q->link);
+}
+
+struct weir_sign_kube *weir_sign_kube_of(const struct weir_agent *a) {
+    return a->sign->kube;
 }
 
 /* ---- life ---- */
 
 int weir_sign_open(struct weir_agent *a) {
-    if (!a->mesh_ca[0])
+    int r = 0;
+
+    if (!a->mesh_ca[0] && !a->signer[0])
         return 0;
+    if (!a->mesh_ca[0] && (!a->kube || !a->trust_bundle[0])) {
+        weir_log(WEIR_LOG_ERROR, "signer",
+                 "signer=%s error=\"a signer of the cluster needs --kubernetes and a trust bundle "
+                 "(--trust-bundle)\"",
+                 a->signer);
+        return -EINVAL;
+    }
     a->sign = weir_calloc(1, sizeof(*a->sign));
     if (!a->sign)
         return -ENOMEM;
     weir_list_init(&a->sign->waiting);
-    read_bundle(a);
-    return 0;
+    if (!a->mesh_ca[0])
+        r = weir_sign_kube_new(a, &a->sign->kube);
+    if (r == 0)
+        read_bundle(a);
+    return r;
 }
 
 void weir_sign_tick(struct weir_agent *a) {
@@ -231,6 +253,7 @@ void weir_sign_close(struct weir_agent *a) {
         return;
     WEIR_LIST_FOREACH_SAFE (it, next, &a->sign->waiting)
         weir_sign_forget(WEIR_CONTAINER_OF(it, struct weir_sign_request, link));
+    weir_sign_kube_free(a->sign->kube);
     weir_free(a->sign->bundle);
     a->sign = weir_free(a->sign);
 }
@@ -246,7 +269,7 @@ void weir_sign_status(const struct weir_agent *a, struct weir_textbuf *out) {
         return;
     weir_textbuf_name(out, "signer");
     weir_textbuf_add(out, "{", 1);
-    weir_textbuf_member(out, "from", a->mesh_ca);
+    weir_textbuf_member(out, "from", a->mesh_ca[0] ? a->mesh_ca : a->signer);
     weir_textbuf_member(out, "trouble", a->sign->why);
     weir_textbuf_number(out, "bundle_generation", weir_sign_bundle_generation(a));
     weir_textbuf_number(out, "waiting", a->sign->n.waiting);

@@ -34,6 +34,7 @@ struct weir_sign_request {
     struct weir_list link;
     struct weir_agent *agent;
     bool asked;
+    struct weir_sign_kube_request *kube; /* sign_kube.c */
 };
 
 /* Answers through done, from within or later. One that is under way already is left as it is. */

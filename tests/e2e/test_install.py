@@ -83,3 +83,20 @@ def test_the_webhook_has_a_certificate_for_its_service(tmp_path):
 def test_what_would_break_the_text_is_refused(flags):
     done = subprocess.run([WEIR, "install", *flags], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and done.stdout == "" and flags[0].lstrip("-")[0] in done.stderr
+
+
+def test_with_a_signer_the_agent_asks_it_and_neither_may_more_than_that():
+    documents = named(install("--mode", "node", "--signer", "--namespace", "mesh"))
+    agent = documents["DaemonSet", "weir-agent"]["spec"]["template"]["spec"]
+    container = next(c for c in agent["containers"] if c["name"] == "agent")
+    assert container["args"][-2:] == ["--signer=weir.dev/mesh", "--trust-bundle=/etc/weir/trust/ca.crt"]
+    assert {"name": "trust", "mountPath": "/etc/weir/trust", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "trust", "configMap": {"name": "weir-trust-bundle", "optional": True}} in agent["volumes"]
+    assert documents["ClusterRole", "weir-agent-identity"]["rules"] == [
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests"], "verbs": ["create", "get"]}]
+    signer = documents["Deployment", "weir-signer"]["spec"]["template"]["spec"]
+    assert "--requester=system:serviceaccount:mesh:weir-agent" in signer["containers"][0]["args"]
+    assert signer["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]} and signer["securityContext"]["runAsNonRoot"]
+    for kind in ("ClusterRole", "Role"):
+        assert not [r for r in documents[kind, "weir-signer"]["rules"] if "secrets" in r["resources"] or "*" in r["verbs"]]
+    assert ("Deployment", "weir-signer") not in named(install("--mode", "node"))

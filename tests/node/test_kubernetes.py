@@ -213,14 +213,14 @@ def test_a_token_that_is_renewed_is_read_again(cluster):
     c.api.kubeconfig(tokenFile="token")
     c.agent.start()
     eventually(lambda: c.agent.status()["pods_enrolled"] == 3)
-    c.api.tokens = {"second"}
+    c.api.tokens = {"renewed"}
     with open(token, "w") as f:
-        f.write("second\n")
+        f.write("renewed\n")
     c.api.break_watches()
     c.api.put(service("store", SERVICE_IP, 70))
     eventually(lambda: c.agent.status()["services"] == 1)
     assert ("?", "401") in {(k, v) for k, v, _ in c.api.requests}
-    assert "second" not in c.agent.text(c.agent.log) + str(c.agent.status())
+    assert "renewed" not in c.agent.text(c.agent.log) + str(c.agent.status())
 
 
 def once(times, verb, word):

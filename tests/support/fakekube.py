@@ -26,6 +26,7 @@ PATHS = {
     "EgressPolicy": "/apis/weir.dev/v1alpha1/egresspolicies",
     "BackendPolicy": "/apis/weir.dev/v1alpha1/backendpolicies", "RoutePolicy": "/apis/weir.dev/v1alpha1/routepolicies",
     "Lease": "/apis/coordination.k8s.io/v1/leases",
+    "CertificateSigningRequest": "/apis/certificates.k8s.io/v1/certificatesigningrequests", "ConfigMap": CORE + "configmaps",
 }
 BUILT_IN = {"Namespace", "Pod", "Service", "EndpointSlice", "NetworkPolicy", "Lease"}
 
@@ -46,6 +47,8 @@ class FakeKube:
         self.log = []           # (version, kind, type, object) since `compacted`
         self.version, self.compacted = 100, 0
         self.tokens = {"first"}
+        self.unlisted = []      # objects that only a list of their namespace shows
+        self.users = {}         # token -> (username, node name), as the real one writes them into a CertificateSigningRequest
         self.requests = []      # (kind, verb, query) of everything asked
         self.faults = []        # functions of (kind, verb, query): raise Answer, return a word for watch() or list(), or None
         self.bookmark_s = 0.5
@@ -235,6 +238,8 @@ class FakeKube:
         kind = next((k for k, p in PATHS.items() if p == url.path), None)
         if not kind:
             return self._object(c, method, url.path, query, body)
+        if method == "POST" and kind == "CertificateSigningRequest":
+            return self._csr(c, headers, body)
         verb = "watch" if query.get("watch") else "list"
         self.requests.append((kind, verb, query))
         word = None
@@ -249,6 +254,9 @@ class FakeKube:
         selector = query.get("fieldSelector", "")
         if not selector:
             return True
+        if "spec.nodeName" not in selector or "," in selector:
+            return all(o.get("spec", {}).get(k.removeprefix("spec."), "") == v
+                       for k, _, v in (s.partition("=") for s in selector.split(",")))
         assert selector.startswith("spec.nodeName"), selector
         name = o.get("spec", {}).get("nodeName", "")
         rest = selector[len("spec.nodeName"):]
@@ -349,10 +357,20 @@ class FakeKube:
         head, _, rest = path.partition("/namespaces/")
         parts = rest.split("/")
         kind = next((k for k, p in PATHS.items() if len(parts) > 1 and p == f"{head}/{parts[1]}"), None)
+        csrs = PATHS["CertificateSigningRequest"] + "/"
+        if path.startswith(csrs):
+            kind, parts = "CertificateSigningRequest", ["", "", *path.removeprefix(csrs).split("/")]
         if not kind or kind in self.absent:
             raise Answer(404, "NotFound")
         namespace, name = parts[0], parts[2] if len(parts) > 2 else None
-        verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}[method] + ("/status" if parts[3:] == ["status"] else "")
+        if method == "GET" and not name:
+            with self.lock:
+                known = {**self.objects[kind], **{self._key(o): o for o in self.unlisted if o["kind"] == kind}}
+                items = [o for (ns, _), o in known.items() if ns == namespace and self._selected(kind, query, o)]
+            self.requests.append((kind, "list", query))
+            self._send(c, 200, {"kind": kind + "List", "metadata": {}, "items": items})
+            return True
+        verb = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}[method] + ("/" + parts[3] if parts[3:] else "")
         self.requests.append((kind, verb, query))
         for fault in list(self.faults):
             fault(kind, verb, query)
@@ -371,14 +389,31 @@ class FakeKube:
                 version = sent["metadata"].get("resourceVersion")
                 if version and version != old["metadata"]["resourceVersion"]:
                     raise Answer(409, "Conflict")
-                if parts[3:] == ["status"]:
+                if parts[3:] == ["approval"]:
+                    # Of the status, and nothing else, the conditions.
+                    new = copy.deepcopy(old)
+                    new.setdefault("status", {})["conditions"] = sent["status"]["conditions"]
+                elif parts[3:] == ["status"]:
                     new = copy.deepcopy(old)
                     new["status"] = {**new.get("status", {}), **sent["status"]} if method == "PATCH" else sent["status"]
                 else:
                     new = sent
             if new is not None:
                 new.setdefault("kind", kind)
-                new["metadata"]["namespace"] = namespace
+                if namespace:
+                    new["metadata"]["namespace"] = namespace
                 new["metadata"].pop("resourceVersion", None)
         self._send(c, 201 if method == "POST" else 200, self.put(new) if new is not None else old)
+        return True
+
+    def _csr(self, c, headers, body):
+        """Created: with the name of who asks, which nobody can write himself."""
+        new = json.loads(body)
+        user, node = self.users.get(headers["authorization"].removeprefix("Bearer "), ("nobody", ""))
+        with self.lock:
+            new["metadata"]["name"] = new["metadata"].get("generateName", "") + f"{self.version + 1:05x}"
+        new["spec"].update(username=user, extra={"authentication.kubernetes.io/node-name": [node]} if node else {})
+        new["status"] = {}
+        self.requests.append(("CertificateSigningRequest", "create", {}))
+        self._send(c, 201, self.put(new))
         return True
