@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 import time
 
+from actor import SLOW
 from world import cgroup_mount
 
 WEIR = os.environ.get("WEIR_BIN", "")
-PATIENCE = 60  # seconds until something that has to come counts as missing
+PATIENCE = 60 * SLOW  # seconds until something that has to come counts as missing
 SERVICE_IP = "10.96.0.9"
 
 
@@ -85,7 +86,10 @@ class Agent:
     def start(self, binary=WEIR):
         mark = len(self.text(self.log))
         self.p = subprocess.Popen([binary, *self.command()[1:]], stderr=open(self.log, "a"), stdin=subprocess.DEVNULL)
-        eventually(lambda: "event=agent_ready" in self.text(self.log)[mark:] or self.p.poll() is not None)
+        try:
+            eventually(lambda: "event=agent_ready" in self.text(self.log)[mark:] or self.p.poll() is not None)
+        except AssertionError:
+            raise AssertionError("not ready: " + self.text(self.log)[mark:]) from None
         assert self.p.poll() is None, self.text(self.log)
 
     def end(self, sig):
