@@ -16,25 +16,32 @@ HELLO, STATE, PONG, CSR, WELCOME, BEGIN, KEEP, DROP, DOCUMENT, END, PING, SVID, 
 
 # Says what it is told to, in the pod's namespace and in whichever cgroup it is started; prints what came back.
 SPEAKER = r"""
-import json, socket, struct, sys, time
+import json, socket, struct, sys
 what = json.loads(sys.argv[1])
 def one():
     s = socket.socket(); s.settimeout(what.get("patience", 5)); s.connect(("127.0.0.1", 15012)); return s
 got, s = b"", None
+
+def there():
+    at = 0
+    while len(got) - at >= 8:
+        n, kind, _ = struct.unpack("!IHH", got[at:at + 8])
+        if len(got) - at >= 8 + n and kind in what.get("until", []):
+            return True
+        at += 8 + n
+    return False
+
 try:
-    for _ in range(what.get("times", 1)):
-        s = one() if s is None or what.get("times", 1) > 1 else s
-        s.sendall(bytes.fromhex(what.get("say", "")))
-        try:
-            while len(got) < what.get("enough", 1 << 30) and (more := s.recv(65536)):
-                got += more
-            end = "closed" if len(got) < what.get("enough", 1 << 30) else "enough"
-        except TimeoutError:
-            end = "silent"
-        except ConnectionResetError:
-            end = "reset"
-        if what.get("hold"):
-            print("holding", flush=True); sys.stdin.read()
+    s = one()
+    s.sendall(bytes.fromhex(what.get("say", "")))
+    try:
+        while not there() and (more := s.recv(65536)):
+            got += more
+        end = "there" if there() else "closed"
+    except TimeoutError:
+        end = "silent"
+    except ConnectionResetError:
+        end = "reset"
 except ConnectionError as e:
     end = type(e).__name__
 print(json.dumps({"end": end, "got": got.hex()}))
@@ -249,7 +256,7 @@ def test_a_snapshot_holds_no_secret(m):
     m.publish()
     try:
         wait(lambda: m.agent_status()["generation"] > before)
-        said = m.speak("web", sidecar=True, say=message(HELLO, struct.pack("!I", 1)).hex(), patience=3)
+        said = m.speak("web", sidecar=True, say=message(HELLO, struct.pack("!I", 1)).hex(), patience=30, until=[END])
         kinds = [json.loads(content)["kind"] for kind, content in messages(said["got"]) if kind == DOCUMENT]
         assert messages(said["got"])[0] == (WELCOME, struct.pack("!I", 1) + b"default/web")
         assert {BEGIN, END} <= {k for k, _ in messages(said["got"])}
@@ -280,7 +287,8 @@ def test_the_identity_is_asked_for_over_the_same_connection(m):
     (b"-----BEGIN CERTIFICATE REQUEST-----\nnonsense\n-----END CERTIFICATE REQUEST-----\n", NO_SVID), (b"", NO_SVID),
 ], ids=["its own", "a neighbour's", "another namespace's", "nonsense", "nothing"])
 def test_whoever_is_in_a_sidecar_gets_certificates_of_its_pod_alone(m, csr, answer):
-    said = m.speak("web", sidecar=True, say=(message(HELLO, struct.pack("!I", 1)) + message(CSR, csr)).hex(), patience=2)
+    said = m.speak("web", sidecar=True, say=(message(HELLO, struct.pack("!I", 1)) + message(CSR, csr)).hex(), patience=30,
+                   until=[SVID, NO_SVID])
     assert [k for k, _ in messages(said["got"]) if k in (SVID, NO_SVID)] == [answer]
 
 

@@ -56,8 +56,7 @@ def wait(what):
     return pods.wait_for(what, timeout=60, what="it")
 
 
-@pytest.mark.parametrize("client", ["side", "far"])
-@pytest.mark.parametrize("server", ["web", "api"])
+@pytest.mark.parametrize("client, server", [("side", "api"), ("far", "web")])
 def test_ports_as_annotated(m, client, server):
     m.annotate()
     wait(lambda: certified(m, client, server))
