@@ -102,7 +102,7 @@ class Load:
         self.count, self.log = count, c.machine.logs / f"load-{namespace}-{next(_numbers)}"
         self.process = c.machine.spawn(self.log.name, [
             clusters.BIN / "kubectl", f"--kubeconfig={c.admin}", "exec", "-n", namespace, f"deployment/{who}", "--", "client", url,
-            f"--count={count}", f"--qps={qps}", f"--timeout={count // qps + 60}s"])
+            f"--count={count}", f"--qps={qps}", f"--timeout={count // qps + 60}s"], lasting=False)
 
     def done(self):
         """Waits for its end: how many calls got a 200, and what it printed of anything else."""

@@ -168,12 +168,12 @@ class Machine:
     def wrapped(self, argv):
         return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--cgroup", "--ipc", "--uts", "--", *map(str, argv)]
 
-    def spawn(self, name, argv, **kwargs):
-        """Starts argv inside; what it prints is in logs/NAME."""
+    def spawn(self, name, argv, lasting=True, **kwargs):
+        """Starts argv inside; what it prints is in logs/NAME. `lasting`: it is wrong for it to end by itself."""
         with open(self.logs / name, "ab") as out:
             process = subprocess.Popen(self.wrapped(argv), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                        preexec_fn=self._join("init"), start_new_session=True, **kwargs)
-        process.name = name
+        process.name, process.lasting = name, lasting
         self.processes.append(process)
         return process
 
@@ -186,8 +186,8 @@ class Machine:
         return done
 
     def ended(self):
-        """Names of what was spawned and is no more."""
-        return [p.name for p in self.processes if p.poll() is not None]
+        """Names of what was spawned to last and is no more."""
+        return [p.name for p in self.processes if p.lasting and p.poll() is not None]
 
     def stop(self, process, timeout=20):
         """Ends one spawned process, nsenter and what it became."""

@@ -15,6 +15,6 @@ def test_uninstalled_nothing_is_left(cluster, namespace):
     done = cluster.machine.run([weir.PROGRAM, "agent", "--uninstall"])
     said = done.stdout + done.stderr
     assert "left=nothing" in said, said
-    assert cluster.machine.run(["find", "/sys/fs/bpf", "-mindepth", "1"]).stdout == ""
+    assert cluster.machine.run(["find", "/sys/fs/bpf", "-name", "weir*"]).stdout == ""
     assert cluster.machine.run(["pgrep", "-x", "weir"], check=False).stdout == ""
     assert "StatusCode=200" in call(cluster, ns, "web", "http://store/")
