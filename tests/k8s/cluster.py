@@ -141,7 +141,8 @@ class Cluster:
         self.pki.issue("api-kubelet", "/O=system:masters/CN=kube-apiserver-kubelet-client")
         self.pki.issue("kubelet", f"/O=system:nodes/CN=system:node:{NODE}", f"DNS:{NODE},IP:{ADDRESS}")
         self.admin = self.pki.kubeconfig("admin", "admin", "system:masters")
-        m.run(["sh", "-c", f"ip addr add {ADDRESS}/32 dev lo && sysctl -qw net.ipv4.ip_forward=1"])
+        # The node's own calls to Services need a way before kube-proxy gives them another destination.
+        m.run(["sh", "-c", f"ip addr add {ADDRESS}/32 dev lo && ip route add {SERVICES} dev lo src {ADDRESS} && sysctl -qw net.ipv4.ip_forward=1"])
         m.spawn("etcd", [BIN / "etcd", "--data-dir=/var/lib/etcd", "--listen-client-urls=http://127.0.0.1:2379",
                          "--advertise-client-urls=http://127.0.0.1:2379", "--listen-peer-urls=http://127.0.0.1:2380", "--unsafe-no-fsync",
                          "--log-level=warn"])
