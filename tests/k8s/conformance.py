@@ -27,7 +27,7 @@ def run(c, mode, test=None, report=None):
     """{case: PASS, FAIL or SKIP}, and the whole output."""
     flags = ["-test.v", "-test.run=TestConformance", "-test.timeout=30m", "-gateway-class=", "-conformance-profiles=MESH-HTTP,MESH-GRPC",
              "-supported-features=" + ",".join(FEATURES), f"-namespace-labels=weir.dev/mode={mode}", f"-mode={mode}", "-organization=weir",
-             "-project=weir", f"-version={version()}"]
+             "-project=weir", "-url=https://weir.dev", "-contact=https://weir.dev", f"-version={version()}"]
     flags += [f"-run-test={test}"] if test else []
     flags += [f"-report-output={report}"] if report else []
     done = c.machine.run(["env", f"KUBECONFIG={c.admin}", "GOMAXPROCS=2", cluster.BIN / "conformance.test", *flags], timeout=1900, check=False,
@@ -58,6 +58,8 @@ def main():
         report = c.machine.directory / "report.yaml"
         verdicts, output = run(c, args.mode, args.run_test, report)
         (cluster.ROOT / "build" / "k8s" / f"conformance-{args.mode}.log").write_text(output, encoding="utf-8")
+        if not report.exists():
+            sys.exit("the suite did not run:\n" + output[-3000:])
         if args.record and not args.run_test:
             to.parent.mkdir(exist_ok=True)
             to.write_text(report.read_text(encoding="utf-8"), encoding="utf-8")
