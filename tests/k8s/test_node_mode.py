@@ -97,3 +97,17 @@ def test_the_api_server_may_go_and_come_back(cluster, namespace):
     cluster.apply(ROUTE.format(namespace=ns, value="after"))
     cluster.until("a change after it", lambda: "X-Route:after" in call(cluster, ns, "web", "http://store/", check=False))
     cluster.until("the agent", lambda: weir.status(cluster)["kubernetes"]["state"] == "current")
+
+
+def test_an_upgrade_of_the_agent_under_load_fails_no_request(cluster, namespace):
+    ns = namespace("node")
+    echo(cluster, ns, "web")
+    echo(cluster, ns, "store")
+    before = weir.agent_pid(cluster)
+    load = Load(cluster, ns, "web", "http://store/", count=500, qps=20)
+    cluster.kubectl("rollout", "restart", "daemonset/weir-agent", "-n", weir.NAMESPACE)
+    weir.ready(cluster)
+    assert load.done() == (500, "")
+    cluster.until("the old agent's end", lambda: weir.agent_pid(cluster) != before)
+    cluster.apply(ROUTE.format(namespace=ns, value="upgraded"))
+    cluster.until("a change after it", lambda: "X-Route:upgraded" in call(cluster, ns, "web", "http://store/", check=False))
