@@ -59,6 +59,7 @@ test-large: build
 	@tools/deps.sh test
 	@BODY_BYTES=$(BYTES) $(PYTHON) -m pytest -q -p no:cacheprovider tests/e2e/test_bodies.py -k $(BYTES)
 	@WEIR_LARGE=1 WEIR_KERN_DRIVER=$(CURDIR)/$(BUILD)/tests/bpf/weir-kern-driver $(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/bpf/test_full.py
+	@WEIR_LARGE=1 WEIR_BIN=$(CURDIR)/$(BUILD)/weir $(PYTHON) -m pytest -q -rs -p no:cacheprovider tests/node/test_signer.py
 
 # A page in headless Chromium. A target of its own since the browser is 400 MB; on Ubuntu chromium is a snap: there, install a browser by hand.
 test-browser: build
