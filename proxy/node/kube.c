@@ -35,6 +35,7 @@ struct weir_agent_kube {
     uint64_t build_due;          /* 0 = nothing to build */
     uint64_t began_us, built_us; /* the last one: when, and how long it took without the kernel */
     uint64_t n_builds;
+    uint64_t without; /* the last generation that was built without the cluster */
     uint32_t n_refused, n_used;
     bool places_stale; /* the list of those wanted */
 };
@@ -48,7 +49,7 @@ static uint64_t loop_now(struct weir_agent_kube *k) {
 }
 
 bool weir_agent_kube_synced(const struct weir_agent *a) {
-    return !a->kube || a->kube->cluster->synced;
+    return !a->kube || (a->kube->cluster->synced && a->generation > a->kube->without);
 }
 
 /* ---- what is built from ---- */
@@ -354,6 +355,7 @@ int weir_agent_kube_open(struct weir_agent *a) {
         return -ENOMEM;
     a->kube = k;
     k->agent = a;
+    k->without = a->generation;
     k->timer.fd = -1;
     weir_arena_init(&k->texts, 16384);
     weir_chunk_pool_init(&k->pool, CHUNKS_KEPT);
@@ -413,7 +415,7 @@ static uint64_t away_s(struct weir_agent_kube *k) {
 }
 
 const char *weir_agent_kube_unready(const struct weir_agent *a) {
-    if (!a->kube || a->kube->cluster->synced)
+    if (weir_agent_kube_synced(a))
         return NULL;
     return "the API server has not been read whole yet";
 }

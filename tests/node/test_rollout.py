@@ -98,6 +98,8 @@ def test_one_that_does_not_know_the_cluster_takes_nothing_over(running_cluster):
         c.api.start()
         eventually(lambda: "event=agent_ready" in c.agent.text(log))
         assert "event=handed_over" in c.agent.text(c.agent.log) and first.poll() is None
+        # Never for a moment a configuration without the cluster: it would empty the maps.
+        assert "pods=0" not in c.agent.text(log) and "event=pod_released" not in c.agent.text(log)
         assert refusal(c.web) is None and refusal(c.intruder) is not None
         c.api.put(c.agent.policy("store-allow-web", "store", "intruder"))
         eventually(lambda: refusal(c.intruder) is None)
