@@ -92,6 +92,19 @@ static __always_inline bool is_watched(struct bpf_sock_ops *ctx, struct bpf_sock
     return s && weir_http_of_call(s) != 0;
 }
 
+/* Whose it is was found when it was dialled or accepted; only where nobody wrote that down its cgroups are walked again. */
+static __always_inline void owner_of(struct bpf_sock *sk, struct weir_cgroup_value *ret) {
+    struct weir_sock_value *s = bpf_sk_storage_get(&weir_sock, sk, NULL, 0);
+
+    if (!s || s->role == WEIR_ROLE_NONE || s->facts.pod == 0) {
+        weir_cgroup_of(sk, ret);
+        return;
+    }
+    __builtin_memset(ret, 0, sizeof(*ret));
+    ret->role = s->role;
+    ret->pod = s->facts.pod;
+}
+
 static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
                                         const struct weir_meta_value *meta) {
     struct weir_join_at_value at = {};
@@ -101,7 +114,7 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct bpf_soc
     enum part part;
 
     own_tuple(ctx, &own);
-    weir_cgroup_of(sk, &owner);
+    owner_of(sk, &owner);
     part = part_of(&owner, &own, meta->flags);
     if (part == PART_NONE)
         return;

@@ -41,6 +41,11 @@ static __always_inline bool begins(struct __sk_buff *skb, __u16 *ret_port) {
     return (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
+/* Its sidecar alone may have what it asks for. */
+static __always_inline bool may_steer(const struct weir_pod_value *pod) {
+    return pod && (pod->flags & WEIR_POD_MESHED) && !(pod->flags & WEIR_POD_FAIL_OPEN);
+}
+
 /* As sk_lookup.bpf.c delivers: is this the sidecar's alone, and this is not the sidecar? With a stack of its own. */
 static __noinline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *sk,
                                    const struct weir_addr *src, const struct weir_addr *dst) {
@@ -50,14 +55,15 @@ static __noinline bool is_sidecars(struct __sk_buff *skb, struct bpf_sock *sk,
     struct weir_pod_value *pod;
     __u32 id;
 
-    if (weir_addr_is_loopback(src) || !begins(skb, &key.sport))
+    /* Most listeners are of pods whose address is known and that have no sidecar: they are done here. */
+    weir_ip_get(dst, &here);
+    if (weir_addr_is_loopback(src) || (here.pod && !may_steer(weir_pod_find(here.pod))) ||
+        !begins(skb, &key.sport))
         return false;
     weir_cgroup_of(sk, &owner);
-    weir_ip_get(dst, &here);
     id = here.pod ? here.pod : owner.pod;
     pod = owner.role == WEIR_ROLE_PROXY ? NULL : weir_pod_find(id);
-    if (!pod || (pod->flags & WEIR_POD_FAIL_OPEN) ||
-        !weir_port_steered(id, pod->flags, key.dport, WEIR_IPPROTO_TCP) ||
+    if (!may_steer(pod) || !weir_port_steered(id, pod->flags, key.dport, WEIR_IPPROTO_TCP) ||
         weir_probe_covers(id, src, key.dport))
         return false;
     key.netns = pod->netns;

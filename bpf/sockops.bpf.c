@@ -134,7 +134,8 @@ static __always_inline void fill_inbound(struct weir_sock_value *s, const struct
 
     weir_ip_get(&t->src, &peer);
     q.peer_identity = peer.identity;
-    weir_verdict(&slot, &q, &answer);
+    if (slot.block || (slot.flags & WEIR_SLOT_ISOLATED))
+        weir_verdict(&slot, &q, &answer);
     s->facts.size = sizeof(s->facts);
     s->facts.original = t->dst;
     s->facts.original_port = t->dport;

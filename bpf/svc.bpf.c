@@ -83,12 +83,15 @@ static __always_inline __u64 load_of(const struct weir_pick *p, const struct wei
 }
 
 static __always_inline struct weir_ep_value *better(const struct weir_pick *p) {
-    __u32 first = draw(&p->svc);
+    __u32 first = draw(&p->svc), other;
     struct weir_ep_value *a = endpoint(p->svc.set, first), *b;
 
     if (p->svc.balance == WEIR_BALANCE_RANDOM || !a)
         return a;
-    b = endpoint(p->svc.set, draw_other(&p->svc, first));
+    other = draw_other(&p->svc, first);
+    if (other == first)
+        return a;
+    b = endpoint(p->svc.set, other);
     return b && load_of(p, b) < load_of(p, a) ? b : a;
 }
 

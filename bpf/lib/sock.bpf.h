@@ -32,7 +32,7 @@ static __always_inline void weir_sock_fill(struct weir_sock_value *s, const stru
 
 /* A service's endpoint stays with the UDP socket that has used it for the same address before. */
 static __always_inline void weir_sock_stick(const struct weir_sock_value *s, struct weir_call *c) {
-    if (!s || c->proto != WEIR_IPPROTO_UDP || s->facts.original_port != c->asked_port ||
+    if (!s || s->facts.original_port != c->asked_port ||
         !weir_addr_equal(&s->facts.original, &c->asked))
         return;
     c->sticky_set = s->set;
@@ -48,7 +48,8 @@ static __always_inline bool weir_sock_call(struct bpf_sock_addr *ctx, struct wei
     struct weir_sock_value *s;
 
     c->cookie = bpf_get_socket_cookie(ctx);
-    weir_sock_stick(bpf_sk_storage_get(&weir_sock, sk, NULL, 0), c);
+    if (c->proto == WEIR_IPPROTO_UDP)
+        weir_sock_stick(bpf_sk_storage_get(&weir_sock, sk, NULL, 0), c);
     weir_cgroup_of(sk, &owner);
     c->role = owner.role;
     c->pod = owner.pod;
