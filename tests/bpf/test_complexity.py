@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """No program comes near what the verifier gives up at, on this kernel, and none grows unseen."""
-import ast
 import pathlib
+import re
 
 import complexity
 import pytest
@@ -30,9 +30,8 @@ def marked():
     """Programs that the tests of the quick run on another kernel say they run."""
     here = pathlib.Path(__file__).parent
     for path in (*here.glob("test_*.py"), *(here.parent / "node").glob("test_*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.guest":
-                yield from (arg.value for arg in node.args)
+        for words in re.findall(r"^@pytest\.mark\.guest\((.*)\)$", path.read_text(), re.M):
+            yield from re.findall(r'"(\w+)"', words)
 
 
 @pytest.mark.guest
