@@ -84,6 +84,7 @@ static void use_documents(struct weir_agent *a) {
     if (a->documents_fd >= 0)
         close(a->documents_fd);
     a->documents_fd = fd < 0 ? -1 : fd;
+    a->documents_untold = true;
     weir_documents_unref(a->documents);
     a->documents = a->documents_next;
     a->documents_next = NULL;

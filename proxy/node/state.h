@@ -78,6 +78,7 @@ struct weir_agent {
 
     struct weir_list tenants; /* tenants.c */
     int documents_fd;         /* what their workers are told; -1 = nothing */
+    bool documents_untold;    /* they are new */
     /* What they and sidecars are told, and will be; NULL = nobody is there to be told. */
     struct weir_documents *documents, *documents_next;
     struct weir_doors *doors; /* door.c */

@@ -249,6 +249,7 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
         }
         a->attached = true;
     }
+    weir_tenants_publish(a);
     /* A listener is known by listen(), which the programs must have seen. */
     if (weir_tenants_listen(a) && put_in_force(a))
         return;

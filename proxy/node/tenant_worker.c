@@ -118,6 +118,18 @@ void weir_tenant_drain(struct weir_tenant *t) {
     }
 }
 
+/* Those that it could not serve: what was missing then, documents or memory, may be there now. */
+static void tell_again(struct weir_tenant_worker *w) {
+    if (w->draining || w->waits)
+        return;
+    WEIR_LIST_FOREACH (it, &w->tenant->pods) {
+        const struct weir_tenant_pod *pod = WEIR_CONTAINER_OF(it, struct weir_tenant_pod, link);
+
+        if (pod->refused && pod->n_listeners > 0)
+            weir_tenant_tell_worker(w, pod, true);
+    }
+}
+
 /* ---- hearing ---- */
 
 static struct weir_tenant_pod *find_pod(const struct weir_tenant *t, const char *name) {
@@ -150,9 +162,12 @@ static void on_want(struct weir_tenant_worker *w, const struct weir_tenant_packe
         close(fds[i]);
 }
 
-static void on_ready(struct weir_tenant_worker *w) {
+static void on_ready(struct weir_tenant_worker *w, const struct weir_tenant_packet *q) {
+    struct weir_tenant_pod *pod = find_pod(w->tenant, q->name);
     struct weir_tenant *t = w->tenant;
 
+    if (pod)
+        pod->refused = false;
     if (w->ready)
         return;
     w->ready = true;
@@ -165,6 +180,17 @@ static void on_ready(struct weir_tenant_worker *w) {
         if (w->replaces && other != w && !other->draining)
             drain(other);
     }
+}
+
+static void on_failed(struct weir_tenant_worker *w, const struct weir_tenant_packet *q) {
+    struct weir_tenant_pod *pod = find_pod(w->tenant, q->name);
+
+    if (q->name[0] && (!pod || pod->refused || w->draining))
+        return; /* gone meanwhile, or told already */
+    weir_log(WEIR_LOG_ERROR, "tenant_failed", "tenant=%s pid=%d what=%s", w->tenant->name,
+             (int)w->pid, pod ? pod->name : "configuration");
+    if (pod)
+        pod->refused = true;
 }
 
 static void on_pong(struct weir_tenant_worker *w, const struct weir_tenant_packet *q) {
@@ -202,10 +228,11 @@ static int hear(struct weir_tenant_worker *w) {
     else if (q.verb == WEIR_TENANT_PONG)
         on_pong(w, &q);
     else if (q.verb == WEIR_TENANT_READY && q.name[0])
-        on_ready(w);
+        on_ready(w, &q);
+    else if (q.verb == WEIR_TENANT_READY)
+        tell_again(w);
     else if (q.verb == WEIR_TENANT_FAILED)
-        weir_log(WEIR_LOG_ERROR, "tenant_failed", "tenant=%s pid=%d what=%s", w->tenant->name,
-                 (int)w->pid, q.name[0] ? "pod" : "configuration");
+        on_failed(w, &q);
     return 0;
 }
 
@@ -353,6 +380,7 @@ static void look(struct weir_tenant_worker *w, uint64_t now) {
 
     w->wants = 0;
     weir_tenant_svid_tick(w, now);
+    tell_again(w);
     if (stuck) {
         t->stuck++;
         t->agent->tenant_stuck++;

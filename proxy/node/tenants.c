@@ -296,6 +296,9 @@ void weir_tenants_tick(struct weir_agent *a) {
 }
 
 void weir_tenants_publish(struct weir_agent *a) {
+    if (!a->documents_untold)
+        return;
+    a->documents_untold = false;
     WEIR_LIST_FOREACH (it, &a->tenants)
         weir_tenant_publish(tenant_at(it));
 }
@@ -411,6 +414,10 @@ void weir_tenants_status(const struct weir_agent *a, struct weir_textbuf *out) {
     weir_textbuf_add(out, "]", 1);
 }
 
+static bool is_refused(const struct weir_tenant_pod *pod) {
+    return pod->refused && weir_tenant_serving(pod->tenant);
+}
+
 void weir_tenants_figures(const struct weir_agent *a, struct weir_tenants_figures *ret) {
     *ret = (struct weir_tenants_figures){ .starts = a->tenant_starts,
                                           .restarts = a->tenant_restarts,
@@ -422,7 +429,7 @@ void weir_tenants_figures(const struct weir_agent *a, struct weir_tenants_figure
         ret->running += weir_tenant_serving(t) != NULL;
         WEIR_LIST_FOREACH (at, &t->pods) {
             ret->pods++;
-            ret->unserved += pod_at(at)->n_listeners == 0;
+            ret->unserved += pod_at(at)->n_listeners == 0 || is_refused(pod_at(at));
         }
     }
 }
@@ -432,6 +439,7 @@ const char *weir_tenants_step(struct weir_agent *a, const char *pod) {
 
     return !p                                 ? NULL
            : p->why                           ? p->why
+           : is_refused(p)                    ? "its worker could not serve it, and says why"
            : p->step >= WEIR_TENANT_RELEASING ? "being released"
                                               : "served";
 }

@@ -3,6 +3,7 @@
 worker's death costs its neighbours; nothing left when pods go."""
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -29,6 +30,25 @@ def m():
 
 def wait(what, timeout=30):
     return pods.wait_for(what, timeout=timeout, what="it")
+
+
+def pods_of(m):
+    return {p["name"].removeprefix("default/") for p in m.agent_status()["pods"]}
+
+
+def gone(m, name):
+    m.remove(name)
+    m.publish()
+    wait(lambda: name not in pods_of(m))
+    m.pods.remove(name)
+
+
+def threads(pid, uid, limit):
+    """A worker may have so many, "SOFT:"; as its own user, since other users' limits take a capability. Before: "SOFT:"."""
+    me = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "prlimit", f"--pid={pid}"]
+    was = subprocess.run([*me, "--nproc", "--noheadings", "--raw", "--output=SOFT"], capture_output=True, text=True, check=True)
+    subprocess.run([*me, f"--nproc={limit}"], check=True)
+    return was.stdout.strip() + ":"
 
 
 def process(pid):
@@ -159,6 +179,34 @@ def test_a_worker_that_finishes_is_shown_until_it_has(m):
         os.kill(before, signal.SIGCONT)
     wait(lambda: m.tenants()["api"]["draining"] == [])
     assert not os.path.exists(f"/proc/{before}")
+
+
+def test_a_new_pod_of_an_identity_that_runs_is_served_at_once(m):
+    m.curl("plain", "api")
+    starts = m.tenants()["api"]["starts"]
+    m.pod("another", "node", account="api")
+    try:
+        m.publish()
+        wait(lambda: isinstance(m.curl("plain", "another"), dict))
+        assert "tenant_failed" not in m.agent_log() and m.tenants()["api"]["starts"] == starts
+    finally:
+        gone(m, "another")
+
+
+def test_a_pod_that_its_worker_cannot_serve_is_said_and_tried_again(m):
+    m.curl("plain", "api")
+    pid, uid = (m.tenants()["api"][k] for k in ("pid", "uid"))
+    before = threads(pid, uid, "1:")  # a pod needs one
+    m.pod("late", "node", account="api")
+    try:
+        m.publish()
+        wait(lambda: "late" in pods_of(m) and "could not serve" in m.state("late")["node_mode"])
+        assert m.agent_log().count("what=default/late") == 1
+        threads(pid, uid, before)
+        wait(lambda: m.state("late")["node_mode"] == "served")
+        assert m.curl("plain", "late")["server"] == "late" and m.tenants()["api"]["pid"] == pid
+    finally:
+        gone(m, "late")
 
 
 def test_an_idle_worker_ends_and_the_next_connection_starts_one(m):
