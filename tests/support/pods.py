@@ -254,6 +254,8 @@ class Pod:
         self.index = index
         self.ip = NET4 + str(index)
         self.ip6 = NET6 + format(index, "x")
+        # Of the address, as the CNI plugin "bridge" does it: whoever still knows the address's last pod reaches this one.
+        self.mac = f"0a:58:{':'.join(f'{int(b):02x}' for b in self.ip.split('.'))}"
         self.netns = os.path.join(pods.run_dir, "netns", name)
         self.cgroup = os.path.join(pods.cgroup, "pods", name)
 
@@ -375,7 +377,7 @@ class Pods:
         # A link's name has at most 15 characters, a pod's may have more.
         link = f"v{self._made - 1}-{name}"[:15]
         self._ip(self.node_netns,
-                 f"link add name {link} type veth peer name eth0 netns {pod.netns}",
+                 f"link add name {link} type veth peer name eth0 address {pod.mac} netns {pod.netns}",
                  f"link set {link} master br0", f"link set {link} up")
         self._ip(pod.netns, "link set lo up", "link set eth0 up", f"addr add {pod.ip}/24 dev eth0",
                  f"addr add {pod.ip6}/64 dev eth0 nodad", f"route add default via {NET4}1",
