@@ -135,7 +135,7 @@ def test_status_of_a_running_proxy(reverse):
 
 
 def test_validate_knows_what_the_kernel_can_hold(tmp_path):
-    """One rule too many of one pod, as the agent would refuse it; and the same policies of a pod of another node."""
+    """One rule too many of one pod, as the agent of its node would refuse it, whether or not its place is known."""
     ports = lambda n: ", ".join("{port: %d}" % (1 + 2 * i) for i in range(n))  # noqa: E731
     pod = ("apiVersion: v1\nkind: Pod\nmetadata: {name: api, namespace: default, labels: {app: api}%s}\n"
            "spec: {serviceAccountName: api}\nstatus: {podIP: 10.0.0.9}\n---\n")
@@ -143,7 +143,7 @@ def test_validate_knows_what_the_kernel_can_hold(tmp_path):
               "spec: {podSelector: {}, ingress: [{ports: [%s]}]}\n")
     here = ", annotations: {weir.dev/cgroup: /a, weir.dev/netns: /n}"
     file = tmp_path / "wide.yaml"
-    for more, n, right in ((here, 512, True), (here, 513, False), ("", 513, True)):
+    for more, n, right in ((here, 512, True), (here, 513, False), ("", 512, True), ("", 513, False)):
         file.write_text(pod % more + policy % ports(n))
         done = weir("validate", str(file))
         assert (done.returncode == 0) == right, (n, done)
@@ -152,6 +152,8 @@ def test_validate_knows_what_the_kernel_can_hold(tmp_path):
     problem = json.loads(done.stdout)["problems"][0]
     assert not json.loads(done.stdout)["valid"] and (problem["line"], problem["severity"]) == (7, "error")
     assert "pod default/api has more than 512 rules" in problem["message"]
+
+
 def verbs():
     return re.findall(r"^  (\S+) +\S", weir("--help").stdout, re.M)
 
