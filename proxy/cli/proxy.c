@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/un.h>
 
 #include "base/mem.h"
 #include "cli/verb.h"
@@ -47,6 +48,9 @@ static const struct weir_option options[] = {
     { "control", 0, "FD", "with --tenant: where it is told everything" },
 #endif
     { "identity", 0, "DIR", "tls.crt, tls.key and ca.crt of the mesh identity" },
+    { "workload-api", 0, "unix:///PATH",
+      "the mesh identity comes from a SPIFFE Workload API, as SPIRE's agent is one (default: "
+      "$SPIFFE_ENDPOINT_SOCKET)" },
     WEIR_OPTIONS_END,
 };
 
@@ -100,6 +104,27 @@ static int access_format(const char *v) {
     return -1;
 }
 
+/* unix:///PATH or unix:/PATH -> /PATH; NULL = something else. */
+static const char *unix_path(const char *uri) {
+    static const char scheme[] = "unix:";
+    const char *path = strncmp(uri, scheme, sizeof(scheme) - 1) == 0 ? uri + 5 : "";
+
+    if (strncmp(path, "//", 2) == 0)
+        path += 2;
+    return path[0] == '/' && path[1] && strlen(path) < sizeof(((struct sockaddr_un *)0)->sun_path)
+               ? path
+               : NULL;
+}
+
+/* As it was given: by the option or, where no directory was, by the environment. NULL = it was not. */
+static const char *workload_api(const struct weir_args *args) {
+    const char *v = weir_args_value(args, "workload-api");
+
+    if (!v && !weir_args_has(args, "identity"))
+        v = getenv("SPIFFE_ENDPOINT_SOCKET");
+    return v && v[0] ? v : NULL;
+}
+
 static void overlay(struct weir_snapshot *s, void *arg) {
     const struct weir_args *args = arg;
     struct weir_proxy_spec *spec = &s->proxy;
@@ -118,6 +143,8 @@ static void overlay(struct weir_snapshot *s, void *arg) {
     text(args, "log-level", &spec->log_level);
     text(args, "pod", &spec->pod);
     text(args, "identity", &spec->identity_dir);
+    if (workload_api(args))
+        spec->identity_dir = "";
     overlay_to(s, args);
     v = weir_args_value(args, "workers");
     if (v)
@@ -159,6 +186,13 @@ static int check(struct weir_args *args) {
             return weir_usage(args, "--to %s: http://HOST:PORT, h2c://, https:// or HOST:PORT",
                               args->given[i].value);
     }
+    v = workload_api(args);
+    if (v && !unix_path(v))
+        return weir_usage(
+            args, "%s %s: unix:///PATH, of 107 bytes at most",
+            weir_args_has(args, "workload-api") ? "--workload-api" : "SPIFFE_ENDPOINT_SOCKET", v);
+    if (weir_args_has(args, "workload-api") && weir_args_has(args, "identity"))
+        return weir_usage(args, "--workload-api and --identity: an identity has one source");
     v = weir_args_value(args, "log-level");
     if (v && weir_log_level_parse(weir_slice_from_str(v), &level) < 0)
         return weir_usage(args, "--log-level %s: debug, info, warn or error", v);
@@ -216,7 +250,9 @@ static int run(struct weir_args *args) {
     if (r != 0 || tenant)
         return r;
     params.agent = weir_args_value(args, "agent");
-    params.own_identity = weir_args_has(args, "identity");
+    if (workload_api(args))
+        params.workload_api = unix_path(workload_api(args));
+    params.own_identity = weir_args_has(args, "identity") || params.workload_api;
     if (params.agent)
         params.overlay = overlay_agent;
     for (unsigned i = 0; i < args->n_given; i++)

@@ -281,6 +281,7 @@ static void admin_posted(void *arg) {
         weir_tenancy_close(p);
     if (p->link)
         weir_link_close(p->link);
+    weir_workload_close(p->workload);
     weir_admin_close(&p->admin);
     p->on_term = weir_event_free(p->on_term);
     p->on_int = weir_event_free(p->on_int);
@@ -476,12 +477,16 @@ static int start(struct weir_process *p) {
     r = weir_names_new(p->loop, weir_process_names_changed, p, &p->names);
     if (r == 0 && p->tenancy)
         r = weir_tenancy_begin(p);
+    if (r == 0 && p->params->workload_api)
+        r = weir_workload_new(p, p->params->workload_api, &p->workload);
     if (r == 0 && p->link) { /* which may take long */
         r = open_signals(p);
         if (r == 0)
             r = weir_link_begin(p);
     } else if (r == 0) {
         r = weir_process_load(p, &p->runtime);
+        if (r == 0 && p->workload)
+            weir_process_svid_await(p);
     }
     if (r != 0)
         return r;
@@ -519,6 +524,7 @@ static void stop(struct weir_process *p) {
     weir_outlet_close(&p->outlet);
     if (p->link)
         weir_link_deinit(p->link);
+    weir_workload_free(p->workload);
     weir_chunk_pool_deinit(&p->pool);
 }
 

@@ -19,7 +19,9 @@ struct weir_process_params {
     int control_fd;
     /* The sidecar of a pod: everything comes from the agent at this ADDR:PORT (core/door.h). NULL = none. */
     const char *agent;
-    bool own_identity; /* whose identity comes from files all the same */
+    bool own_identity; /* whose identity comes from elsewhere all the same */
+    /* The unix socket of a SPIFFE Workload API that gives the identity in the mesh. NULL = none. */
+    const char *workload_api;
 };
 
 /* Runs until SIGTERM or SIGINT and the drain that follows. The exit code: 0, 1 = could not start (said on stderr). */

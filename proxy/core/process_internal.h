@@ -11,6 +11,7 @@
 #include "core/process_agent.h"
 #include "core/process_successor.h"
 #include "core/process_svid.h"
+#include "core/process_workload.h"
 #include "core/worker.h"
 #include "io/events.h"
 #include "io/handed.h"
@@ -65,8 +66,9 @@ struct weir_process {
     struct weir_tenancy *tenancy; /* NULL = not a tenant's */
     struct weir_link *link;       /* NULL = not an agent's sidecar */
     _Atomic unsigned n_ended;
-    struct weir_runtime *runtime; /* in force; one reference */
-    struct weir_snapshot *next;   /* checked, waits for its names to be answered; or NULL */
+    struct weir_runtime *runtime;   /* in force; one reference */
+    struct weir_workload *workload; /* NULL = identity is not of a Workload API */
+    struct weir_snapshot *next;     /* checked, waits for its names to be answered; or NULL */
     struct weir_names *names;
     struct weir_texts standard_input; /* of --config -, read once */
     struct weir_watch *watch;

@@ -69,6 +69,10 @@ static int identity_of(const struct weir_process *p, const struct weir_snapshot 
     const struct weir_pod *pod = NULL;
     char ns[256];
 
+    if (p->workload) { /* only the trust domain is known, the rest is the Workload API's to say */
+        *ret_id = weir_asprintf("spiffe://%s/workload", s->proxy.trust_domain);
+        return *ret_id ? 0 : -ENOMEM;
+    }
     if (!slash || slash - name >= (long)sizeof(ns))
         return 1;
     snprintf(ns, sizeof(ns), "%.*s", (int)(slash - name), name);
@@ -95,6 +99,8 @@ static int from_svid(const struct weir_process *p, const struct weir_snapshot *s
     }
     if (r == 0)
         r = weir_svid_want(p->identity.svid, weir_clock_wall_us(), id);
+    if (r == 0 && p->workload)
+        r = weir_workload_ask(p->workload);
     if (r) {
         weir_log(WEIR_LOG_ERROR, "svid", "identity=%s error=\"%s\"", id ? id : "-",
                  r == -EINVAL ? "no SPIFFE id: see trustDomain" : strerror(-r));
@@ -153,13 +159,13 @@ static void on_second(void *arg) {
 
 int weir_process_svid_new(struct weir_process *p, int (*ask)(void *arg, struct weir_slice csr),
                           void *arg) {
-    static const struct weir_svid_ops ops = { on_ask, on_changed };
+    static const struct weir_svid_ops asks = { on_ask, on_changed }, given = { NULL, on_changed };
 
     if (p->identity.svid)
         return 0;
     p->identity.ask = ask;
     p->identity.arg = arg;
-    return weir_svid_new(&ops, p, &p->identity.svid);
+    return weir_svid_new(ask ? &asks : &given, p, &p->identity.svid);
 }
 
 int weir_process_svid_open(struct weir_process *p) {

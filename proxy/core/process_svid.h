@@ -18,7 +18,7 @@ struct weir_process_svid {
 
 /*
  * From now on the mesh identity is asked for by way of `ask` (struct weir_svid_ops); what comes back is told
- * to p->identity.svid. Once; 0, -ENOMEM.
+ * to p->identity.svid. NULL: it is given instead, key and all (core/process_workload.h). Once; 0, -ENOMEM.
  */
 int weir_process_svid_new(struct weir_process *p, int (*ask)(void *arg, struct weir_slice csr),
                           void *arg);

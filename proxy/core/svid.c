@@ -24,6 +24,7 @@ struct weir_svid {
     const struct weir_svid_ops *ops;
     void *arg;
     char *id, *trust_domain;
+    char *given_id; /* of what is held, where it is given; NULL = nothing was */
     enum weir_svid_state state;
     struct holding held; /* of use only in HELD; before that, of a CA of its own */
     struct weir_tls_key
@@ -59,6 +60,7 @@ struct weir_svid *weir_svid_free(struct weir_svid *s) {
     drop(&s->held);
     weir_tls_key_free(s->asking);
     weir_free(s->id);
+    weir_free(s->given_id);
     weir_free(s->trust_domain);
     return weir_free(s);
 }
@@ -90,16 +92,20 @@ static void retry_later(struct weir_svid *s, uint64_t now) {
     s->due = now + between(us, 75, 125);
 }
 
-static void fail(struct weir_svid *s, uint64_t now, struct weir_slice why) {
-    bool late = left(s, now) <= (s->ends_at - s->arrived_at) / 4;
-
-    s->asked = false;
+/* Counts it. How loudly it is to be said: an error from the last quarter of what is held on. */
+static enum weir_log_level note(struct weir_svid *s, uint64_t now, struct weir_slice why) {
     s->n_refused++;
     snprintf(s->why, sizeof(s->why), "%.*s", (int)(why.len < 199 ? why.len : 199), why.ptr);
+    return left(s, now) <= (s->ends_at - s->arrived_at) / 4 ? WEIR_LOG_ERROR : WEIR_LOG_WARN;
+}
+
+static void fail(struct weir_svid *s, uint64_t now, struct weir_slice why) {
+    enum weir_log_level level = note(s, now, why);
+
+    s->asked = false;
     retry_later(s, now);
-    weir_log(late ? WEIR_LOG_ERROR : WEIR_LOG_WARN, "svid_not_issued",
-             "identity=%s why=%s held_for_s=%llu retry_ms=%llu", s->id, weir_log_quote(why).s,
-             (unsigned long long)(left(s, now) / SECOND),
+    weir_log(level, "svid_not_issued", "identity=%s why=%s held_for_s=%llu retry_ms=%llu", s->id,
+             weir_log_quote(why).s, (unsigned long long)(left(s, now) / SECOND),
              (unsigned long long)(s->due - now) / 1000);
 }
 
@@ -124,8 +130,8 @@ static void ask(struct weir_svid *s, uint64_t now) {
 /* ---- what came ---- */
 
 /* Would contexts of it work, and is it what was asked for? NULL = yes. *ret_end: seconds since the epoch. */
-static const char *check(const struct weir_svid *s, const struct holding *h, uint64_t now,
-                         int64_t *ret_end) {
+static const char *check(const struct weir_svid *s, const struct holding *h, const char *id,
+                         uint64_t now, int64_t *ret_end) {
     struct weir_tls_params params = { .mode = WEIR_TLS_MESH_CLIENT,
                                       .trust_domain = s->trust_domain,
                                       .material = { .cert_chain = weir_slice_from_str(h->chain),
@@ -138,7 +144,7 @@ static const char *check(const struct weir_svid *s, const struct holding *h, uin
     if (r)
         return r < 0 ? "out of memory" : why;
     *ret_end = weir_tls_ctx_not_after(ctx);
-    if (strcmp(weir_tls_ctx_identity(ctx)->uri, s->id) != 0)
+    if (strcmp(weir_tls_ctx_identity(ctx)->uri, id) != 0)
         why = "it is for another identity";
     else if (*ret_end <= (int64_t)(now / SECOND))
         why = "it has expired";
@@ -154,6 +160,17 @@ static int copy(struct holding *h, struct weir_slice chain, struct weir_slice bu
     return h->chain && h->bundle ? 0 : -ENOMEM;
 }
 
+/* end: seconds since the epoch. */
+static void hold(struct weir_svid *s, uint64_t now, const struct holding *fresh, int64_t end) {
+    drop(&s->held);
+    s->held = *fresh;
+    s->why[0] = '\0';
+    s->n_arrived++;
+    s->state = WEIR_SVID_HELD;
+    s->arrived_at = now;
+    s->ends_at = (uint64_t)end * SECOND;
+}
+
 void weir_svid_arrived(struct weir_svid *s, uint64_t now, struct weir_slice chain,
                        struct weir_slice bundle) {
     struct holding fresh = { .key = s->asking };
@@ -164,28 +181,45 @@ void weir_svid_arrived(struct weir_svid *s, uint64_t now, struct weir_slice chai
     if (!s->asked)
         return; /* of a request that was given up */
     r = copy(&fresh, chain, bundle);
-    why = r ? strerror(-r) : check(s, &fresh, now, &end);
+    why = r ? strerror(-r) : check(s, &fresh, s->id, now, &end);
     if (why) {
         fresh.key = NULL; /* asked for again with it */
         drop(&fresh);
         fail(s, now, weir_slice_from_str(why));
         return;
     }
-    drop(&s->held);
-    s->held = fresh;
+    hold(s, now, &fresh, end);
     s->asking = NULL;
     s->asked = false;
     s->failures = 0;
-    s->why[0] = '\0';
-    s->n_arrived++;
-    s->state = WEIR_SVID_HELD;
-    s->arrived_at = now;
-    s->ends_at = (uint64_t)end * SECOND;
     s->due = now + between(s->ends_at - now, 45, 55);
     weir_log(WEIR_LOG_INFO, "svid", "identity=%s lasts_s=%llu renewed_in_s=%llu", s->id,
              (unsigned long long)((s->ends_at - now) / SECOND),
              (unsigned long long)((s->due - now) / SECOND));
     s->ops->changed(s->arg);
+}
+
+const char *weir_svid_given(struct weir_svid *s, uint64_t now,
+                            const struct weir_svid_given *given) {
+    struct holding fresh = { .key = given->key };
+    char *id = weir_strndup(given->id.ptr, given->id.len);
+    const char *why;
+    int64_t end = 0;
+    int r = id ? copy(&fresh, given->chain, given->bundle) : -ENOMEM;
+
+    why = r ? strerror(-r) : check(s, &fresh, id, now, &end);
+    if (why) {
+        weir_free(id);
+        drop(&fresh);
+        return why;
+    }
+    weir_free(s->given_id);
+    s->given_id = id;
+    hold(s, now, &fresh, end);
+    weir_log(WEIR_LOG_INFO, "svid", "identity=%s lasts_s=%llu", id,
+             (unsigned long long)((s->ends_at - now) / SECOND));
+    s->ops->changed(s->arg);
+    return NULL;
 }
 
 void weir_svid_bundle(struct weir_svid *s, uint64_t now, struct weir_slice bundle) {
@@ -197,7 +231,7 @@ void weir_svid_bundle(struct weir_svid *s, uint64_t now, struct weir_slice bundl
     if (s->state != WEIR_SVID_HELD || weir_slice_eq(weir_slice_from_str(s->held.bundle), bundle))
         return;
     r = copy(&fresh, weir_slice_from_str(s->held.chain), bundle);
-    why = r ? strerror(-r) : check(s, &fresh, now, &end);
+    why = r ? strerror(-r) : check(s, &fresh, s->id, now, &end);
     fresh.key = NULL;
     if (why) {
         weir_log(WEIR_LOG_ERROR, "trust_bundle_kept", "identity=%s why=\"%s\"", s->id, why);
@@ -214,6 +248,9 @@ void weir_svid_bundle(struct weir_svid *s, uint64_t now, struct weir_slice bundl
 void weir_svid_refused(struct weir_svid *s, uint64_t now, struct weir_slice why) {
     if (s->asked)
         fail(s, now, why);
+    else if (!s->ops->ask)
+        weir_log(note(s, now, why), "svid_not_received", "why=%s held_for_s=%llu",
+                 weir_log_quote(why).s, (unsigned long long)(left(s, now) / SECOND));
 }
 
 /* ---- time ---- */
@@ -223,10 +260,12 @@ void weir_svid_tick(struct weir_svid *s, uint64_t now) {
         return;
     if (s->state == WEIR_SVID_HELD && now >= s->ends_at) {
         s->state = WEIR_SVID_EXPIRED;
-        weir_log(WEIR_LOG_ERROR, "svid_expired", "identity=%s why=%s effect=\"mTLS fails\"", s->id,
-                 weir_log_quote(weir_slice_from_str(s->why)).s);
+        weir_log(WEIR_LOG_ERROR, "svid_expired", "identity=%s why=%s effect=\"mTLS fails\"",
+                 s->given_id ? s->given_id : s->id, weir_log_quote(weir_slice_from_str(s->why)).s);
         s->ops->changed(s->arg);
     }
+    if (!s->ops->ask)
+        return;
     if (s->asked && now >= s->deadline)
         fail(s, now, WEIR_SLICE("no answer in time"));
     if (!s->asked && now >= s->due)
@@ -310,6 +349,7 @@ int weir_svid_want(struct weir_svid *s, uint64_t now, const char *spiffe_id) {
         return r ? r : -ENOMEM;
     }
     weir_free(s->id);
+    s->given_id = weir_free(s->given_id);
     weir_free(s->trust_domain);
     s->id = id;
     s->trust_domain = domain;
@@ -327,7 +367,9 @@ int weir_svid_want(struct weir_svid *s, uint64_t now, const char *spiffe_id) {
 
 struct weir_svid_view weir_svid_view(const struct weir_svid *s) {
     return (struct weir_svid_view){ .state = s->state,
-                                    .identity = s->id ? s->id : "",
+                                    .identity = s->given_id ? s->given_id
+                                                : s->id     ? s->id
+                                                            : "",
                                     .not_after_s = (int64_t)(s->ends_at / SECOND),
                                     .asked = s->n_asked,
                                     .arrived = s->n_arrived,

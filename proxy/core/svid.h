@@ -25,6 +25,7 @@ enum weir_svid_state { WEIR_SVID_NONE, WEIR_SVID_HELD, WEIR_SVID_EXPIRED };
 
 struct weir_svid_ops {
     /*
+     * NULL: nothing is asked for, keys and certificates are given together (weir_svid_given) by who makes both.
      * Bring this request (PKCS#10, PEM; borrowed until return) to the signer. What comes of it is told by
      * weir_svid_arrived or weir_svid_refused, from within or later. Not 0: there is no way to it now.
      */
@@ -35,7 +36,7 @@ struct weir_svid_ops {
 
 struct weir_svid_view {
     enum weir_svid_state state;
-    const char *identity;             /* that is asked for; "" = none yet */
+    const char *identity;             /* that is asked for, or was given; "" = none yet */
     int64_t not_after_s;              /* of what is held, since the epoch; 0 = nothing is */
     uint64_t asked, arrived, refused; /* so far; refused: no answer in time, too */
     const char *why;                  /* the last request failed; "" = it did not */
@@ -54,6 +55,14 @@ void weir_svid_connected(struct weir_svid *s, uint64_t now);
 /* Certificate chain (leaf first) and trusted CAs, as PEM. One that is of no use counts as a refusal. */
 void weir_svid_arrived(struct weir_svid *s, uint64_t now, struct weir_slice chain,
                        struct weir_slice bundle);
+/* An SVID that was not asked for, with its key. */
+struct weir_svid_given {
+    struct weir_slice id;            /* of the trust domain that is wanted, with any path */
+    struct weir_slice chain, bundle; /* PEM; as weir_svid_arrived */
+    struct weir_tls_key *key;        /* taken over, whatever comes of it */
+};
+/* Only without `ask`, after weir_svid_want. NULL = it is held; else why it is of no use (static): what was held still is. */
+const char *weir_svid_given(struct weir_svid *s, uint64_t now, const struct weir_svid_given *given);
 /* The CAs to trust are others now; the certificate stays. */
 void weir_svid_bundle(struct weir_svid *s, uint64_t now, struct weir_slice bundle);
 /* The signer, or what is between, says no. */

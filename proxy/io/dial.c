@@ -4,6 +4,8 @@
  * by the stream's `error` event, never from within the call; what is our own lack (descriptors,
  * memory, ports) is the call's result.
  */
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -49,7 +51,13 @@ static void on_connect(uv_connect_t *req, int status) {
 
 static void on_timeout(uv_timer_t *timer) {
     struct weir_tcp_dial *d = timer->data;
+    struct weir_tcp *t = d->tcp;
 
+    if (d->there) {
+        let_go(d);
+        weir_tcp_connected(t);
+        return;
+    }
     weir_tcp_fail(d->tcp, d->err ? fault_of(d->err) : WEIR_FAULT(UPSTREAM, TIMEOUT_CONNECT));
 }
 
@@ -96,6 +104,28 @@ void weir_dials_resume(struct weir_loop *loop) {
     }
 }
 
+/*
+ * connect() to a unix socket is done at once or fails, with EAGAIN when the backlog is full. The handle takes the socket as one of TCP; nothing is asked of it that only TCP has. 0, -errno.
+ */
+static int begin_unix(struct weir_tcp_dial *d, const char *path) {
+    struct sockaddr_un sun = { .sun_family = AF_UNIX };
+    size_t n = strlen(path);
+    int fd, r;
+
+    if (n == 0 || n >= sizeof(sun.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(sun.sun_path, path, n + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    r = connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0 ? -errno
+                                                                    : uv_tcp_open(&d->tcp->uv, fd);
+    if (r < 0)
+        close(fd);
+    d->there = r == 0;
+    return r;
+}
+
 static int start(struct weir_tcp *t, const struct weir_dial *dial) {
     struct weir_tcp_dial *d = weir_calloc(1, sizeof(*d));
     uint64_t ms = (dial->timeout_us + 999) / 1000;
@@ -110,8 +140,8 @@ static int start(struct weir_tcp *t, const struct weir_dial *dial) {
     d->keepalive_s = dial->keepalive_s;
     weir_list_init(&d->parked);
     weir_addr_to_sockaddr(&dial->ip, dial->port, &d->to);
-    r = begin(d);
-    if (r < 0 && weir_tcp_own_lack(r))
+    r = dial->path ? begin_unix(d, dial->path) : begin(d);
+    if (r < 0 && (dial->path || weir_tcp_own_lack(r)))
         return r;
     if (r == -ENODATA) {
         weir_list_push_back(&t->loop->parked, &d->parked);
@@ -119,7 +149,7 @@ static int start(struct weir_tcp *t, const struct weir_dial *dial) {
     }
     d->err = r;
     uv_update_time(&t->loop->uv);
-    uv_timer_start(&d->timer, on_timeout, r < 0 ? 0 : ms, 0);
+    uv_timer_start(&d->timer, on_timeout, r < 0 || d->there ? 0 : ms, 0);
     return 0;
 }
 

@@ -35,7 +35,10 @@ struct weir_dial {
      * WEIR_DIAL_ADDRESSES - 1 are not. Borrowed for the call. Which it was is the stream's info. */
     const struct weir_ip *others;
     uint32_t n_others;
-    uint64_t timeout_us; /* connect, without TLS; on expiry the error is TIMEOUT_CONNECT */
+    const char
+        *path; /* not NULL: a unix socket, instead of all the above; borrowed for the call, whose
+                         result tells if it cannot be connected */
+    uint64_t timeout_us;  /* connect, without TLS; on expiry the error is TIMEOUT_CONNECT */
     uint32_t keepalive_s; /* TCP asks a silent peer after so long; 0 = never. One address only */
 };
 

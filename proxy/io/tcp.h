@@ -26,8 +26,9 @@ struct weir_tcp_dial {
     struct weir_list parked; /* no socket was there; in the loop's list */
     struct sockaddr_storage to;
     unsigned keepalive_s; /* 0 = not */
-    int err;      /* connect() failed at once with this; told by the timer */
-    bool pending; /* req's callback is still to come */
+    int err;              /* connect() failed at once with this; told by the timer */
+    bool there;           /* a unix socket that is connected; told by the timer */
+    bool pending;         /* req's callback is still to come */
 };
 
 struct weir_tcp {

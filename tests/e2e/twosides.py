@@ -50,9 +50,10 @@ spec: {{pod: default/app, identityDir: {dir}/app, admin: "127.0.0.1:0", inbound:
 
 
 class TwoSides:
-    def __init__(self, directory, start, app_port, protocol="http"):
-        done = proxies.weir("ca", "--dir", directory / "ca", "init")
-        assert done.returncode == 0, done.stderr
+    def __init__(self, directory, start, app_port, protocol="http", sidecar=()):
+        if not (directory / "ca").exists():
+            done = proxies.weir("ca", "--dir", directory / "ca", "init")
+            assert done.returncode == 0, done.stderr
         for name in ("edge", "app"):
             done = proxies.weir("ca", "--dir", directory / "ca", "--out", directory / name, "issue",
                                 f"default/{name}")
@@ -61,5 +62,5 @@ class TwoSides:
         say = {"app": app_port, "port": self.port, "dir": directory, "protocol": protocol}
         (directory / "edge.yaml").write_text((DOCUMENTS + GATEWAY).format(**say))
         (directory / "app.yaml").write_text((DOCUMENTS + SIDECAR).format(**say))
-        self.sidecar = start("--config", directory / "app.yaml")
+        self.sidecar = start("--config", directory / "app.yaml", *sidecar)
         self.edge = start("--config", directory / "edge.yaml")

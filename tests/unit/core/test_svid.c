@@ -51,8 +51,8 @@ static void way_close(struct way *w) {
     free(w->csr);
 }
 
-/* Signs what was asked last. */
-static void sign(struct way *w, uint64_t now, int64_t lifetime) {
+/* The certificate for what was asked last. */
+static struct weir_pem signed_leaf(struct way *w, uint64_t now, int64_t lifetime) {
     struct weir_csr *csr = NULL;
     struct weir_pem leaf = { 0 };
     const char *why = "";
@@ -66,9 +66,15 @@ static void sign(struct way *w, uint64_t now, int64_t lifetime) {
                                                  .lifetime = lifetime },
                       &leaf, &why),
         0);
+    weir_csr_free(csr);
+    return leaf;
+}
+
+static void sign(struct way *w, uint64_t now, int64_t lifetime) {
+    struct weir_pem leaf = signed_leaf(w, now, lifetime);
+
     weir_svid_arrived(w->svid, now, weir_slice_from_str(leaf.cert),
                       weir_slice_from_str(w->ca.cert));
-    weir_csr_free(csr);
     weir_pem_deinit(&leaf);
 }
 
@@ -180,12 +186,61 @@ static void a_new_bundle_is_taken_and_a_bad_one_is_not(void **state) {
     way_close(&w);
 }
 
+/* A certificate for the key, and whom it is of; the key is the caller's until it is given. */
+static void given(struct way *w, uint64_t now, const char *id, const char *why_not) {
+    struct weir_pem leaf = { 0 };
+    struct weir_svid_given g = { .id = weir_slice_from_str(ID),
+                                 .bundle = weir_slice_from_str(w->ca.cert) };
+
+    assert_int_equal(weir_tls_key_new(&g.key), 0);
+    assert_int_equal(weir_csr_new(g.key, id, &w->csr), 0);
+    leaf = signed_leaf(w, now, 100);
+    g.chain = weir_slice_from_str(leaf.cert);
+    if (why_not)
+        assert_string_equal(weir_svid_given(w->svid, now, &g), why_not);
+    else
+        assert_null(weir_svid_given(w->svid, now, &g));
+    weir_pem_deinit(&leaf);
+    free(w->csr);
+    w->csr = NULL;
+}
+
+static void what_is_given_is_held_as_what_was_asked_for(void **state) {
+    static const struct weir_svid_ops silent = { NULL, on_changed };
+    struct way w;
+    uint64_t now = way_open(&w);
+
+    weir_svid_free(w.svid);
+    assert_int_equal(weir_svid_new(&silent, &w, &w.svid), 0);
+    assert_int_equal(weir_svid_want(w.svid, now, "spiffe://cluster.local/workload"), 0);
+    weir_svid_tick(w.svid, now + SECOND);
+    assert_int_equal(state_of(&w), WEIR_SVID_NONE);
+    weir_svid_refused(w.svid, now + SECOND, WEIR_SLICE("nobody there"));
+    assert_string_equal(weir_svid_view(w.svid).why, "nobody there");
+    given(&w, now, ID, NULL);
+    assert_int_equal(state_of(&w), WEIR_SVID_HELD);
+    assert_string_equal(weir_svid_view(w.svid).identity, ID);
+    assert_string_equal(weir_svid_view(w.svid).why, "");
+    given(&w, now, ID "-other", "it is for another identity");
+    assert_int_equal(state_of(&w), WEIR_SVID_HELD);
+    assert_int_equal(w.changed, 1);
+    given(&w, now + 50 * SECOND, ID, NULL);
+    assert_int_equal(w.changed, 2);
+    weir_svid_tick(w.svid, now + 149 * SECOND);
+    assert_int_equal(state_of(&w), WEIR_SVID_HELD);
+    weir_svid_tick(w.svid, now + 150 * SECOND);
+    assert_int_equal(state_of(&w), WEIR_SVID_EXPIRED);
+    assert_int_equal(w.changed, 3);
+    way_close(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(another_is_asked_for_at_half_life_with_another_key),
         cmocka_unit_test(what_is_held_serves_until_it_expires_and_asking_goes_on),
         cmocka_unit_test(what_does_not_fit_is_refused_and_asked_for_again),
         cmocka_unit_test(a_new_bundle_is_taken_and_a_bad_one_is_not),
+        cmocka_unit_test(what_is_given_is_held_as_what_was_asked_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
