@@ -212,9 +212,9 @@ static int ask(void *arg, struct weir_slice csr) {
 /* What was asked of another connection is not answered on this one. */
 static int on_signer(struct weir_link *l) {
     struct weir_process *p = l->process;
-    int r = p->params->own_identity ? 0 : weir_process_svid_new(p, ask, l);
+    int r = weir_process_svid_new(p, ask, l);
 
-    if (r == 0 && p->identity.svid)
+    if (r == 0)
         weir_svid_connected(p->identity.svid, weir_clock_wall_us());
     return r;
 }
@@ -237,6 +237,8 @@ static int on_identity(struct weir_link *l, unsigned kind, struct weir_slice con
 
     if (!l->figures.up)
         return -EPROTO;
+    if (l->process->params->own_identity)
+        return 0; /* the agent has no say in it, nor in whom it trusts */
     if (kind == WEIR_DOOR_SIGNER)
         return on_signer(l);
     if (kind == WEIR_DOOR_SVID)

@@ -242,7 +242,7 @@ static void on_reset(void *arg, struct weir_cstream *cs, struct weir_fault fault
     struct call *c = arg;
 
     c->cs = NULL;
-    lose(c, "it broke its answer off");
+    lose(c, "its answer was cut short, or is not HTTP/2");
 }
 
 static void on_over(void *arg, struct weir_cstream *cs) {

@@ -4,6 +4,7 @@
 import concurrent.futures
 import http.server
 import re
+import socket as socket_module
 import ssl
 import subprocess
 import threading
@@ -155,6 +156,8 @@ def test_first_rotation_restart(tmp_path, two):
         pods.wait_for(lambda: shown(sides, tmp_path) == second, what="the second certificate")
         api.say(b"garbage")
         sides.sidecar.wait_err(r"svid_not_received why=\"[^\"]*its message is not protobuf\"")
+        api.say(bytes(4 * 1024 * 1024 + 1))
+        sides.sidecar.wait_err(r"svid_not_received why=\"[^\"]*its message is larger than 4 MiB\"")
         api.say(issue("stranger", "default/stranger"))
         sides.sidecar.wait_err(r"svid_not_received why=\"[^\"]*it is for another identity\"")
         api.close()
@@ -185,3 +188,23 @@ def test_refused_then_issued(two):
                      sides.sidecar.err()), sides.sidecar.err()
     status = text_of(f"http://127.0.0.1:{sides.sidecar.port_of('admin')}/status")
     assert '"state":"held"' in status and '"identity":"spiffe://cluster.local/ns/default/sa/app"' in status
+
+
+def test_one_source(tmp_path, proxy):
+    """The environment's socket counts unless a directory is named; what is no unix socket is refused before anything starts."""
+    def start(*args, socket):
+        return proxy("--listen", "127.0.0.1:0", "--to", "http://127.0.0.1:9", *args, wait=False, env={"SPIFFE_ENDPOINT_SOCKET": socket})
+    p = start(socket="tcp://127.0.0.1:8081")
+    assert p.process.wait(10) == 2 and "SPIFFE_ENDPOINT_SOCKET tcp://127.0.0.1:8081: unix:///PATH" in p.err()
+    p = start("--identity", tmp_path, "--workload-api", "unix:///a", socket="")
+    assert p.process.wait(10) == 2 and "an identity has one source" in p.err()
+    p = start(socket=f"unix://{tmp_path}/nobody.sock")
+    p.wait_err(r"svid_not_received why=\"[^\"]*nobody.sock: No such file or directory\"")
+    with socket_module.socket(socket_module.AF_UNIX) as s:  # not HTTP/2
+        s.bind(str(tmp_path / "nobody.sock"))
+        s.listen()
+        s.settimeout(20)
+        connection, _ = s.accept()
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 4)
+        p.wait_err(r"nobody.sock: its answer was cut short, or is not HTTP/2\"")
+        connection.close()
