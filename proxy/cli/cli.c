@@ -36,6 +36,12 @@ const char *weir_args_value(const struct weir_args *args, const char *name) {
     return NULL;
 }
 
+const char *weir_args_given(const struct weir_args *args, const char *name, const char *otherwise) {
+    const char *v = weir_args_value(args, name);
+
+    return v ? v : otherwise;
+}
+
 int weir_usage(const struct weir_args *args, const char *fmt, ...) {
     va_list ap;
 

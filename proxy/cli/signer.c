@@ -34,20 +34,14 @@ const struct weir_verb weir_verb_signer = {
     .run = run,
 };
 
-static const char *given(const struct weir_args *args, const char *name, const char *otherwise) {
-    const char *v = weir_args_value(args, name);
-
-    return v ? v : otherwise;
-}
-
 static int run(struct weir_args *args) {
     char host[256] = "signer";
-    const char *lifetime = given(args, "lifetime", "24h"), *pod = getenv("POD_NAME");
+    const char *lifetime = weir_args_given(args, "lifetime", "24h"), *pod = getenv("POD_NAME");
     struct weir_kube_signer_params params = {
-        .policy = { .signer = given(args, "signer", "weir.dev/mesh"),
-                    .trust_domain = given(args, "trust-domain", "cluster.local"),
-                    .requester =
-                        given(args, "requester", "system:serviceaccount:weir-system:weir-agent") },
+        .policy = { .signer = weir_args_given(args, "signer", "weir.dev/mesh"),
+                    .trust_domain = weir_args_given(args, "trust-domain", "cluster.local"),
+                    .requester = weir_args_given(args, "requester",
+                                                 "system:serviceaccount:weir-system:weir-agent") },
         .ca_dir = weir_args_value(args, "ca"),
         .kubeconfig = weir_args_value(args, "kubeconfig"),
     };

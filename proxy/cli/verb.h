@@ -43,6 +43,8 @@ struct weir_args {
 
 /* Last value given of that option, or NULL. */
 const char *weir_args_value(const struct weir_args *args, const char *name);
+/* The same, or what stands for it. */
+const char *weir_args_given(const struct weir_args *args, const char *name, const char *otherwise);
 static inline bool weir_args_has(const struct weir_args *args, const char *name) {
     return weir_args_value(args, name) != NULL;
 }

@@ -28,20 +28,14 @@ const struct weir_verb weir_verb_webhook = {
     .run = run,
 };
 
-static const char *given(const struct weir_args *args, const char *name, const char *otherwise) {
-    const char *v = weir_args_value(args, name);
-
-    return v ? v : otherwise;
-}
-
 static int run(struct weir_args *args) {
     struct weir_webhook_params params = {
-        .listen = given(args, "listen", ":9443"),
-        .health = given(args, "health", ":9080"),
+        .listen = weir_args_given(args, "listen", ":9443"),
+        .health = weir_args_given(args, "health", ":9080"),
         .cert = weir_args_value(args, "cert"),
         .key = weir_args_value(args, "key"),
-        .client_ca = given(args, "client-ca", ""),
-        .image = given(args, "image", WEIR_DEFAULT_IMAGE),
+        .client_ca = weir_args_given(args, "client-ca", ""),
+        .image = weir_args_given(args, "image", WEIR_DEFAULT_IMAGE),
     };
 
     if (!params.cert || !params.key)

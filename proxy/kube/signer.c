@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lint: size one machine: what is followed decides what is worked on, and the other way round */
 /*
  * Two connections: one follows (LIST, then WATCH from there, and again), one does what is next for the request at hand:
  *   PODS     is there such a pod on that node?         -> APPROVE or DENY
@@ -18,13 +17,12 @@
 #include "base/mem.h"
 #include "io/dns.h"
 #include "io/events.h"
+#include "kube/ca_files.h"
 #include "kube/lease.h"
 #include "kube/resource.h"
 #include "kube/split.h"
 #include "sys/clock.h"
-#include "sys/files.h"
 #include "sys/log.h"
-#include "tls/ca.h"
 #include "tls/csr.h"
 
 #define SECOND     1000000ull
@@ -33,7 +31,6 @@
 #define BUNDLE_US  (10 * SECOND)
 #define REFRESH_US (30 * SECOND)
 #define BODY_MAX   (4u * 1024u * 1024u)
-#define PEM_MAX    (512u * 1024u)
 #define QUEUE_MAX  4096u
 #define WATCH_S    300u
 
@@ -276,36 +273,19 @@ static void deny(struct signer *s, const char *why) {
 
 /* ---- signing ---- */
 
-static int read_pem(const struct signer *s, const char *name, char **ret_text, size_t *ret_len) {
-    char path[4096];
-
-    snprintf(path, sizeof(path), "%s/%s", s->params->ca_dir, name);
-    return weir_file_read(path, PEM_MAX, ret_text, ret_len);
+/* Of the Secret, as its mount has it. */
+static struct weir_ca_files ca_of(const struct signer *s) {
+    return (struct weir_ca_files){ s->params->ca_dir, "tls.crt", "tls.key" };
 }
 
 static void sign(struct signer *s) {
     const struct weir_identity *id = weir_csr_identity(s->about.csr);
-    struct weir_ca_request req = { .csr = s->about.csr,
-                                   .now = (int64_t)(weir_clock_wall_us() / SECOND),
-                                   .lifetime = s->about.lifetime_s };
+    const struct weir_ca_files ca = ca_of(s);
     struct weir_pem leaf = { 0 };
     const char *why = "";
-    WEIR_CLEANUP(weir_freep)
-    char *cert = NULL;
-    char *key = NULL;
-    int r = read_pem(s, "tls.crt", &cert, &req.ca_cert.len);
+    int r = weir_ca_files_sign(&ca, s->about.csr, s->about.lifetime_s, &leaf, &why);
 
-    if (r == 0)
-        r = read_pem(s, "tls.key", &key, &req.ca_key.len);
-    req.ca_cert.ptr = cert;
-    req.ca_key.ptr = key;
-    if (r == 0)
-        r = weir_ca_issue(&req, &leaf, &why);
-    if (key)
-        explicit_bzero(key, req.ca_key.len);
-    weir_free(key);
     if (r) {
-        why = r < 0 ? strerror(-r) : why;
         weir_log(WEIR_LOG_ERROR, "svid_not_signed", "request=%s identity=%s why=\"%s\"",
                  name_of(s->object), id->uri, why);
         put(s, SIGN, weir_kube_csr_condition(s->object, "Failed", "WeirSigner", why));
@@ -362,9 +342,10 @@ static bool take(struct signer *s) {
 /* ---- the trust bundle ---- */
 
 static int read_bundle(const struct signer *s, char **ret_text, size_t *ret_len) {
-    int r = read_pem(s, "ca.crt", ret_text, ret_len);
+    const struct weir_ca_files ca = ca_of(s);
+    int r = weir_ca_files_read(&ca, "ca.crt", ret_text, ret_len);
 
-    return r == -ENOENT ? read_pem(s, "tls.crt", ret_text, ret_len) : r;
+    return r == -ENOENT ? weir_ca_files_read(&ca, ca.cert, ret_text, ret_len) : r;
 }
 
 static void bundle_path(const struct signer *s, char *path, size_t size, bool named) {

@@ -6,13 +6,13 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
+#include "kube/ca_files.h"
 #include "node/sign_kube.h"
 #include "node/state.h"
 #include "node/text.h"
 #include "sys/clock.h"
 #include "sys/files.h"
 #include "sys/log.h"
-#include "tls/ca.h"
 #include "tls/csr.h"
 
 #define PEM_MAX (1024u * 1024u)
@@ -114,14 +114,6 @@ static void refuse(struct weir_sign_request *q, const char *why) {
     q->done(q, &no);
 }
 
-static int read_pem(const struct weir_agent *a, const char *name, char **ret_text,
-                    size_t *ret_len) {
-    char path[4096];
-
-    snprintf(path, sizeof(path), "%s/%s", a->mesh_ca, name);
-    return weir_file_read(path, PEM_MAX, ret_text, ret_len);
-}
-
 int64_t weir_sign_lifetime_s(const struct weir_agent *a) {
     uint64_t us = a->params->svid_lifetime_us;
 
@@ -130,28 +122,14 @@ int64_t weir_sign_lifetime_s(const struct weir_agent *a) {
 
 /* The development CA, read each time: it may be another one. */
 static void sign_here(struct weir_agent *a, struct weir_sign_request *q, struct weir_csr *csr) {
-    struct weir_ca_request req = { .csr = csr,
-                                   .now = (int64_t)(weir_clock_wall_us() / SECOND),
-                                   .lifetime = weir_sign_lifetime_s(a) };
+    const struct weir_ca_files ca = { a->mesh_ca, "ca.crt", "ca.key" };
     struct weir_sign_answer yes = { .bundle = weir_sign_bundle(a) };
-    WEIR_CLEANUP(weir_freep)
-    char *cert = NULL;
-    char *key = NULL;
     struct weir_pem leaf = { 0 };
     const char *why = NULL;
-    int r = read_pem(a, "ca.crt", &cert, &req.ca_cert.len);
+    int r = weir_ca_files_sign(&ca, csr, weir_sign_lifetime_s(a), &leaf, &why);
 
-    if (r == 0)
-        r = read_pem(a, "ca.key", &key, &req.ca_key.len);
-    req.ca_cert.ptr = cert;
-    req.ca_key.ptr = key;
-    if (r == 0)
-        r = weir_ca_issue(&req, &leaf, &why);
-    if (key)
-        explicit_bzero(key, req.ca_key.len);
-    weir_free(key);
     if (r)
-        yes.why = r < 0 ? strerror(-r) : why;
+        yes.why = why;
     else
         yes.chain = weir_slice_from_str(leaf.cert);
     weir_sign_answer(q, &yes);
