@@ -96,10 +96,10 @@ test-node: build
 	@tools/deps.sh test
 	@$(PYTHON) tests/node/isolation.py $(SECONDS) $(PODS)
 
-# KEEP=1 leaves the demo up.
+# KEEP=1 leaves the demo up; MODE=node shows pods without sidecars.
 demo: build
 	@tools/deps.sh demo
-	@$(PYTHON) demo/demo.py $(if $(KEEP),--keep)
+	@$(PYTHON) demo/$(if $(filter node,$(MODE)),node_demo.py,demo.py) $(if $(KEEP),--keep)
 
 # QUICK=1: a few cases, under 3 minutes; otherwise all of them, under 40. RECORD=1 writes bench/RESULTS.md and bench/results; B takes options of bench/run.py.
 bench: build

@@ -490,12 +490,12 @@ def inside(name, argv):
     os.execvp("nsenter", ["nsenter", f"--net={netns}", "--", *argv])
 
 
-def play(keep):
+def play(keep, kind=Demo):
     show = Show()
     for name in pods.sweep(kept=True, kind="demo"):
         show.say(f"took down what an earlier run left: {name}")
     with pods.Pods("demo") as the_pods:
-        demo = Demo(the_pods, show)
+        demo = kind(the_pods, show)
         try:
             demo.run()
         except pods.PodsError as e:
@@ -524,29 +524,29 @@ def take_down(the_pods, show):
                "no program, pin, cgroup, namespace, mount or process")
 
 
-def main():
+def main(kind=Demo, usage=__doc__):
     argv = sys.argv[1:]
     if "-h" in argv[:1] or "--help" in argv[:1]:
-        print(__doc__)
+        print(usage)
         return 0
     if argv[:1] not in ([], ["--keep"], ["--down"], ["--in"]) or \
             (len(argv) > 1 and argv[0] != "--in"):
-        print(__doc__, file=sys.stderr)
+        print(usage, file=sys.stderr)
         return 2
     if os.geteuid() != 0 and shutil.which("sudo"):
-        os.execvp("sudo", ["sudo", "--preserve-env=NO_COLOR,TERM", PYTHON, os.path.abspath(__file__),
+        os.execvp("sudo", ["sudo", "--preserve-env=NO_COLOR,TERM", PYTHON, os.path.abspath(sys.argv[0]),
                            *argv])
     reason = pods.why_not()
     if reason:
         hint = " (sudo make demo)" if os.geteuid() != 0 else ""
-        print(f"demo.py: {reason}{hint}", file=sys.stderr)
+        print(f"{os.path.basename(sys.argv[0])}: {reason}{hint}", file=sys.stderr)
         return 1
     if argv[:1] == ["--down"]:
         return down()
     if argv[:1] == ["--in"]:
         return inside(argv[1] if len(argv) > 1 else "", argv[2:])
     try:
-        return play(argv == ["--keep"])
+        return play(argv == ["--keep"], kind)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

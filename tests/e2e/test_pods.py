@@ -15,6 +15,7 @@ import pods
 
 pytestmark = pytest.mark.pods
 DEMO = os.path.join(pods.ROOT, "demo", "demo.py")
+NODE_DEMO = os.path.join(pods.ROOT, "demo", "node_demo.py")
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def things_of(name):
     return found
 
 
-def demo(state, *args, **kwargs):
-    return subprocess.run([sys.executable, DEMO, *args], env=state, capture_output=True, text=True,
+def demo(state, *args, program=DEMO, **kwargs):
+    return subprocess.run([sys.executable, program, *args], env=state, capture_output=True, text=True,
                           timeout=150, **kwargs)
 
 
@@ -65,6 +66,12 @@ def test_the_demo_holds_twice_and_leaves_nothing(state):
         name = re.search(r"as (weir-demo-\S+)", done.stdout).group(1)
         assert things_of(name) == []
     assert os.listdir(state["WEIR_PODS_STATE"]) == []
+
+
+def test_the_demo_of_node_mode_holds_and_leaves_nothing(state):
+    done = demo(state, program=NODE_DEMO)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert things_of(re.search(r"as (weir-demo-\S+)", done.stdout).group(1)) == []
 
 
 @pytest.mark.parametrize("how,code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
