@@ -92,7 +92,6 @@ void weir_agent_reload(struct weir_agent *a, const char *why) {
         weir_log(WEIR_LOG_ERROR, "join_unchanged", "error=\"%s\"", strerror(-r));
     weir_agent_record_probes(a);
     weir_agent_sync(a, true);
-    weir_tenants_publish(a);
     weir_doors_publish(a);
 }
 

@@ -208,7 +208,7 @@ static void tell_pending(const struct weir_agent *a) {
     }
 }
 
-void weir_agent_sync(struct weir_agent *a, bool force) {
+static void sync_kernel(struct weir_agent *a, bool force) {
     bool changed = false;
     int r;
 
@@ -249,7 +249,6 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
         }
         a->attached = true;
     }
-    weir_tenants_publish(a);
     /* A listener is known by listen(), which the programs must have seen. */
     if (weir_tenants_listen(a) && put_in_force(a))
         return;
@@ -262,4 +261,10 @@ void weir_agent_sync(struct weir_agent *a, bool force) {
     a->stale = !detach_gone(a);
     weir_agent_revoke(a, true);
     weir_agent_prove(a, false);
+}
+
+/* Workers come last: one that knows a pod as meshed calls it so, which must be steered by then. */
+void weir_agent_sync(struct weir_agent *a, bool force) {
+    sync_kernel(a, force);
+    weir_tenants_publish(a);
 }

@@ -228,7 +228,7 @@ static bool serve(struct weir_agent *a, struct weir_tenant_pod *pod, uint64_t no
     pod->step = WEIR_TENANT_SERVED;
     weir_log(WEIR_LOG_INFO, "pod_in_node_mode", "pod=%s tenant=%s uid=%u", pod->name,
              pod->tenant->name, pod->tenant->uid);
-    weir_tenant_tell_pod(pod->tenant, pod, true);
+    pod->untold = true;
     weir_tenant_await(pod->tenant);
     return true;
 }
@@ -296,11 +296,16 @@ void weir_tenants_tick(struct weir_agent *a) {
 }
 
 void weir_tenants_publish(struct weir_agent *a) {
-    if (!a->documents_untold)
-        return;
+    WEIR_LIST_FOREACH (it, &a->tenants) {
+        if (a->documents_untold)
+            weir_tenant_publish(tenant_at(it));
+        WEIR_LIST_FOREACH (at, &tenant_at(it)->pods) {
+            if (pod_at(at)->untold)
+                weir_tenant_tell_pod(tenant_at(it), pod_at(at), true);
+            pod_at(at)->untold = false;
+        }
+    }
     a->documents_untold = false;
-    WEIR_LIST_FOREACH (it, &a->tenants)
-        weir_tenant_publish(tenant_at(it));
 }
 
 bool weir_tenants_replace(struct weir_agent *a, const char *name) {

@@ -54,6 +54,7 @@ struct weir_tenant_pod {
     const char *why;                       /* it is not served; NULL = nothing is wrong */
     struct weir_agent_source listeners[4]; /* outbound first */
     unsigned n_listeners, n_outbound;
+    bool untold;  /* its workers do not know of it yet */
     bool refused; /* its worker could not serve it: it is told again */
 };
 
@@ -102,7 +103,7 @@ void weir_tenant_svid_tick(struct weir_tenant_worker *w, uint64_t now);
 void weir_tenants_look(struct weir_agent *a);
 bool weir_tenants_listen(struct weir_agent *a);
 void weir_tenants_tick(struct weir_agent *a);
-/* A new configuration to all workers, when the kernel has it and before they are told of pods that are new in it. */
+/* After a sync: a new configuration to all workers, then the pods that are new in it. */
 void weir_tenants_publish(struct weir_agent *a);
 /* A new process, of the program as it is now, for the tenant of that name or "all"; false: there is none. */
 bool weir_tenants_replace(struct weir_agent *a, const char *name);
