@@ -14,6 +14,7 @@
 #include "conf/syntax.h"
 #include "sys/clock.h"
 #include "tls/ca.h"
+#include "tls/digest.h"
 #include "weir_config.h"
 
 #define LIFETIME_S                                                                                 \
@@ -92,12 +93,25 @@ static int certify(const char *ns, struct weir_pem *ret_ca, struct weir_pem *ret
     return weir_ca_issue(&request, ret_leaf, ret_why);
 }
 
+/* The certificate's SHA-256, in hexadecimal. 0 or -ENOMEM. */
+static int fingerprint(const struct weir_pem *leaf, char ret_hex[2 * WEIR_SHA256_BYTES + 1]) {
+    uint8_t digest[WEIR_SHA256_BYTES];
+    int r = weir_sha256(leaf->cert, strlen(leaf->cert), digest);
+
+    for (size_t i = 0; r == 0 && i < sizeof(digest); i++)
+        snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+    return r;
+}
+
 static int webhook(struct weir_args *args, const char *ns, const char *image) {
     struct weir_pem ca = { 0 }, leaf = { 0 };
+    char digest[2 * WEIR_SHA256_BYTES + 1];
     const char *why = "out of memory";
     int r = certify(ns, &ca, &leaf, &why);
     char *texts[3] = { NULL, NULL, NULL };
 
+    if (r == 0)
+        r = fingerprint(&leaf, digest);
     if (r == 0) {
         texts[0] = weir_base64_text(ca.cert, strlen(ca.cert));
         texts[1] = weir_base64_text(leaf.cert, strlen(leaf.cert));
@@ -106,7 +120,8 @@ static int webhook(struct weir_args *args, const char *ns, const char *image) {
     if (texts[0] && texts[1] && texts[2]) {
         const struct put puts[] = { { "weir-system", ns }, { "weir:latest", image },
                                     { "@CA@", texts[0] },  { "@CERT@", texts[1] },
-                                    { "@KEY@", texts[2] }, { NULL, NULL } };
+                                    { "@KEY@", texts[2] }, { "@DIGEST@", digest },
+                                    { NULL, NULL } };
 
         fputs("---\n", stdout);
         print(weir_deploy[WEBHOOK], puts);

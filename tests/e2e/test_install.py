@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`weir install`: what it prints is what deploy/ holds, and grants no more than it says."""
 import base64
+import hashlib
 import os
 import subprocess
 
@@ -77,6 +78,8 @@ def test_the_webhook_has_a_certificate_for_its_service(tmp_path):
             for words in (["x509", "-in", "crt", "-noout", "-pubkey"], ["pkey", "-in", "key", "-pubout"])]
     assert keys[0] == keys[1]
     assert data["tls.key"] != named(install("-n", "mesh"))["Secret", "weir-webhook"]["data"]["tls.key"]
+    digest = hashlib.sha256((tmp_path / "crt").read_bytes()).hexdigest()  # another certificate is another Pod
+    assert documents["Deployment", "weir-webhook"]["spec"]["template"]["metadata"]["annotations"]["weir.dev/certificate"] == digest
 
 
 @pytest.mark.parametrize("flags", [["--mode", "all"], ["-n", "Not A Name"], ["--image", "x\ny: z"], ["--image", ""]])

@@ -3,6 +3,7 @@
 
 import re
 
+import weir
 from conftest import Load, call, echo
 from test_node_mode import ROUTE
 
@@ -59,3 +60,12 @@ def test_each_mode_speaks_to_each_other(cluster, namespace):
         for b, there in modes.items():
             said = call(cluster, here, "store", f"http://store.{there}/", "--timeout=5s", check=False)
             assert "StatusCode=200" in said, (a, b, said)
+
+
+def test_put_in_again_it_injects_at_once(cluster, namespace):
+    """Each `weir install` has a new certificate, which the webhook must not learn of only when the kubelet brings it."""
+    ns = namespace("sidecar")
+    cluster.until("the service account", lambda: "default" in cluster.kubectl("get", "serviceaccounts", "-n", ns, "-o", "name"))
+    weir.install(cluster, "sidecar")
+    cluster.until("an injected Pod", lambda: "weir-proxy" in cluster.kubectl("run", "pod", "-n", ns, "--image=x", "--dry-run=server", "-o", "json"),
+                  timeout=10)
