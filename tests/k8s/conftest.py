@@ -13,6 +13,10 @@ import cluster as clusters  # noqa: E402
 import weir as weirs  # noqa: E402
 
 ECHO = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {account}, namespace: {namespace}}}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {name}, namespace: {namespace}}}
@@ -24,6 +28,7 @@ spec:
       labels: {{app: {name}}}
       annotations: {annotations}
     spec:
+      serviceAccountName: {account}
       containers:
       - name: echo
         image: {image}
@@ -84,9 +89,9 @@ def namespace(cluster, request):
         cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def echo(c, namespace, name, replicas=1, annotations="{}"):
+def echo(c, namespace, name, replicas=1, annotations="{}", account="echo"):
     """A Deployment of the echo application and its Service, ready."""
-    c.apply(ECHO.format(namespace=namespace, name=name, replicas=replicas, annotations=annotations, image=clusters.ECHO))
+    c.apply(ECHO.format(namespace=namespace, name=name, replicas=replicas, annotations=annotations, account=account, image=clusters.ECHO))
     c.kubectl("rollout", "status", f"deployment/{name}", "-n", namespace, "--timeout=120s", timeout=150)
 
 

@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 STATE = ROOT / "build" / "k8s" / "run"
 LAST_LOGS = ROOT / "build" / "k8s" / "log"  # of the last machine that was there
 INIT = pathlib.Path(__file__).with_name("init.py")
-NEEDS = ("unshare", "nsenter", "mount", "ip", "nft", "containerd", "ctr", "runc", "openssl")
+NEEDS = ("unshare", "nsenter", "mount", "ip", "nft", "containerd", "ctr", "runc", "openssl", "tcpdump")
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 import pods  # noqa: E402

@@ -10,7 +10,7 @@ def test_uninstalled_nothing_is_left(cluster, namespace):
     echo(cluster, ns, "web")
     echo(cluster, ns, "store")
     assert "StatusCode=200" in call(cluster, ns, "web", "http://store/")
-    cluster.kubectl("delete", "-f", "-", "--timeout=60s", input=weir.manifests("weir:0.1.0", "sidecar"))
+    cluster.kubectl("delete", "-f", "-", "--timeout=60s", "--ignore-not-found", input=weir.manifests("weir:0.1.0", "sidecar", signer=True))
     cluster.until("its pods gone", lambda: not cluster.get("pods", "-A", "-l", "app.kubernetes.io/name=weir")["items"])
     done = cluster.machine.run([weir.PROGRAM, "agent", "--uninstall"])
     said = done.stdout + done.stderr

@@ -29,17 +29,29 @@ def load(c):
     return name.group(1)
 
 
-def manifests(image, mode):
-    done = subprocess.run([str(PROGRAM), "install", "--mode", mode, "--image", image], capture_output=True, text=True, timeout=20)
+def manifests(image, mode, signer=False):
+    done = subprocess.run([str(PROGRAM), "install", "--mode", mode, "--image", image, *(["--signer"] if signer else [])],
+                          capture_output=True, text=True, timeout=20)
     if done.returncode != 0:
         raise machine.MachineError(f"weir install: {done.stderr}")
     return done.stdout
 
 
-def install(c, mode="node"):
-    """weir install | kubectl apply -f -; returns when all of it is ready."""
-    c.apply(manifests(load(c), mode))
+def install(c, mode="node", signer=False):
+    """weir install | kubectl apply -f -; returns when all of it is ready. With a signer: make_ca() first."""
+    c.apply(manifests(load(c), mode, signer))
     ready(c)
+
+
+def make_ca(c):
+    """The mesh's CA as docs/identity.md says: a directory, and the Secret weir-ca of it."""
+    d = c.machine.directory / "mesh-ca"
+    subprocess.run([str(PROGRAM), "ca", "init", "--dir", str(d)], check=True, capture_output=True)
+    if NAMESPACE not in c.kubectl("get", "namespaces", "-o", "name"):
+        c.kubectl("create", "namespace", NAMESPACE)
+    c.kubectl("create", "secret", "generic", "weir-ca", "-n", NAMESPACE, f"--from-file=tls.crt={d}/ca.crt", f"--from-file=tls.key={d}/ca.key",
+              f"--from-file=ca.crt={d}/ca.crt")
+    return d
 
 
 def ready(c, timeout=120):
