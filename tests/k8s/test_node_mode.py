@@ -40,7 +40,9 @@ def test_a_pod_is_served_without_any_change_to_it(cluster, namespace):
     assert all(len(p["spec"]["containers"]) == 1 and not p["spec"].get("initContainers") for p in pods)
     said = call(cluster, ns, "web", "http://store/")
     assert "StatusCode=200" in said and "Hostname=store-" in said, said
-    assert any(t["state"] == "running" and t["requests"] > 0 for t in weir.status(cluster)["tenants"])
+    # The worker's count comes with its next answer to the agent's PING.
+    cluster.until("the worker's count of it",
+                  lambda: any(t["state"] == "running" and t["requests"] > 0 for t in weir.status(cluster)["tenants"]), timeout=20)
 
 
 def test_a_route_takes_effect_on_live_traffic(cluster, namespace):
