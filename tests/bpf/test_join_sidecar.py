@@ -132,6 +132,7 @@ def test_one_byte_writes_are_bounded_by_their_number(towards, ends, counted):
     assert side.call(streams.drain, sid, 5000) == 0
 
 
+@pytest.mark.guest
 def test_a_reader_that_takes_a_little_at_a_time_never_holds_more(towards, ends, counted):
     """Never empty, so a kernel that does not count cannot know how little is left: what it says must be too much, not too little."""
     app, side, pair = ends
