@@ -89,10 +89,10 @@ if wanted san; then
 fi
 if wanted bpf; then
     title "the kernel half"
-    WEIR_KERN_DRIVER=$PWD/build/tests/bpf/weir-kern-driver py bpf tests/bpf
     # Most of their time agents and helpers wait, and so do the tests over real sockets: side by side.
     WEIR_BIN=$PWD/build/weir py node tests/node >"$results/node.out" 2>&1 &
     node=$!
+    WEIR_KERN_DRIVER=$PWD/build/tests/bpf/weir-kern-driver py bpf tests/bpf
 fi
 if wanted e2e; then
     title "end to end"
