@@ -123,15 +123,14 @@ static void a_backend_that_is_not_there_keeps_its_share(void **state) {
 static bool reaches(const char *parents, const char *grant) {
     char text[2048], *report;
 
-    snprintf(
-        text, sizeof(text),
-        SERVICE("a", "[{port: 1}]")
-            GATEWAY(LISTENER) ROUTE("r", "[%s]",
-                                    "  rules: [{backendRefs: [{name: b, namespace: other, port: "
-                                    "2}]}]") "%s---\napiVersion: v1\nkind: Service\nmetadata: "
-                                             "{name: b, namespace: other}\nspec: "
-                                             "{ports: [{port: 2}]}\n",
-        parents, grant);
+    snprintf(text, sizeof(text),
+             SERVICE("a", "[{port: 1}]") GATEWAY(LISTENER)
+                 ROUTE("r", "[%s]",
+                       "  rules: [{backendRefs: [{name: b, namespace: other, port: "
+                       "2}]}]") "%s---\napiVersion: v1\nkind: Service\nmetadata: "
+                                "{name: b, namespace: other}\nspec: "
+                                "{ports: [{port: 2}]}\n",
+             parents, grant);
     struct weir_snapshot *s = conf_try(text, &report);
     bool found = s->routes[0].rules[0].backends[0].service != NULL;
 
