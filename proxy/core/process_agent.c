@@ -12,7 +12,6 @@
 #include "base/mem.h"
 #include "core/process_internal.h"
 #include "sys/clock.h"
-#include "sys/entropy.h"
 #include "sys/log.h"
 
 #define SECOND_US     1000000u
@@ -33,17 +32,9 @@ static uint64_t now(const struct weir_link *l) {
 static void dial(void *arg);
 
 static void try_again(struct weir_link *l) {
-    uint32_t random = 0;
-    uint64_t us;
-
     if (l->process->draining || l->on_retry || l->closed)
         return;
-    l->retry_us = l->retry_us == 0                 ? RETRY_US
-                  : l->retry_us < RETRY_MAX_US / 2 ? l->retry_us * 2
-                                                   : RETRY_MAX_US;
-    (void)weir_random(&random, sizeof(random));
-    us = l->retry_us * 4 / 5 + l->retry_us * 2 / 5 * (random % 1000) / 1000;
-    if (weir_event_every(l->process->loop, us, dial, l, &l->on_retry) < 0)
+    if (weir_event_every(l->process->loop, weir_backoff_next(&l->retry), dial, l, &l->on_retry) < 0)
         weir_log(WEIR_LOG_ERROR, "agent", "error=\"no timer: it is not asked any more\"");
 }
 
@@ -140,7 +131,7 @@ static int on_welcome(struct weir_link *l, struct weir_slice content) {
     memcpy(l->pod, content.ptr + 4, content.len - 4);
     l->figures.up = true;
     l->figures.connects++;
-    l->retry_us = 0;
+    l->retry.us = 0;
     l->told_us = 0;
     weir_log(WEIR_LOG_INFO, "agent_connected", "at=%s pod=%s documents=%u", l->at, l->pod,
              l->held ? l->held->n : 0);
@@ -382,6 +373,7 @@ int weir_link_begin(struct weir_process *p) {
     if (r < 0)
         return r;
     l->process = p;
+    l->retry = (struct weir_backoff){ .least_us = RETRY_US, .most_us = RETRY_MAX_US };
     dial(l);
     do {
         weir_loop_run_until(p->loop, arrived, l);

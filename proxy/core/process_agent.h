@@ -7,6 +7,7 @@
 #include "core/door.h"
 #include "io/events.h"
 #include "io/stream.h"
+#include "sys/backoff.h"
 
 struct weir_process;
 
@@ -23,7 +24,8 @@ struct weir_link {
     struct weir_documents *coming; /* what is being received */
     struct weir_document_digest expected;
     uint32_t n_expected, n_old; /* documents in it; of the held ones, how many are dealt with */
-    uint64_t retry_us, heard_us, told_us;
+    struct weir_backoff retry;
+    uint64_t heard_us, told_us;
     bool fresh; /* held is not yet loaded */
     bool closed;
     struct {

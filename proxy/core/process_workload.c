@@ -12,8 +12,8 @@
 #include "base/mem.h"
 #include "core/process_internal.h"
 #include "http/codec.h"
+#include "sys/backoff.h"
 #include "sys/clock.h"
-#include "sys/entropy.h"
 #include "sys/log.h"
 #include "tls/csr.h"
 #include "tls/workload.h"
@@ -47,7 +47,7 @@ struct weir_workload {
     const char *path;
     struct call *call; /* NULL = none */
     struct weir_event *on_retry, *on_second;
-    uint64_t retry_us;
+    struct weir_backoff retry;
     bool closed;
 };
 
@@ -62,17 +62,9 @@ static uint64_t now(const struct weir_workload *w) {
 static void dial(void *arg);
 
 static void try_again(struct weir_workload *w) {
-    uint32_t random = 0;
-    uint64_t us;
-
     if (w->closed || w->on_retry)
         return;
-    w->retry_us = w->retry_us == 0                 ? RETRY_US
-                  : w->retry_us < RETRY_MAX_US / 2 ? w->retry_us * 2
-                                                   : RETRY_MAX_US;
-    (void)weir_random(&random, sizeof(random));
-    us = w->retry_us * 4 / 5 + w->retry_us * 2 / 5 * (random % 1000) / 1000;
-    if (weir_event_every(w->process->loop, us, dial, w, &w->on_retry) < 0)
+    if (weir_event_every(w->process->loop, weir_backoff_next(&w->retry), dial, w, &w->on_retry) < 0)
         weir_log(WEIR_LOG_ERROR, "workload_api", "error=\"no timer: it is not asked any more\"");
 }
 
@@ -151,7 +143,7 @@ static void on_message(struct call *c) {
     if (!c->told)
         weir_log(WEIR_LOG_INFO, "workload_api_connected", "at=%s others=%u", w->path, svid.others);
     c->told = true;
-    w->retry_us = 0;
+    w->retry.us = 0;
 }
 
 /* The header of a message is whole. NULL = its content may come. */
@@ -443,6 +435,7 @@ int weir_workload_new(struct weir_process *p, const char *path,
 
     if (r == 0) {
         w->process = p;
+        w->retry = (struct weir_backoff){ .least_us = RETRY_US, .most_us = RETRY_MAX_US };
         w->path = path;
         r = weir_event_every(p->loop, SECOND_US, on_second, w, &w->on_second);
     }

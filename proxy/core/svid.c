@@ -67,10 +67,7 @@ struct weir_svid *weir_svid_free(struct weir_svid *s) {
 
 /* us * least% ... us * most%, by chance. */
 static uint64_t between(uint64_t us, unsigned least, unsigned most) {
-    uint32_t random = 0;
-
-    (void)weir_random(&random, sizeof(random));
-    return us / 100 * least + us / 100 * (most - least) * (random % 1024) / 1024;
+    return weir_random_between(us / 100 * least, us / 100 * most);
 }
 
 /* us that what is held is good for. */

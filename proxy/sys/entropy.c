@@ -18,3 +18,11 @@ int weir_random(void *buf, size_t n) {
     }
     return 0;
 }
+
+uint64_t weir_random_between(uint64_t least, uint64_t most) {
+    uint64_t random = 0;
+
+    if (weir_random(&random, sizeof(random)) < 0)
+        return least;
+    return least + random % (most - least + 1);
+}
